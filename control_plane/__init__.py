@@ -1,0 +1,1 @@
+"""The control plane: serves, schedules, reviews, and joins the parts."""

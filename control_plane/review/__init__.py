@@ -1,0 +1,1 @@
+"""The review: the life of a proposal."""

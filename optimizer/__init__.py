@@ -1,0 +1,1 @@
+"""The optimizer: evidence, models, guards and verdicts over recorded history."""

@@ -1,0 +1,1 @@
+"""Models of service time and failures."""

@@ -1,0 +1,1 @@
+"""Data: references, the object store, Arrow tables and data products."""

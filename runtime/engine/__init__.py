@@ -1,0 +1,1 @@
+"""The engine: one actor a run, dispatch, timers and recovery."""

@@ -1,0 +1,1 @@
+"""The journal: the append-only store of events, the source of truth."""

@@ -1,0 +1,1 @@
+"""The net: how tokens move through a playbook."""

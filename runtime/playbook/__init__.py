@@ -1,0 +1,1 @@
+"""The playbook: a workload written in YAML, parsed into frozen values."""

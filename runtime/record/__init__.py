@@ -1,0 +1,1 @@
+"""The record: copies of the journal in ClickHouse and Qdrant, and the one way to read them."""

@@ -1,0 +1,1 @@
+"""Workers: the processes that attempts run in."""
