@@ -1,0 +1,166 @@
+"""A playbook as frozen values: what the author wrote, checked and given types.
+
+Expressions stay text here (``Template`` strings and bare conditions); durations are
+seconds; every value knows nothing of files, clocks or processes. ``parse`` makes these
+values and nobody else does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Json: TypeAlias = Any
+Effect: TypeAlias = Literal["none", "idempotent", "once"]
+Objective: TypeAlias = Literal["cost", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the YAML something stands; lines and columns count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One declared input of a playbook."""
+
+    name: str
+    type: Literal["string", "integer", "number", "boolean", "object", "array", "any"] = "any"
+    default: Json = None
+    required: bool = False
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[Json, ...] = ()
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arc:
+    """A way on from a step. Exactly one of ``when``, ``otherwise``, ``on`` or none is set."""
+
+    to: str
+    when: str | None = None
+    otherwise: bool = False
+    on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """The step is mapped over items, cut in batches by the runtime.
+
+    ``over`` is the template for the items. ``failures_allow`` is a share of items
+    (0.01 is 1%) or, when ``failures_count`` is set, a number of items.
+    """
+
+    over: str
+    batch: int = 1
+    in_flight: int = 1
+    failures_allow: float = 0.0
+    failures_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When to try again: by class of error, with growing delays."""
+
+    attempts: int = 1
+    backoff: Literal["exponential", "linear", "constant"] = "exponential"
+    initial_s: float = 0.2
+    max_s: float = 10.0
+    jitter: Literal["full", "none"] = "full"
+    on: tuple[str, ...] = ("transient", "timeout", "throttled")
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """What may be tuned on a step, within which bounds or among which choices."""
+
+    name: str
+    min: float | None = None
+    max: float | None = None
+    choices: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Publishes:
+    """The step's result becomes a version of a data product."""
+
+    product: str
+    format: Literal["parquet", "arrow"] = "parquet"
+    contract: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """When a step with several inputs fires."""
+
+    kind: Literal["all", "any", "at_least"] = "all"
+    n: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slo:
+    """What the step is meant to keep: p95 seconds of an attempt, share of successes."""
+
+    p95_s: float | None = None
+    success: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A transition of the net: consumes tokens, runs a tool, produces tokens.
+
+    ``tool`` is None for a step that only routes; else ``{"kind": …, …}`` with templates
+    inside. ``args`` is the step's ``with``. ``place`` is the step's place in the YAML and
+    ``places`` those of its keys (dotted, ``tool.call``).
+    """
+
+    name: str
+    tool: dict[str, Json] | None = None
+    arcs: tuple[Arc, ...] = ()
+    split: Literal["all", "exclusive", "inclusive"] = "all"
+    join: Join = field(default_factory=Join)
+    each: Each | None = None
+    retry: Retry = field(default_factory=Retry)
+    timeout_s: float | None = None
+    total_timeout_s: float | None = None
+    queue_timeout_s: float | None = None
+    effect: Effect = "idempotent"
+    runs_on: str = "local"
+    args: dict[str, Json] = field(default_factory=dict)
+    sets: dict[str, Json] = field(default_factory=dict)
+    tune: tuple[Knob, ...] = ()
+    slo: Slo = field(default_factory=Slo)
+    publishes: Publishes | None = None
+    record_text: bool = True
+    place: Place = Place(1, 1)
+    places: dict[str, Place] = field(default_factory=dict)
+
+    def knob(self, name: str) -> Knob | None:
+        """Return the declaration of a knob, or None when it may not be tuned."""
+        return next((k for k in self.tune if k.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Playbook:
+    """A workload: inputs and steps. The first step is where a run starts."""
+
+    path: str
+    steps: tuple[Step, ...]
+    description: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    inputs: tuple[Input, ...] = ()
+    objective: Objective = "cost"
+    secrets: tuple[str, ...] = ()
+    deadline_s: float | None = None
+    finally_: tuple[Step, ...] = ()
+
+    def step(self, name: str) -> Step:
+        """Return the step of that name, or raise KeyError."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
