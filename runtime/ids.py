@@ -1,0 +1,37 @@
+"""Identities: made here, from a clock and a source of chance that are handed in.
+
+A run id is 32 hex characters that sort by time of birth: 12 of milliseconds since the
+epoch, 20 of chance. Attempt ids say what they are a try of.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+STEP_BATCH: Final = -1
+"""The batch of an attempt whose step is not an ``each``."""
+
+
+def new_id(at: float, chance: random.Random) -> str:
+    """Return a new run id; ``at`` is seconds since the epoch."""
+    return f"{int(at * 1000):012x}{chance.getrandbits(80):020x}"
+
+
+def attempt_id(run: str, step: str, batch: int, number: int) -> str:
+    """Return the id of one try.
+
+    >>> attempt_id("0a", "load", STEP_BATCH, 1)
+    '0a/load/-1/1'
+    """
+    return f"{run}/{step}/{batch}/{number}"
+
+
+def idempotency_key(run: str, step: str, batch: int) -> str:
+    """Return the key that all tries of one piece of work share."""
+    return f"{run}/{step}/{batch}"
+
+
+def run_stream(run: str) -> str:
+    """Return the name of a run's stream."""
+    return f"run/{run}"

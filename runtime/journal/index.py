@@ -1,0 +1,56 @@
+"""The index of runs: what an event changes in a run's line.
+
+Kept beside the journal so that lists, recovery and idempotent submission need not fold
+every run. It can always be made again from the events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from runtime.journal.port import RunRow
+from runtime.run.events import (
+    Recorded,
+    RunCancelled,
+    RunCancelRequested,
+    RunCompleted,
+    RunFailed,
+    RunFailing,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    RunSubmitted,
+)
+
+ENDED: Final = ("completed", "failed", "cancelled")
+_STATES: Final = {
+    RunStarted: "running",
+    RunPaused: "paused",
+    RunResumed: "running",
+    RunFailing: "failing",
+    RunCancelRequested: "cancelling",
+    RunCompleted: "completed",
+    RunFailed: "failed",
+    RunCancelled: "cancelled",
+}
+
+
+def updated(row: RunRow | None, recorded: Recorded) -> RunRow | None:
+    """Return the run's line after an event of its stream; None when it is not a run's."""
+    event = recorded.event
+    if isinstance(event, RunSubmitted):
+        return RunRow(
+            recorded.stream.removeprefix("run/"), event.playbook, event.version, event.number,
+            "submitted", recorded.at, None, None, event.actor, event.key, event.system,
+            recorded.stream_seq,
+        )  # fmt: skip
+    if row is None:
+        return None
+    row = replace(row, length=recorded.stream_seq)
+    state = _STATES.get(type(event))  # type: ignore[arg-type]
+    if state is None:
+        return row
+    started = recorded.at if isinstance(event, RunStarted) else row.started_at
+    ended = recorded.at if state in ENDED else None
+    return replace(row, state=state, started_at=started, ended_at=ended)

@@ -1,0 +1,224 @@
+"""The journal on SQLite: WAL, synchronous FULL, one writer, many readers.
+
+One transaction an `append`, so one fdatasync however many events it carries. The writer
+takes a fresh epoch in table ``writer`` when it opens; the data folder's lock keeps a
+second one out. Readers open the same file read-only from any process.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from runtime.journal.index import ENDED, updated
+from runtime.journal.port import Append, RunRow, StreamMoved
+from runtime.journal.wire import decode, encode
+from runtime.run.events import Recorded
+
+_EVENT: Final = "writer, pos, stream, stream_seq, type, version, at, body"
+_INSERT: Final = f"insert into event ({_EVENT}) values (?,?,?,?,?,?,?,?)"  # noqa: S608
+_RUN: Final = (
+    "run, playbook, version, number, state, submitted_at, started_at, ended_at, actor, key,"
+    " system, length"
+)
+_UPSERT: Final = (
+    f"insert into run ({_RUN}) values (?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
+    " on conflict (run) do update set state = excluded.state,"
+    " started_at = excluded.started_at, ended_at = excluded.ended_at, length = excluded.length"
+)
+_HEADS_KEPT: Final = 100_000
+
+
+def schema() -> str:
+    """Return the journal's DDL."""
+    return files("runtime.journal").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+class SqliteReader:
+    """Reading, over one connection. Not for use by two threads at once."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    @classmethod
+    def open(cls, path: Path) -> SqliteReader:
+        """Open an existing journal for reading, from any process."""
+        db = sqlite3.connect(
+            f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        db.execute("pragma busy_timeout = 5000")
+        return cls(db)
+
+    def read(self, stream: str, after: int = 0) -> Iterator[Recorded]:
+        sql = f"select {_EVENT} from event where stream = ? and stream_seq > ? order by stream_seq"  # noqa: S608
+        return map(_recorded, self._db.execute(sql, (stream, after)).fetchall())
+
+    def follow(self, cursor: dict[int, int], limit: int = 1000) -> list[Recorded]:
+        return [_recorded(row) for row in self.follow_rows(cursor, limit)]
+
+    def follow_rows(self, cursor: dict[int, int], limit: int = 1000) -> list[tuple[Any, ...]]:
+        """Like `follow`, with rows as they stand: writer, pos, stream, seq, type, version, at, body."""
+        sql = f"select {_EVENT} from event where writer = ? and pos > ? order by pos limit ?"  # noqa: S608
+        rows: list[tuple[Any, ...]] = []
+        for (writer,) in self._db.execute("select writer from writer order by writer").fetchall():
+            rows += self._db.execute(sql, (writer, cursor.get(writer, 0), limit - len(rows)))
+            if len(rows) >= limit:
+                break
+        return rows
+
+    def event(self, stream: str, seq: int) -> Recorded | None:
+        sql = f"select {_EVENT} from event where stream = ? and stream_seq = ?"  # noqa: S608
+        row = self._db.execute(sql, (stream, seq)).fetchone()
+        return None if row is None else _recorded(row)
+
+    def of_type(self, type_: str) -> Iterator[Recorded]:
+        """Yield every event of a type, oldest first. Quick for ``product.published`` alone."""
+        sql = f"select {_EVENT} from event where type = ? order by writer, pos"  # noqa: S608
+        return map(_recorded, self._db.execute(sql, (type_,)))
+
+    def length(self, stream: str) -> int:
+        row = self._db.execute(
+            "select max(stream_seq) from event where stream = ?", (stream,)
+        ).fetchone()
+        return int(row[0] or 0)
+
+    def streams(self, prefix: str) -> list[str]:
+        sql = "select distinct stream from event where stream >= ? and stream < ? order by stream"
+        return [s for (s,) in self._db.execute(sql, (prefix, prefix + "\U0010ffff"))]
+
+    def heads(self) -> dict[int, int]:
+        sql = "select w.writer, (select max(pos) from event e where e.writer = w.writer) from writer w"
+        return {writer: pos for writer, pos in self._db.execute(sql) if pos is not None}
+
+    def runs(
+        self, *, state: str | None = None, playbook: str | None = None, system: bool | None = False,
+        limit: int = 100, before: str | None = None,
+    ) -> list[RunRow]:  # fmt: skip
+        where: list[tuple[str, Any]] = []
+        if state == "live":
+            where.append(("ended_at is null and ?", 1))
+        elif state is not None:
+            where.append(("state = ?", state))
+        if playbook is not None:
+            where.append(("playbook = ?", playbook))
+        if system is not None:
+            where.append(("system = ?", int(system)))
+        if before is not None:
+            where.append(("run < ?", before))
+        clause = " and ".join(text for text, _ in where) or "1"
+        sql = f"select {_RUN} from run where {clause} order by run desc limit ?"  # noqa: S608
+        return [_row(r) for r in self._db.execute(sql, [*(v for _, v in where), limit])]
+
+    def run(self, run: str) -> RunRow | None:
+        row = self._db.execute(f"select {_RUN} from run where run = ?", (run,)).fetchone()  # noqa: S608
+        return None if row is None else _row(row)
+
+    def run_by_key(self, key: str) -> RunRow | None:
+        row = self._db.execute(f"select {_RUN} from run where key = ?", (key,)).fetchone()  # noqa: S608
+        return None if row is None else _row(row)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+
+class SqliteJournal(SqliteReader):
+    """The one writer. `append` is called by one thread; reading goes through `reader`."""
+
+    def __init__(self, path: Path, at: float) -> None:
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        super().__init__(db)
+        for pragma in ("journal_mode = wal", "synchronous = full", "temp_store = memory"):
+            db.execute(f"pragma {pragma}")
+        db.executescript(schema())
+        self.path = path
+        self.writer = int(
+            db.execute("insert into writer (started_at) values (?)", (at,)).lastrowid or 0
+        )
+        self._pos = 0
+        self._heads: dict[str, int] = {}
+        self.commits = 0
+
+    def reader(self) -> SqliteReader:
+        """Open a connection for reading beside the writer's."""
+        return SqliteReader.open(self.path)
+
+    def append(self, appends: Sequence[Append]) -> list[Recorded]:
+        recorded = list(self._place(appends))
+        self._db.execute("begin immediate")
+        try:
+            self._db.executemany(_INSERT, [_values(r) for r in recorded])
+            self._index(recorded)
+            self._db.execute("commit")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("rollback")
+            raise
+        self.commits += 1
+        self._pos += len(recorded)
+        self._remember(recorded)
+        return recorded
+
+    def head(self, stream: str) -> int:
+        """Return the stream's length, from memory where it is known."""
+        head = self._heads.get(stream)
+        if head is None:
+            head = self._heads[stream] = self.length(stream)
+        return head
+
+    def _place(self, appends: Sequence[Append]) -> Iterator[Recorded]:
+        pos, heads = self._pos, {}
+        for append in appends:
+            head = heads.get(append.stream)
+            if head is None:
+                head = self.head(append.stream)
+            if head != append.expected:
+                raise StreamMoved(append.stream, append.expected, head)
+            for event in append.events:
+                pos, head = pos + 1, head + 1
+                yield Recorded(self.writer, pos, append.stream, head, append.at, event)
+            heads[append.stream] = head
+
+    def _index(self, recorded: Iterable[Recorded]) -> None:
+        rows: dict[str, RunRow | None] = {}
+        for r in recorded:
+            if not r.stream.startswith("run/"):
+                continue
+            run = r.stream[4:]
+            row = rows[run] if run in rows else (None if r.stream_seq == 1 else self.run(run))
+            rows[run] = updated(row, r)
+        self._db.executemany(_UPSERT, [_run_values(row) for row in rows.values() if row])
+
+    def _remember(self, recorded: Iterable[Recorded]) -> None:
+        if len(self._heads) > _HEADS_KEPT:
+            self._heads.clear()
+        for r in recorded:
+            self._heads[r.stream] = r.stream_seq
+
+
+def _values(r: Recorded) -> tuple[Any, ...]:
+    e = r.event
+    body = encode(e).decode()
+    return (r.writer, r.pos, r.stream, r.stream_seq, e.TYPE, e.VERSION, r.at, body)
+
+
+def _recorded(row: tuple[Any, ...]) -> Recorded:
+    writer, pos, stream, seq, type_, version, at, body = row
+    return Recorded(writer, pos, stream, seq, at, decode(type_, version, body.encode()))
+
+
+def _run_values(row: RunRow) -> tuple[Any, ...]:
+    return (
+        row.run, row.playbook, row.version, row.number, row.state, row.submitted_at,
+        row.started_at, row.ended_at, row.actor, row.key, int(row.system), row.length,
+    )  # fmt: skip
+
+
+def _row(values: tuple[Any, ...]) -> RunRow:
+    return RunRow(*values[:10], system=bool(values[10]), length=values[11])
+
+
+__all__ = ["ENDED", "SqliteJournal", "SqliteReader", "schema"]
