@@ -1,0 +1,157 @@
+"""The work of the patient cohort: who is in it, their records, and features out of them.
+
+Every function may run again and leave the same behind: the cohort is computed from its
+size, records are upserted by patient, features are read back in the order of the ids.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from diabetes import who
+
+from trimtab import errors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Record = Mapping[str, Any]
+
+_TABLE: Final = """
+create table if not exists records (
+  patient_id integer primary key, age real, sex real, bmi real, blood_pressure real,
+  cholesterol real, ldl real, hdl real, cholesterol_ratio real, log_triglycerides real,
+  glucose real, progression real)
+"""
+_UPSERT: Final = """
+insert or replace into records values (
+  :patient_id, :age, :sex, :bmi, :blood_pressure,
+  :cholesterol, :ldl, :hdl, :cholesterol_ratio, :log_triglycerides,
+  :glucose, :progression)
+"""
+
+
+# ---- load -------------------------------------------------------------------------------
+
+
+def cohort(patients: int) -> pa.Table:
+    """Return the cohort: its patients' ids, from 1, with their age and sex."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([{"patient_id": n, **who(n)} for n in range(1, patients + 1)])
+
+
+# ---- fetch ------------------------------------------------------------------------------
+
+
+def fetch(items: Sequence[Record], service: str, run_folder: str) -> dict[str, int]:
+    """Fetch the records of a batch of patients in one request, and upsert them."""
+    records = ask(service, [item["patient_id"] for item in items])
+    rows = [{**item, **record} for item, record in zip(items, records, strict=True)]
+    with _transaction(_database(run_folder)) as database:
+        database.executemany(_UPSERT, rows)
+    return {"upserted": len(rows)}
+
+
+def ask(service: str, ids: Sequence[int]) -> list[Record]:
+    """Return the records of these patients.
+
+    Raises:
+        errors.Throttled: too many requests at once; says when to come back.
+        errors.Transient: not now.
+        errors.Data: the answer is not what was asked for.
+    """
+    status, headers, body = _get(service, f"/records?ids={','.join(map(str, ids))}")
+    if status == 429:
+        raise errors.Throttled(
+            f"the records service answered {status}",
+            retry_after_s=float(headers.get("Retry-After", 1)),
+        )
+    if status >= 500:
+        raise errors.Transient(f"the records service answered {status}")
+    if status != 200:
+        raise errors.Permanent(f"the records service answered {status}: {body[:200]!r}")
+    records: list[Record] = json.loads(body)["records"]
+    if [record["id"] for record in records] != ids:
+        raise errors.Data("the records service answered for other patients than asked")
+    return records
+
+
+def _get(service: str, path: str) -> tuple[int, Mapping[str, str], bytes]:
+    connection = _connection(service)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.headers), answer.read()
+    except (OSError, http.client.HTTPException) as problem:
+        connection.close()  # the next request opens it anew
+        raise errors.Transient(f"{service}: {problem!r}") from problem
+
+
+@cache
+def _connection(service: str) -> http.client.HTTPConnection:
+    """One connection per worker, kept open from batch to batch."""
+    return http.client.HTTPConnection(urlsplit(service).netloc, timeout=20)
+
+
+@lru_cache(maxsize=4)
+def _database(run_folder: str) -> sqlite3.Connection:
+    """One connection per worker and run. The run's workers write to one file.
+
+    WAL lets a writer go on while others read; the rest queue for it. NORMAL leaves the
+    sync to checkpoints: what a power cut takes is missed by the contract's row count.
+    """
+    database = sqlite3.connect(Path(run_folder) / "records.db", timeout=20, isolation_level=None)
+    database.execute("pragma journal_mode = wal")
+    database.execute("pragma synchronous = normal")
+    database.execute(_TABLE)
+    return database
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    database.execute("begin immediate")
+    try:
+        yield database
+    except BaseException:
+        database.execute("rollback")
+        raise
+    database.execute("commit")
+
+
+# ---- features ---------------------------------------------------------------------------
+
+
+def features(run_folder: str) -> pa.Table:
+    """Return a row of features per patient, in the order of the ids."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = _database(run_folder).execute("select * from records order by patient_id")
+    names = [column[0] for column in rows.description]
+    of = {
+        name: pa.array(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    return pa.table(
+        {
+            "patient_id": of["patient_id"],
+            "age": of["age"],
+            "sex": of["sex"],
+            "bmi": of["bmi"],
+            "obese": pc.greater_equal(of["bmi"], 30.0),
+            "blood_pressure": of["blood_pressure"],
+            "ldl_share": pc.round(pc.divide(of["ldl"], of["cholesterol"]), 6),
+            "cholesterol_ratio": of["cholesterol_ratio"],
+            "log_triglycerides": of["log_triglycerides"],
+            "high_glucose": pc.greater_equal(of["glucose"], 100.0),
+            "progression": of["progression"],
+        }
+    )
