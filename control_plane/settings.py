@@ -1,0 +1,246 @@
+"""What can be set, in one frozen value, with the source of each part remembered.
+
+A setting comes from, last one wins: its default, ``settings.json`` in the data folder
+(written by ``trimtab config set``), the environment (``TRIMTAB_SERVER_PORT`` for
+``server.port``), a flag of the command. They are read once and handed on; nobody looks
+at the environment later.
+
+>>> settings, sources = load(None, environ={"TRIMTAB_SERVER_PORT": "9000"})
+>>> settings.server.port, sources["server.port"], sources["server.host"]
+(9000, 'environment', 'default')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from runtime.data.folder import DataFolder, read_json, write_json
+
+Scalar: TypeAlias = str | int | float | bool
+Sources: TypeAlias = dict[str, str]
+
+PREFIX: Final = "TRIMTAB_"
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class SettingFault(Exception):
+    """A setting has no such name, or a value that it cannot have."""
+
+
+def _set(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"text": text})
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where the server listens and how it ends."""
+
+    host: str = _set("127.0.0.1", "Address to listen on. Any other than loopback needs keys.")
+    port: int = _set(8321, "Port to listen on; when it is taken the next free one is used.")
+    grace_s: float = _set(2.0, "Seconds that running attempts are given when the server ends.")
+    log_level: str = _set("warning", "What is logged: debug, info, warning or error.")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """The worker processes of the local pool."""
+
+    slots: int = _set(8, "How many attempts may run at once.")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """The copies of the journal for analytics and search."""
+
+    enabled: bool = _set(True, "Whether the recorder process is started.")
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSettings:
+    """How proposals are judged."""
+
+    profile: str = _set("production", "The guardrail policy in force: production or demo.")
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeSettings:
+    """When the optimizer runs by itself."""
+
+    cron: str = _set("7 * * * *", "When the optimize playbook is fired; empty for never.")
+    zone: str = _set("UTC", "The time zone of that cron text.")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """How long a browser stays signed in."""
+
+    session_hours: float = _set(12.0, "Hours until a browser has to sign in again.")
+    link_minutes: float = _set(10.0, "Minutes for which a one-time sign-in link works.")
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """What one client may ask for."""
+
+    body_bytes: int = _set(16 * 1024 * 1024, "Largest body of a request.")
+    requests_per_minute: int = _set(3000, "Requests a minute from one key or address.")
+    page: int = _set(1000, "Largest number of rows in one answer.")
+    streams: int = _set(64, "Event streams that may be open at once.")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set, one group per concern."""
+
+    server: ServerSettings = field(default_factory=ServerSettings)
+    workers: WorkerSettings = field(default_factory=WorkerSettings)
+    record: RecordSettings = field(default_factory=RecordSettings)
+    review: ReviewSettings = field(default_factory=ReviewSettings)
+    optimize: OptimizeSettings = field(default_factory=OptimizeSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A setting as a person sees it."""
+
+    name: str
+    type: type
+    default: Scalar
+    text: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.name.replace(".", "_").upper()
+
+
+_GROUPS: Final = cast("dict[str, type[Any]]", {
+    "server": ServerSettings, "workers": WorkerSettings, "record": RecordSettings,
+    "review": ReviewSettings, "optimize": OptimizeSettings, "auth": AuthSettings,
+    "limits": LimitSettings,
+})  # fmt: skip
+
+
+def named() -> Iterator[Named]:
+    """Yield every setting, in the order of the groups."""
+    for group, cls in _GROUPS.items():
+        for f in fields(cls):
+            yield _named(group, f)
+
+
+def _named(group: str, f: Field[Any]) -> Named:
+    default = cast("Scalar", f.default)
+    return Named(f"{group}.{f.name}", type(default), default, f.metadata["text"])
+
+
+def load(
+    folder: DataFolder | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Scalar | None] | None = None,
+) -> tuple[Settings, Sources]:
+    """Return the settings in force and where each came from.
+
+    ``flags`` maps a setting's name to the value a command line gave, None for not given.
+
+    Raises:
+        SettingFault: a name or a value cannot be; says which source it stands in.
+    """
+    values: dict[str, Scalar] = {}
+    sources: Sources = {}
+    for source, given in _layers(folder, environ, flags or {}):
+        for name, value in given.items():
+            values[name] = coerce(name, value, source)
+            sources[name] = source
+    groups = {
+        group: cls(
+            **{f.name: values[n] for f in fields(cls) if (n := f"{group}.{f.name}") in values}
+        )
+        for group, cls in _GROUPS.items()
+    }
+    every = {setting.name: sources.get(setting.name, "default") for setting in named()}
+    return Settings(**groups), every
+
+
+def _layers(
+    folder: DataFolder | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Scalar | None],
+) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+    if folder is not None:
+        yield "settings.json", stored(folder)
+    yield "environment", {s.name: environ[s.variable] for s in named() if s.variable in environ}
+    yield "flag", {name: value for name, value in flags.items() if value is not None}
+
+
+def value_of(settings: Settings, name: str) -> Scalar:
+    """Return the value of a setting by its name."""
+    group, _, part = name.partition(".")
+    found: Scalar = getattr(getattr(settings, group), part)
+    return found
+
+
+def coerce(name: str, value: Scalar, source: str) -> Scalar:
+    """Return a value as the type its setting has.
+
+    >>> coerce("record.enabled", "off", "flag")
+    False
+    """
+    setting = next((s for s in named() if s.name == name), None)
+    if setting is None:
+        raise SettingFault(f"{source}: there is no setting `{name}`; see `trimtab config list`")
+    try:
+        return cast("Scalar", _TYPES[setting.type](value))
+    except (ValueError, KeyError):
+        wanted = _WORDS[setting.type]
+        raise SettingFault(f"{source}: {name} wants {wanted}, not {value!r}") from None
+
+
+def _truth(value: Scalar) -> bool:
+    words = {"true": True, "on": True, "yes": True, "1": True,
+             "false": False, "off": False, "no": False, "0": False}  # fmt: skip
+    return words[str(value).strip().lower()]
+
+
+_TYPES: Final[dict[type, Any]] = {str: str, int: int, float: float, bool: _truth}
+_WORDS: Final[dict[type, str]] = {
+    str: "text", int: "a whole number", float: "a number", bool: "on or off",
+}  # fmt: skip
+
+
+def stored(folder: DataFolder) -> dict[str, Scalar]:
+    """Return what the data folder keeps, by name."""
+    kept = read_json(folder.root / "settings.json")
+    if kept is None:
+        return {}
+    if not isinstance(kept, dict):
+        raise SettingFault(f"{folder.root / 'settings.json'}: not an object of names and values")
+    return kept
+
+
+def store(folder: DataFolder, name: str, value: Scalar | None) -> None:
+    """Keep a setting in the data folder; None forgets it."""
+    kept = stored(folder)
+    if value is None:
+        kept.pop(name, None)
+    else:
+        kept[name] = coerce(name, value, "settings.json")
+    folder.prepare()
+    write_json(folder.root / "settings.json", kept)
+
+
+def find_folder(flag: Path | None, environ: Mapping[str, str], here: Path) -> DataFolder:
+    """Return the data folder to use: flag, ``TRIMTAB_DATA``, ``./.trimtab``, the user's own."""
+    if flag is not None:
+        return DataFolder(flag.expanduser().absolute())
+    if given := environ.get("TRIMTAB_DATA"):
+        return DataFolder(Path(given).expanduser().absolute())
+    if (here / ".trimtab").is_dir():
+        return DataFolder(here / ".trimtab")
+    from platformdirs import user_data_path
+
+    return DataFolder(user_data_path("trimtab", appauthor=False))
