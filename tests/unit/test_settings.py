@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from control_plane.settings import (
-    Settings,
     SettingFault,
+    Settings,
     find_folder,
     load,
     named,
