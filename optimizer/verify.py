@@ -1,0 +1,432 @@
+"""Verification: what the units of an experiment say so far, at any look.
+
+A `Verification` is a fold over finished units. Two designs. ``blocks``: each block of
+items was drawn to an arm with a known share; outcomes count per item. ``switchback``:
+drained blocks alternate in pairs of random order; a pair is one comparison, and the
+objective is wall time per item of a block. Harm is tested from the first unit on. A gain
+counts only when it is proven beyond the least worthwhile one, failures are not worse
+beyond a margin, and each stage has its samples. Everything in a `Plan` was frozen before
+the first unit.
+
+>>> plan = Plan(design="blocks", kind="change", objective="time")
+>>> check = Verification(plan, ("candidate",))
+>>> check.add(Unit("candidate", share=0.1, items=50, batches=1, seconds_per_item=0.002))
+>>> check.finding(stage=0, runs=1).reason
+'collecting'
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from optimizer.sequential import (
+    ArmOdds,
+    Gain,
+    LogTime,
+    SignBet,
+    log_mean_exp,
+    median_sequence,
+    proportion_sequence,
+)
+
+Json: TypeAlias = Any
+Design: TypeAlias = Literal["blocks", "switchback"]
+Outcome: TypeAlias = Literal["better", "worse", "inconclusive"]
+
+CONTROL: Final = "control"
+BLOCK_RETRY_SHARE: Final = 0.10
+"""A drained block in which more than this share of batches needed a retry is a harm event."""
+SAMPLE_RATIO_ALPHA: Final = 0.001
+PAIR_SCALE: Final = 0.10
+"""Log difference of a pair at which it counts about in full for harm by time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step of the ramp: each candidate's share of blocks, and how many it must finish."""
+
+    share: float
+    min_candidates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The statistical settings of one experiment, frozen before it starts.
+
+    ``min_units`` is the least number of blocks a side in the last stage. A plan of kind
+    ``experiment`` has one stage; ``min_candidates`` (``min_pairs``) of it end an arm.
+    ``slow_s_per_item`` is control's historical p99 of a block, or None.
+    """
+
+    design: Design = "blocks"
+    kind: Literal["change", "experiment"] = "change"
+    objective: Literal["cost", "time"] = "time"
+    ramp: tuple[Stage, ...] = (Stage(0.1, 10), Stage(0.5, 60))
+    harm_alpha: float = 0.05
+    gain_alpha: float = 0.05
+    min_gain: float = 0.05
+    min_units: int = 30
+    noninferiority: float = 0.05
+    min_pairs: int = 8
+    horizon_runs: int = 10
+    t_opt: int = 100
+    slow_s_per_item: float | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the plan as it stands in ``experiment.started``."""
+        plan = asdict(self)
+        plan["ramp"] = [[stage.share, stage.min_candidates] for stage in self.ramp]
+        return plan
+
+    @staticmethod
+    def from_json(value: Mapping[str, Json]) -> Plan:
+        """Return the plan that `to_json` wrote; what is missing has its default."""
+        fields = dict(value)
+        if "ramp" in fields:
+            fields["ramp"] = tuple(Stage(float(q), int(n)) for q, n in fields["ramp"])
+        return Plan(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A finished block, in the order in which blocks finished.
+
+    ``share`` is the chance with which *its* arm was drawn. ``item_share`` is the
+    candidate's expected share of items; None when blocks hold equally many, as they do.
+    ``seconds_per_item``: slot time of all tries (blocks), wall time of the drained block
+    (switchback). ``retried`` counts batches whose first try failed. ``failed_items`` are
+    those of batches that ended in failure, rescued or not.
+    """
+
+    arm: str
+    share: float
+    items: int
+    batches: int
+    seconds_per_item: float
+    cost_per_item: float | None = None
+    retried: int = 0
+    failed_items: int = 0
+    pair: int | None = None
+    item_share: float | None = None
+    at: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.seconds_per_item > 0.0 and self.items > 0 and self.batches > 0):
+            raise ValueError(f"a unit needs items, batches and a positive time: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the units say. ``final`` ends the experiment; else it goes on.
+
+    Reasons: ``harm_failures``, ``harm_time``, ``harm_tail``, ``harm``, ``all_harmful``
+    (worse); ``gain_proven`` (better); ``learned``, ``horizon``, ``sample_ratio``
+    (inconclusive, final); ``collecting``, ``cost_missing``, ``failures_unproven``,
+    ``gain_unproven`` (inconclusive so far).
+    """
+
+    verdict: Outcome
+    reason: str
+    final: bool
+    units: dict[str, int]
+    statistics: dict[str, Json]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Units of one arm, for the table beside the verdict and for non-inferiority."""
+
+    units: int = 0
+    items: int = 0
+    batches: int = 0
+    retried: int = 0
+    failed_items: int = 0
+    failed_units: int = 0
+    failed_batches: int = 0
+    seconds: float = 0.0
+    cost_missing: int = 0
+
+    def add(self, unit: Unit) -> None:
+        """Take in one unit."""
+        self.units += 1
+        self.items += unit.items
+        self.batches += unit.batches
+        self.retried += unit.retried
+        self.failed_items += unit.failed_items
+        self.failed_units += unit.failed_items > 0
+        self.failed_batches += min(
+            unit.batches, math.ceil(unit.failed_items * unit.batches / unit.items)
+        )
+        self.seconds += unit.seconds_per_item * unit.items
+        self.cost_missing += unit.cost_per_item is None
+
+    def describe(self) -> dict[str, Json]:
+        """Return the tally for a reader."""
+        return {
+            "units": self.units,
+            "items": self.items,
+            "batches": self.batches,
+            "retried_share": self.retried / self.batches if self.batches else None,
+            "failed_items": self.failed_items,
+            "seconds_per_item": self.seconds / self.items if self.items else None,
+        }
+
+
+@dataclass(slots=True)
+class Harm:
+    """Three ways in which a candidate may harm, and one e-value over them: their mean."""
+
+    failures: ArmOdds = field(default_factory=ArmOdds)
+    time: LogTime = field(default_factory=LogTime)
+    tail: ArmOdds | None = None
+    log_e: float = 0.0
+    log_e_max: float = 0.0
+
+    def logs(self) -> dict[str, float]:
+        """Return the log e-value of each kind of harm that is watched."""
+        logs = {"failures": self.failures.log_e, "time": self.time.odds.log_e}
+        if self.tail is not None:
+            logs["tail"] = self.tail.log_e
+        return logs
+
+    def settle(self) -> None:
+        """Combine the kinds after a unit came in."""
+        self.log_e = log_mean_exp(list(self.logs().values()))
+        self.log_e_max = max(self.log_e_max, self.log_e)
+
+    def kind(self) -> str:
+        """Name the kind with the most evidence."""
+        logs = self.logs()
+        return max(logs, key=lambda name: logs[name])
+
+
+@dataclass(slots=True)
+class Comparison:
+    """One candidate against the control: everything that is learned about it."""
+
+    harm: Harm
+    gain: Gain = field(default_factory=Gain)
+    sign: SignBet = field(default_factory=SignBet)
+    differences: list[float] = field(default_factory=list)
+    harmful: str = ""
+    in_stage: dict[int, int] = field(default_factory=dict)
+
+
+class Verification:
+    """The fold over units of one experiment. Add each unit once, in order of finishing."""
+
+    def __init__(self, plan: Plan, arms: tuple[str, ...]) -> None:
+        self.plan = plan
+        self.arms = arms
+        self._tallies = {name: Tally() for name in (CONTROL, *arms)}
+        self._compared = {name: Comparison(self._harm()) for name in arms}
+        self._half: dict[int, dict[str, Unit]] = {}
+        self._drawn = (ArmOdds(), ArmOdds())
+
+    def _harm(self) -> Harm:
+        watched = self.plan.slow_s_per_item is not None and self.plan.design == "blocks"
+        return Harm(tail=ArmOdds() if watched else None)
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Candidates found harmful: in an experiment over several, the others go on."""
+        return tuple(name for name in self.arms if self._compared[name].harmful)
+
+    def add(self, unit: Unit) -> None:
+        """Take in one finished unit."""
+        self._tallies[unit.arm].add(unit)
+        if self.plan.design == "switchback":
+            self._add_half(unit)
+        else:
+            self._add_block(unit)
+
+    # ---- blocks -----------------------------------------------------------------------
+
+    def _add_block(self, unit: Unit) -> None:
+        live = len(self.arms) - len(self.dropped)
+        if unit.arm == CONTROL:
+            candidate_share, control_share = (1.0 - unit.share) / max(live, 1), unit.share
+        else:
+            candidate_share, control_share = unit.share, 1.0 - max(live, 1) * unit.share
+        share = candidate_share / (candidate_share + max(control_share, 1e-9))
+        for name in self.arms if unit.arm == CONTROL else (unit.arm,):
+            self._compare_block(self._compared[name], unit, candidate_share, share)
+
+    def _compare_block(self, one: Comparison, unit: Unit, drawn: float, share: float) -> None:
+        """``drawn``: chance of the candidate among all arms; ``share``: against control."""
+        candidate = unit.arm != CONTROL
+        stage = self._stage(drawn)
+        one.in_stage[stage] = one.in_stage.get(stage, 0) + candidate
+        self._harm_of_block(one, unit, share)
+        if len(self.arms) == 1:
+            self._drawn[0].add(1.0, candidate=candidate, share=share)
+            self._drawn[1].add(-1.0, candidate=candidate, share=share)
+        value = unit.cost_per_item if self.plan.objective == "cost" else unit.seconds_per_item
+        if stage == len(self.plan.ramp) - 1 and value is not None and value > 0.0:
+            one.gain.add(math.log(value), candidate=candidate, share=share)
+
+    def _harm_of_block(self, one: Comparison, unit: Unit, share: float) -> None:
+        candidate, harm = unit.arm != CONTROL, one.harm
+        exposed = share if unit.item_share is None else unit.item_share
+        harm.failures.add(float(unit.retried), candidate=candidate, share=exposed)
+        harm.time.add(math.log(unit.seconds_per_item), candidate=candidate, share=share)
+        if harm.tail is not None and unit.seconds_per_item > (self.plan.slow_s_per_item or 0.0):
+            harm.tail.add(1.0, candidate=candidate, share=share)
+        self._judge_harm(one)
+
+    def _judge_harm(self, one: Comparison) -> None:
+        one.harm.settle()
+        if not one.harmful and one.harm.log_e >= math.log(1.0 / self.plan.harm_alpha):
+            one.harmful = one.harm.kind()
+
+    def _stage(self, share: float) -> int:
+        distances = [abs(stage.share - share) for stage in self.plan.ramp]
+        return distances.index(min(distances))
+
+    # ---- switchback -------------------------------------------------------------------
+
+    def _add_half(self, unit: Unit) -> None:
+        if unit.pair is None:
+            raise ValueError("a unit of a switchback belongs to a pair")
+        half = self._half.setdefault(unit.pair, {})
+        half[unit.arm] = unit
+        arm = next((name for name in half if name != CONTROL), None)
+        if arm is not None and CONTROL in half:
+            del self._half[unit.pair]
+            self._compare_pair(self._compared[arm], half[CONTROL], half[arm])
+
+    def _compare_pair(self, one: Comparison, control: Unit, candidate: Unit) -> None:
+        ratio = math.log(candidate.seconds_per_item / control.seconds_per_item)
+        one.differences.append(ratio)
+        one.sign.add(ratio < math.log(1.0 - self.plan.min_gain))
+        one.harm.time.odds.add(
+            math.tanh(abs(ratio) / PAIR_SCALE), candidate=ratio > 0.0, share=0.5
+        )
+        events = _retry_event(candidate) - _retry_event(control)
+        one.harm.failures.add(float(abs(events)), candidate=events > 0, share=0.5)
+        self._judge_harm(one)
+
+    # ---- what it says -----------------------------------------------------------------
+
+    def may_advance(self, stage: int) -> bool:
+        """Whether the ramp may go to its next stage: samples are there, harm is not in sight."""
+        if self.plan.kind != "change" or stage >= len(self.plan.ramp) - 1:
+            return False
+        one = self._compared[self.arms[0]]
+        calm = one.harm.log_e < math.log(1.0 / (4.0 * self.plan.harm_alpha))
+        return calm and one.in_stage.get(stage, 0) >= self.plan.ramp[stage].min_candidates
+
+    def finding(self, stage: int, runs: int) -> Finding:
+        """Return the verdict after ``runs`` runs that took part, in stage ``stage``."""
+        verdict, reason, final = self._verdict(stage)
+        if not final and runs >= self.plan.horizon_runs:
+            verdict, reason, final = "inconclusive", "horizon", True
+        units = {name: tally.units for name, tally in self._tallies.items()}
+        statistics = {name: self._statistics(name) for name in self.arms}
+        facts: dict[str, Json] = {"runs": runs, "stage": stage}
+        if len(self.arms) == 1:
+            facts |= statistics[self.arms[0]]
+        facts["arms"] = statistics | {CONTROL: self._tallies[CONTROL].describe()}
+        facts["dropped"] = list(self.dropped)
+        return Finding(verdict, reason, final, units, facts)
+
+    def _verdict(self, stage: int) -> tuple[Outcome, str, bool]:
+        if self._ratio_broken():
+            return "inconclusive", "sample_ratio", True
+        if len(self.dropped) == len(self.arms):
+            kind = self._compared[self.arms[0]].harmful
+            return "worse", f"harm_{kind}" if len(self.arms) == 1 else "all_harmful", True
+        if self.plan.kind == "experiment":
+            done = all(self._has_samples(n) for n in self.arms if n not in self.dropped)
+            return "inconclusive", "learned" if done else "collecting", done
+        doubt = self._doubt(self.arms[0], stage)
+        return ("inconclusive", doubt, False) if doubt else ("better", "gain_proven", True)
+
+    def _ratio_broken(self) -> bool:
+        log_e = log_mean_exp([side.log_e for side in self._drawn])
+        return log_e >= math.log(1.0 / SAMPLE_RATIO_ALPHA)
+
+    def _has_samples(self, name: str) -> bool:
+        if self.plan.design == "switchback":
+            return len(self._compared[name].differences) >= self.plan.min_pairs
+        least = self.plan.ramp[0].min_candidates
+        return min(self._tallies[name].units, self._tallies[CONTROL].units) >= least
+
+    def _doubt(self, name: str, stage: int) -> str:
+        """Name what is missing before a change may be kept, or return an empty string."""
+        one, plan = self._compared[name], self.plan
+        if plan.design == "switchback":
+            if len(one.differences) < plan.min_pairs:
+                return "collecting"
+            if one.sign.log_e < math.log(1.0 / plan.gain_alpha):
+                return "gain_unproven"
+            return "" if self._failed_gap(name) < plan.noninferiority else "failures_unproven"
+        last = len(plan.ramp) - 1
+        enough = min(one.gain.counts) >= plan.min_units
+        if (
+            stage < last
+            or not enough
+            or one.in_stage.get(last, 0) < plan.ramp[last].min_candidates
+        ):
+            return "collecting"
+        if plan.objective == "cost" and self._tallies[name].cost_missing:
+            return "cost_missing"
+        upper = one.gain.interval(plan.gain_alpha, plan.t_opt)[2]
+        if upper >= math.log(1.0 - plan.min_gain):
+            return "gain_unproven"
+        return "" if self._failed_gap(name) < plan.noninferiority else "failures_unproven"
+
+    def _failed_gap(self, name: str) -> float:
+        """The most by which the candidate's terminal failures may exceed control's.
+
+        Counted in blocks, or for the few drained blocks of a switchback in their batches.
+        """
+        bounds = []
+        for tally in (self._tallies[name], self._tallies[CONTROL]):
+            pair = (tally.failed_units, tally.units)
+            if self.plan.design == "switchback":
+                pair = (tally.failed_batches, tally.batches)
+            bounds.append(proportion_sequence(*pair, self.plan.gain_alpha / 2))
+        return bounds[0][1] - bounds[1][0]
+
+    def _statistics(self, name: str) -> dict[str, Json]:
+        one = self._compared[name]
+        lower, middle, upper = self._effect(one)
+        return self._tallies[name].describe() | {
+            "e": _exp(one.harm.log_e),
+            "e_max": _exp(one.harm.log_e_max),
+            "e_by_kind": {kind: _exp(log_e) for kind, log_e in one.harm.logs().items()},
+            "harmful": one.harmful,
+            "gain_e": _exp(one.sign.log_e) if self.plan.design == "switchback" else None,
+            "gain_ci": [_relative(lower), _relative(upper)],
+            "realised": _relative(middle),
+            "failed_gap": self._failed_gap(name),
+            "pairs": len(one.differences) if self.plan.design == "switchback" else None,
+            "in_stage": {str(k): n for k, n in sorted(one.in_stage.items())},
+        }
+
+    def _effect(self, one: Comparison) -> tuple[float, float, float]:
+        if self.plan.design == "blocks":
+            if one.gain.scores.n < 2:
+                return -math.inf, math.nan, math.inf
+            return one.gain.interval(self.plan.gain_alpha, self.plan.t_opt)
+        if not one.differences:
+            return -math.inf, math.nan, math.inf
+        lower, upper = median_sequence(one.differences, self.plan.gain_alpha)
+        return lower, sum(one.differences) / len(one.differences), upper
+
+
+def _retry_event(unit: Unit) -> int:
+    return int(unit.retried > BLOCK_RETRY_SHARE * unit.batches)
+
+
+def _exp(log_e: float) -> float:
+    return math.exp(min(log_e, 690.0))
+
+
+def _relative(log_ratio: float) -> float | None:
+    """Return a log ratio as a relative change, or None where nothing is known."""
+    return math.expm1(log_ratio) if math.isfinite(log_ratio) else None
