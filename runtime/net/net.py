@@ -5,8 +5,15 @@ a token: live when the arc was taken, dead when it was not. Dead tokens let a jo
 for exactly what can still come (dead-path elimination), so nothing is ever guessed.
 Everything here is a value or a function of values.
 
->>> net = Net("a", {"a": Transition("a", (), ("b", "c")), "b": Transition("b", ("a",), ("d",)),
-...                 "c": Transition("c", ("a",), ("d",)), "d": Transition("d", ("b", "c"), ())})
+>>> net = Net(
+...     "a",
+...     {
+...         "a": Transition("a", (), ("b", "c")),
+...         "b": Transition("b", ("a",), ("d",)),
+...         "c": Transition("c", ("a",), ("d",)),
+...         "d": Transition("d", ("b", "c"), ()),
+...     },
+... )
 >>> marking = start(net)
 >>> fire(net, marking, "a", {"b"})
 ['c']

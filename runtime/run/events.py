@@ -184,13 +184,17 @@ class ContextSet:
 
 @dataclass(frozen=True, slots=True)
 class StepRouted:
-    """A step without a tool passed its tokens on, or failed to. ``arcs`` are the targets taken."""
+    """A step that ran nothing passed its tokens on, or failed to. ``arcs`` are the targets taken.
+
+    It has no tool, or is an ``each`` over no items (then ``value`` is its empty result).
+    """
 
     TYPE: ClassVar[str] = "step.routed"
     VERSION: ClassVar[int] = 1
     step: str
     arcs: list[str] = field(default_factory=list)
     sets: dict[str, Json] = field(default_factory=dict)
+    value: Json = None
     fault: Fault | None = None
 
 
@@ -332,7 +336,8 @@ class AttemptFinished:
     """How one try ended, and all that is known about it.
 
     ``scheduled`` is the stream sequence of its ``attempt.scheduled``. ``retry_at``
-    (seconds since the epoch) is set when another try follows. ``arcs``, ``sets`` and
+    (seconds since the epoch) is set when another try follows. ``fatal``: this batch's
+    failure is more than the step allows, nothing more of it is scheduled. ``arcs``, ``sets`` and
     ``value`` are set on the attempt that ends its step: the targets taken, the context
     values set, and the step's value when it differs from ``result`` (an ``each``).
     Seconds: ``queue_s`` from scheduled to handed to a worker, ``run_s`` in the tool,
@@ -350,6 +355,7 @@ class AttemptFinished:
     batch: int = -1
     fault: Fault | None = None
     retry_at: float | None = None
+    fatal: bool = False
     queue_s: float = 0.0
     run_s: float = 0.0
     total_s: float = 0.0

@@ -175,8 +175,19 @@ def draw(experiment: Experiment, unit: str) -> tuple[str, float]:
     stays candidate when the share grows.
 
     >>> started = ExperimentStarted(
-    ...     "e", "p", "pb", "s", "batch", "blocks", {}, {"candidate": {}}, {"candidate": 0.5},
-    ...     salt="x", bound="h", block_items=50)
+    ...     "e",
+    ...     "p",
+    ...     "pb",
+    ...     "s",
+    ...     "batch",
+    ...     "blocks",
+    ...     {},
+    ...     {"candidate": {}},
+    ...     {"candidate": 0.5},
+    ...     salt="x",
+    ...     bound="h",
+    ...     block_items=50,
+    ... )
     >>> live = Experiment(started, shares={"candidate": 0.5})
     >>> {draw(live, str(i))[0] for i in range(20)} == {"candidate", "control"}
     True

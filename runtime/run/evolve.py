@@ -1,0 +1,220 @@
+"""Evolve: the fold. State and event in, state after it out.
+
+It believes what it reads: the arcs taken, the values set, the ranges cut are in the
+events, so that replay never evaluates an expression or resolves a configuration again.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from runtime.net.net import consume, produce, start
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptLeased,
+    AttemptScheduled,
+    CheckFailed,
+    ContextSet,
+    EachCut,
+    Fault,
+    Json,
+    ProductPublished,
+    RunCancelled,
+    RunCancelRequested,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunFailing,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    RunSubmitted,
+    SignalReceived,
+    StepRouted,
+    TimerFired,
+    TimerSet,
+)
+from runtime.run.state import Block, Each, Pause, RunState, Try
+
+EMPTY_EACH: dict[str, Json] = {
+    "items": 0, "batches": 0, "failed": 0, "failed_batches": 0, "results": [],
+}  # fmt: skip
+
+
+def evolve(state: RunState, event: RunEvent, at: float) -> RunState:
+    """Change ``state`` by one event of its stream, and return it."""
+    state.seq += 1
+    match event:
+        case AttemptScheduled():
+            _scheduled(state, event, at)
+        case AttemptFinished():
+            _finished(state, event)
+        case EachCut():
+            _cut(state, event)
+        case AttemptLeased():
+            state.attempts[event.attempt].leased = True
+        case StepRouted():
+            _routed(state, event)
+        case RunSubmitted():
+            _submitted(state, event, at)
+        case RunStarted():
+            state.status, state.marking = "running", start(state.net)
+        case RunPaused():
+            state.status = "paused"
+        case RunResumed():
+            state.status = "running"
+        case RunCancelRequested():
+            state.status = "cancelling"
+            state.pauses.clear()
+        case RunFailing():
+            _failing(state, event)
+        case RunCompleted():
+            state.status, state.result = "completed", event.result
+        case RunFailed():
+            state.status = "failed"
+        case RunCancelled():
+            state.status = "cancelled"
+        case ContextSet():
+            state.ctx.update(event.values)
+        case TimerSet() | TimerFired() | SignalReceived() | ProductPublished() | CheckFailed():
+            pass
+        case _:
+            assert_never(event)
+    return state
+
+
+def _submitted(state: RunState, event: RunSubmitted, at: float) -> None:
+    state.status, state.submitted_at = "submitted", at
+    state.workload, state.overrides = event.workload, event.overrides
+    state.system, state.labels = event.system, event.labels
+
+
+def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
+    step = state.steps[event.step]
+    work = (event.step, event.batch)
+    if work in state.pauses:
+        del state.pauses[work]
+    elif step.each is None:
+        consume(state.net, state.marking, event.step)
+        step.status = "active"
+    else:
+        step.each.block_of(event.batch).next = event.batch + 1
+        step.each.active += 1
+    state.attempts[event.attempt] = Try(
+        event.attempt, event.step, event.batch, event.number, state.seq, at, event.config,
+        event.start, event.items, event.block, event.args, event.experiment,
+    )  # fmt: skip
+
+
+def _cut(state: RunState, event: EachCut) -> None:
+    step = state.steps[event.step]
+    if event.items is not None:
+        consume(state.net, state.marking, event.step)
+        step.status = "active"
+        step.each = Each(event.items["count"], event.items["source"])
+    each = step.each
+    if each is None:
+        raise ValueError(f"{event.step}: cut before its items were known")
+    if event.kind == "rescue" and event.rescues is not None:
+        _take_back(state, event.step, each, event.rescues)
+    batches = -(-(event.stop - event.start) // event.size)
+    each.blocks.append(
+        Block(
+            event.block, event.kind, event.start, event.stop, event.size, event.first_batch,
+            event.in_flight, event.config, event.experiment, event.arm, event.share,
+            event.drained, event.first_batch, event.first_batch + batches,
+        )
+    )  # fmt: skip
+    each.next_batch = event.first_batch + batches
+    if event.kind != "rescue":
+        each.cut_to = event.stop
+
+
+def _take_back(state: RunState, name: str, each: Each, batch: int) -> None:
+    """The items of a batch, or of all batches from it on, are cut again by a rescue."""
+    block = each.block_of(batch)
+    if batch >= block.next:
+        block.last = batch
+    elif state.pauses.pop((name, batch), None) is not None:
+        each.active -= 1
+    else:
+        each.failed_items -= block.range(batch)[1]
+        each.failed_batches -= 1
+
+
+def _finished(state: RunState, event: AttemptFinished) -> None:
+    tried = state.attempts.pop(event.attempt)
+    work = (event.step, event.batch)
+    if event.outcome == "lost":
+        state.losses[work] = state.losses.get(work, 0) + 1
+    if event.retry_at is not None:
+        state.pauses[work] = Pause(event.number + 1, event.retry_at)
+        return
+    state.losses.pop(work, None)
+    step = state.steps[event.step]
+    if step.each is not None:
+        _batch_done(step.each, tried, event)
+        if event.fatal:
+            _give_up(state, event.step, step.each, event.fault)
+        value = event.value
+    else:
+        value = event.result if event.outcome == "succeeded" else None
+        step.fault = event.fault
+        if event.arcs is None:
+            step.status = "done" if event.outcome == "succeeded" else "failed"
+            step.value = value
+    if event.arcs is not None:
+        step.status = "failed" if _failed(state, event) else "done"
+        step.value = value
+        state.ctx.update(event.sets or {})
+        _produce(state, event.step, event.arcs)
+
+
+def _failed(state: RunState, event: AttemptFinished) -> bool:
+    each = state.steps[event.step].each
+    if each is not None:
+        return each.fault is not None
+    return event.outcome != "succeeded"
+
+
+def _batch_done(each: Each, tried: Try, event: AttemptFinished) -> None:
+    each.active -= 1
+    each.batches_done += 1
+    if event.outcome == "succeeded":
+        each.done_items += tried.items
+        each.results[tried.start] = event.result
+    else:
+        each.failed_items += tried.items
+        each.failed_batches += 1
+
+
+def _give_up(state: RunState, name: str, each: Each, fault: Fault | None) -> None:
+    """Nothing more of the step is scheduled; what waited for another try is dropped."""
+    each.fault = fault
+    for work in [w for w in state.pauses if w[0] == name]:
+        del state.pauses[work]
+        each.active -= 1
+
+
+def _routed(state: RunState, event: StepRouted) -> None:
+    step = state.steps[event.step]
+    consume(state.net, state.marking, event.step)
+    if event.fault is not None:
+        step.status, step.fault = "failed", event.fault
+        return
+    step.status = "done"
+    step.value = event.value
+    state.ctx.update(event.sets)
+    _produce(state, event.step, event.arcs)
+
+
+def _failing(state: RunState, event: RunFailing) -> None:
+    state.status, state.fault, state.fault_step = "failing", event.fault, event.step
+    state.pauses.clear()
+    step = state.steps[event.step]
+    step.status, step.fault = "failed", event.fault
+
+
+def _produce(state: RunState, step: str, arcs: list[str]) -> None:
+    for skipped in produce(state.net, state.marking, step, frozenset(arcs)):
+        state.steps[skipped].status = "skipped"

@@ -1,0 +1,175 @@
+"""The state of a run: what the fold of its events keeps.
+
+It is changed in place by `evolve` alone. Copying its maps for every event would halve
+the speed of the engine; nobody else holds a reference while it changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from runtime.net.net import Marking, Net
+from runtime.run.events import Fault, Json
+
+Status: TypeAlias = Literal[
+    "new", "submitted", "running", "paused", "failing", "cancelling",
+    "completed", "failed", "cancelled",
+]  # fmt: skip
+StepStatus: TypeAlias = Literal["waiting", "active", "done", "failed", "skipped"]
+Work: TypeAlias = tuple[str, int]
+"""A step and a batch (-1 when the step is not an ``each``): one piece of work, over all tries."""
+
+ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(slots=True)
+class Try:
+    """An attempt that is scheduled and not finished."""
+
+    attempt: str
+    step: str
+    batch: int
+    number: int
+    seq: int
+    at: float
+    config: str
+    start: int
+    items: int
+    block: int
+    args: dict[str, Json] | None
+    experiment: str | None
+    leased: bool = False
+
+
+@dataclass(slots=True)
+class Pause:
+    """A piece of work that waits for its next try."""
+
+    number: int
+    at: float
+
+
+@dataclass(slots=True)
+class Block:
+    """A range of items of an ``each`` step, cut in batches of one size."""
+
+    index: int
+    kind: str
+    start: int
+    stop: int
+    size: int
+    first: int
+    in_flight: int
+    config: str
+    experiment: str | None
+    arm: str | None
+    share: float | None
+    drained: bool
+    next: int
+    last: int
+    """Batches ``first``…``last - 1`` are its own; ``next`` is the first not yet scheduled."""
+
+    @property
+    def open(self) -> bool:
+        """Whether some of its batches were never scheduled."""
+        return self.next < self.last
+
+    def range(self, batch: int) -> tuple[int, int]:
+        """Return the batch's items as start and count."""
+        start = self.start + (batch - self.first) * self.size
+        return start, min(self.size, self.stop - start)
+
+
+@dataclass(slots=True)
+class Each:
+    """How far an ``each`` step is. ``results`` is by first item, so that order is kept."""
+
+    total: int
+    source: Json
+    blocks: list[Block] = field(default_factory=list)
+    cut_to: int = 0
+    next_batch: int = 0
+    active: int = 0
+    done_items: int = 0
+    failed_items: int = 0
+    failed_batches: int = 0
+    batches_done: int = 0
+    results: dict[int, Json] = field(default_factory=dict)
+    fault: Fault | None = None
+
+    def block_of(self, batch: int) -> Block:
+        """Return the block that a batch belongs to."""
+        for block in reversed(self.blocks):
+            if block.first <= batch < block.last:
+                return block
+        raise KeyError(batch)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to cut, schedule or wait for."""
+        if self.active:
+            return False
+        return self.fault is not None or (
+            self.cut_to >= self.total and not any(b.open for b in self.blocks)
+        )
+
+
+@dataclass(slots=True)
+class StepState:
+    """One step of a run."""
+
+    status: StepStatus = "waiting"
+    value: Json = None
+    each: Each | None = None
+    fault: Fault | None = None
+
+
+@dataclass(slots=True)
+class RunState:
+    """One run: its marking, its steps, and what is in flight."""
+
+    run: str
+    net: Net
+    status: Status = "new"
+    seq: int = 0
+    marking: Marking = field(default_factory=Marking)
+    steps: dict[str, StepState] = field(default_factory=dict)
+    workload: dict[str, Json] = field(default_factory=dict)
+    overrides: dict[str, dict[str, Json]] = field(default_factory=dict)
+    ctx: dict[str, Json] = field(default_factory=dict)
+    attempts: dict[str, Try] = field(default_factory=dict)
+    pauses: dict[Work, Pause] = field(default_factory=dict)
+    losses: dict[Work, int] = field(default_factory=dict)
+    fault: Fault | None = None
+    fault_step: str = ""
+    result: Json = None
+    system: bool = False
+    labels: dict[str, str] = field(default_factory=dict)
+    submitted_at: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can happen to the run any more."""
+        return self.status in ENDED
+
+    def active_each(self) -> Iterator[tuple[str, Each]]:
+        """Yield the ``each`` steps that are under way."""
+        for name, step in self.steps.items():
+            if step.status == "active" and step.each is not None:
+                yield name, step.each
+
+    def hash(self) -> str:
+        """A digest of marking and step states: equal after every event of an exact replay."""
+        steps = {n: [s.status, s.value] for n, s in sorted(self.steps.items())}
+        whole = [self.status, self.seq, self.marking.tokens(), steps, self.ctx]
+        text = json.dumps([*whole, sorted(self.attempts)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def new_run(run: str, net: Net) -> RunState:
+    """Return the state of a run of which nothing is known yet."""
+    return RunState(run, net, steps={name: StepState() for name in net.transitions})
