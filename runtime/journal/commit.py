@@ -55,7 +55,7 @@ class Committer:
         self._thread.start()
 
     def put(self, appends: Sequence[Append], done: Done) -> None:
-        """Write ``appends`` all or nothing; ``done`` is called on the loop with what came of it."""
+        """Write ``appends`` all or nothing; ``done`` is called on the loop with the outcome."""
         with self._box.lock:
             self._box.waiting.append(_Request(appends, done))
             self._box.lock.notify()

@@ -48,7 +48,7 @@ def updated(row: RunRow | None, recorded: Recorded) -> RunRow | None:
     if row is None:
         return None
     row = replace(row, length=recorded.stream_seq)
-    state = _STATES.get(type(event))  # type: ignore[arg-type]
+    state = _STATES.get(type(event))
     if state is None:
         return row
     started = recorded.at if isinstance(event, RunStarted) else row.started_at

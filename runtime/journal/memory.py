@@ -59,8 +59,8 @@ class MemoryJournal:
         return {self.writer: len(self._all)} if self._all else {}
 
     def runs(
-        self, *, state: str | None = None, playbook: str | None = None, system: bool | None = False,
-        limit: int = 100, before: str | None = None,
+        self, *, state: str | None = None, playbook: str | None = None,
+        system: bool | None = False, limit: int = 100, before: str | None = None,
     ) -> list[RunRow]:  # fmt: skip
         rows = [
             r

@@ -83,10 +83,10 @@ class JournalReader(Protocol):
         ...
 
     def runs(
-        self, *, state: str | None = None, playbook: str | None = None, system: bool | None = False,
-        limit: int = 100, before: str | None = None,
+        self, *, state: str | None = None, playbook: str | None = None,
+        system: bool | None = False, limit: int = 100, before: str | None = None,
     ) -> list[RunRow]:  # fmt: skip
-        """Return runs, newest first. ``state`` may be ``live``: not ended. ``before`` is a run id."""
+        """Return runs, newest first; state ``live`` means not ended, ``before`` is a run id."""
         ...
 
     def run(self, run: str) -> RunRow | None:

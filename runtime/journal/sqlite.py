@@ -60,7 +60,7 @@ class SqliteReader:
         return [_recorded(row) for row in self.follow_rows(cursor, limit)]
 
     def follow_rows(self, cursor: dict[int, int], limit: int = 1000) -> list[tuple[Any, ...]]:
-        """Like `follow`, with rows as they stand: writer, pos, stream, seq, type, version, at, body."""
+        """Like `follow`, with rows as they stand, in the order of the table's columns."""
         sql = f"select {_EVENT} from event where writer = ? and pos > ? order by pos limit ?"  # noqa: S608
         rows: list[tuple[Any, ...]] = []
         for (writer,) in self._db.execute("select writer from writer order by writer").fetchall():
@@ -90,12 +90,15 @@ class SqliteReader:
         return [s for (s,) in self._db.execute(sql, (prefix, prefix + "\U0010ffff"))]
 
     def heads(self) -> dict[int, int]:
-        sql = "select w.writer, (select max(pos) from event e where e.writer = w.writer) from writer w"
+        sql = (
+            "select w.writer, (select max(pos) from event e where e.writer = w.writer)"
+            " from writer w"
+        )
         return {writer: pos for writer, pos in self._db.execute(sql) if pos is not None}
 
     def runs(
-        self, *, state: str | None = None, playbook: str | None = None, system: bool | None = False,
-        limit: int = 100, before: str | None = None,
+        self, *, state: str | None = None, playbook: str | None = None,
+        system: bool | None = False, limit: int = 100, before: str | None = None,
     ) -> list[RunRow]:  # fmt: skip
         where: list[tuple[str, Any]] = []
         if state == "live":
@@ -170,7 +173,7 @@ class SqliteJournal(SqliteReader):
         return head
 
     def _place(self, appends: Sequence[Append]) -> Iterator[Recorded]:
-        pos, heads = self._pos, {}
+        pos, heads = self._pos, dict[str, int]()
         for append in appends:
             head = heads.get(append.stream)
             if head is None:
@@ -218,7 +221,7 @@ def _run_values(row: RunRow) -> tuple[Any, ...]:
 
 
 def _row(values: tuple[Any, ...]) -> RunRow:
-    return RunRow(*values[:10], system=bool(values[10]), length=values[11])
+    return RunRow(*values[:10], bool(values[10]), values[11])
 
 
 __all__ = ["ENDED", "SqliteJournal", "SqliteReader", "schema"]

@@ -67,6 +67,6 @@ def _pair(live: Experiment, run: str, step: str, each: Each) -> Cut:
     if second:
         arm = CONTROL if mine[-1].arm != CONTROL else candidate
     else:
-        arm = candidate if raw[0] < 128 else CONTROL  # noqa: PLR2004
+        arm = candidate if raw[0] < 128 else CONTROL
     stop = each.cut_to + size
     return Cut("block", stop, arm, 0.5, drained=True, pair=pair)

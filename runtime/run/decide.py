@@ -174,12 +174,10 @@ class Decision:
     def _advance(self, touched: str | None = None) -> None:
         """Fire and refill until nothing more can, then see whether the run is over."""
         state = self.state
-        if state.status == "running":
-            names = [touched] if touched else [name for name, _ in state.active_each()]
-            for name in names:
-                self._refill(name)
-            while state.status == "running" and state.marking.ready:
-                self._fire(self.playbook.step(state.marking.ready[0]))
+        for name in [touched] if touched else [name for name, _ in state.active_each()]:
+            self._refill(name)
+        while state.status == "running" and state.marking.ready:
+            self._fire(self.playbook.step(state.marking.ready[0]))
         self._conclude()
 
     def _fire(self, step: Step) -> None:
@@ -248,6 +246,8 @@ class Decision:
         each = self.state.steps[name].each
         step = self.playbook.step(name)
         if each is None or self.state.steps[name].status != "active" or each.fault is not None:
+            return
+        if self.state.status != "running":
             return
         while True:
             block = next((b for b in each.blocks if b.open), None)
@@ -448,9 +448,7 @@ def _with_last(each: Each, state: RunState, finished: AttemptFinished) -> Each:
 
 
 def _result(state: RunState, playbook: Playbook) -> Json:
-    """A run's result: the value of the last step that ended a branch, or of all of them by name."""
-    ends: Sequence[Step] = [s for s in playbook.steps if not s.arcs]
-    values = {
-        s.name: state.steps[s.name].value for s in ends if state.steps[s.name].status == "done"
-    }
+    """A run's result: the value of the step that ended last, or of all that ended, by name."""
+    ends: Sequence[str] = [s.name for s in playbook.steps if not s.arcs]
+    values = {n: state.steps[n].value for n in ends if state.steps[n].status == "done"}
     return next(iter(values.values())) if len(values) == 1 else values
