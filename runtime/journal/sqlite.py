@@ -221,7 +221,11 @@ def _run_values(row: RunRow) -> tuple[Any, ...]:
 
 
 def _row(values: tuple[Any, ...]) -> RunRow:
-    return RunRow(*values[:10], bool(values[10]), values[11])
+    run, playbook, version, number, state, submitted, started, ended, actor, key, system, n = values
+    return RunRow(
+        run, playbook, version, number, state, submitted, started, ended, actor, key,
+        bool(system), n,
+    )  # fmt: skip
 
 
 __all__ = ["ENDED", "SqliteJournal", "SqliteReader", "schema"]
