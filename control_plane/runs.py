@@ -1,0 +1,297 @@
+"""Runs as they are read: one line each, one run with its steps, its events.
+
+Each view is a fold over the run's stream and needs the journal alone, so the API, the
+pages and a command line without a server tell the same story. Following a live run is
+reading again after each commit: a client that comes back says the last sequence it saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import msgspec
+
+from control_plane.errors import NotFound
+from runtime.journal.port import JournalReader, RunRow
+from runtime.journal.wire import encode
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptScheduled,
+    ConfigStored,
+    EachCut,
+    Fault,
+    Json,
+    ProductPublished,
+    Recorded,
+    RunCompleted,
+    RunFailed,
+    RunFailing,
+    RunSubmitted,
+    StepRouted,
+)
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(slots=True)
+class StepView:
+    """How one step of a run went so far. Seconds and dollars are sums over its attempts."""
+
+    name: str
+    state: str = "waiting"
+    started_at: float | None = None
+    ended_at: float | None = None
+    attempts: int = 0
+    failed_attempts: int = 0
+    batches: int = 0
+    batches_done: int = 0
+    items: int = 0
+    items_done: int = 0
+    queue_s: float = 0.0
+    run_s: float = 0.0
+    cost_usd: float | None = None
+    config: str = ""
+    knobs: dict[str, Json] = field(default_factory=dict)
+    experiments: list[str] = field(default_factory=list)
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with its steps. Times are seconds since the epoch."""
+
+    run: str
+    playbook: str
+    version: str
+    number: int
+    state: str
+    submitted_at: float
+    started_at: float | None
+    ended_at: float | None
+    wall_s: float | None
+    actor: str
+    key: str | None
+    system: bool
+    events: int
+    workload: dict[str, Json]
+    overrides: dict[str, dict[str, Json]]
+    labels: dict[str, str]
+    steps: list[StepView]
+    products: list[Json]
+    cost_usd: float | None
+    result: Json = None
+    fault: Fault | None = None
+    fault_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in a list."""
+
+    run: str
+    playbook: str
+    number: int
+    state: str
+    submitted_at: float
+    started_at: float | None
+    ended_at: float | None
+    wall_s: float | None
+    actor: str
+    system: bool
+    events: int
+    version: str
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """An event as it stands in the journal; ``seq`` counts within its stream."""
+
+    seq: int
+    at: float
+    type: str
+    version: int
+    stream: str
+    writer: int
+    pos: int
+    body: dict[str, Json]
+
+
+class Runs:
+    """Reads runs out of a journal."""
+
+    def __init__(self, journal: JournalReader) -> None:
+        self._journal = journal
+
+    def page(
+        self, *, state: str | None = None, playbook: str | None = None,
+        system: bool | None = False, limit: int = 100, before: str | None = None,
+    ) -> list[RunLine]:  # fmt: skip
+        """Return runs, the newest first. ``state`` may be ``live``; ``before`` is a run id."""
+        rows = self._journal.runs(
+            state=state, playbook=playbook, system=system, limit=limit, before=before
+        )
+        return [line(row) for row in rows]
+
+    def row(self, run: str) -> RunRow:
+        """Return a run's line of the index.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        row = self._journal.run(run)
+        if row is None:
+            raise NotFound("run", run)
+        return row
+
+    def get(self, run: str) -> RunView:
+        """Return a run with its steps.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        row = self.row(run)
+        view = fold(row, self._journal.read(f"run/{run}"))
+        for step in view.steps:
+            step.knobs = self.knobs(step.config)
+        return view
+
+    def knobs(self, config: str) -> dict[str, Json]:
+        """Return the effective values that a configuration's hash stands for."""
+        stored = self._journal.event(f"config/{config}", 1) if config else None
+        if stored is None or not isinstance(stored.event, ConfigStored):
+            return {}
+        return stored.event.effective
+
+    def events(self, run: str, after: int = 0, limit: int | None = None) -> list[EventView]:
+        """Return the events of a run past a sequence, in order.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        self.row(run)
+        return self.stream(f"run/{run}", after, limit)
+
+    def stream(self, stream: str, after: int = 0, limit: int | None = None) -> list[EventView]:
+        """Return the events of any stream past a sequence, in order."""
+        return [shown(r) for r in islice(self._journal.read(stream, after), limit)]
+
+
+def line(row: RunRow) -> RunLine:
+    """Return a run's line of the index as it is shown."""
+    return RunLine(
+        row.run, row.playbook, row.number, row.state, row.submitted_at, row.started_at,
+        row.ended_at, _wall(row), row.actor, row.system, row.length, row.version, row.key,
+    )  # fmt: skip
+
+
+def shown(recorded: Recorded) -> EventView:
+    """Return an event as it is shown: its body is what the journal holds."""
+    e = recorded.event
+    return EventView(
+        recorded.stream_seq, recorded.at, e.TYPE, e.VERSION, recorded.stream, recorded.writer,
+        recorded.pos, msgspec.json.decode(encode(e)),
+    )  # fmt: skip
+
+
+def fold(row: RunRow, events: Iterable[Recorded]) -> RunView:
+    """Return a run with its steps, from its line and all its events."""
+    folding = _Folding(RunView(
+        row.run, row.playbook, row.version, row.number, row.state, row.submitted_at,
+        row.started_at, row.ended_at, _wall(row), row.actor, row.key, row.system, row.length,
+        workload={}, overrides={}, labels={}, steps=[], products=[], cost_usd=None,
+    ))  # fmt: skip
+    for recorded in events:
+        folding.take(recorded)
+    steps = list(folding.steps.values())
+    costs = [step.cost_usd for step in steps if step.cost_usd is not None]
+    return replace(folding.view, steps=steps, cost_usd=sum(costs) if costs else None)
+
+
+class _Folding:
+    """A run while its events are read."""
+
+    def __init__(self, view: RunView) -> None:
+        self.view = view
+        self.steps: dict[str, StepView] = {}
+        self._items: dict[str, int] = {}
+
+    def take(self, recorded: Recorded) -> None:
+        event, at = recorded.event, recorded.at
+        match event:
+            case RunSubmitted():
+                self.view = replace(
+                    self.view,
+                    workload=event.workload,
+                    overrides=event.overrides,
+                    labels=event.labels,
+                )
+            case RunCompleted():
+                self.view = replace(self.view, result=event.result)
+            case RunFailed() | RunFailing():
+                self.view = replace(self.view, fault=event.fault, fault_step=event.step)
+            case ProductPublished():
+                self.view.products.append(msgspec.to_builtins(event))
+            case EachCut():
+                self._cut(self._started(event.step, at), event)
+            case AttemptScheduled():
+                self._scheduled(self._started(event.step, at), event)
+            case AttemptFinished():
+                self._finished(self._started(event.step, at), event, at)
+            case StepRouted():
+                step = self._started(event.step, at)
+                step.ended_at, step.fault = at, event.fault
+                step.state = "completed" if event.fault is None else "failed"
+            case _:
+                pass
+
+    def _started(self, name: str, at: float) -> StepView:
+        step = self.steps.setdefault(name, StepView(name))
+        if step.started_at is None:
+            step.started_at, step.state = at, "running"
+        return step
+
+    def _cut(self, step: StepView, event: EachCut) -> None:
+        step.config = event.config
+        step.batches += -(-(event.stop - event.start) // event.size)
+        if event.items is not None:
+            step.items = int(event.items["count"])
+        if event.experiment and event.experiment not in step.experiments:
+            step.experiments.append(event.experiment)
+
+    def _scheduled(self, step: StepView, event: AttemptScheduled) -> None:
+        step.config = event.config
+        self._items[event.attempt] = event.items
+        if event.batch < 0:
+            step.items = step.batches = 1
+
+    def _finished(self, step: StepView, event: AttemptFinished, at: float) -> None:
+        items = self._items.pop(event.attempt, 0)
+        step.attempts += 1
+        step.queue_s += event.queue_s
+        step.run_s += event.run_s
+        if event.cost_usd is not None:
+            step.cost_usd = (step.cost_usd or 0.0) + event.cost_usd
+        if event.outcome == "succeeded":
+            step.batches_done += 1
+            step.items_done += items
+        else:
+            step.failed_attempts += 1
+            step.fault = event.fault
+        self._ended(step, event, at)
+
+    def _ended(self, step: StepView, event: AttemptFinished, at: float) -> None:
+        single = event.batch < 0 and event.outcome != "succeeded" and event.retry_at is None
+        if event.arcs is None and not single:
+            return
+        step.ended_at = at
+        step.state = "failed" if single else "completed"
+        step.fault = event.fault if single else None
+
+
+def _wall(row: RunRow) -> float | None:
+    if row.ended_at is None:
+        return None
+    return row.ended_at - (row.started_at or row.submitted_at)
