@@ -1,0 +1,258 @@
+"""What the pages ask for, in their own words: reading on one port, deciding on another.
+
+`Pages` is answered from the journal (runs, proposals, playbooks: always there) and from
+the record (search, trends: there while the recorder is up; else they say why not).
+`Desk` is the review service as the pages use it. Both are protocols, so that a page can be
+tried over any journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from control_plane.web.dossier import Dossier
+from control_plane.web.story import RunStory
+from runtime.journal.port import RunRow
+from runtime.playbook.model import Playbook
+from runtime.run.events import ConfigStored, Json, PlaybookRegistered, Recorded
+
+
+class RecordAway(Exception):
+    """The record cannot be asked just now; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list. ``before`` is the id of the last run of the page before."""
+
+    state: str = ""
+    playbook: str = ""
+    system: bool = False
+    before: str = ""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in the list. Figures that only the record knows are None while it is away."""
+
+    row: RunRow
+    cost_usd: float | None = None
+    attempts: int | None = None
+    items: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with what it ran: its story, and the playbook version if it can be read."""
+
+    row: RunRow
+    story: RunStory
+    playbook: Playbook | None
+    configs: Mapping[str, ConfigStored]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybookLine:
+    """A playbook in the list: its latest version and how its last runs went."""
+
+    registered: PlaybookRegistered
+    registered_at: float
+    last: Sequence[RunRow]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybookView:
+    """One version of a playbook, with the values in force for each tunable step."""
+
+    registered: PlaybookRegistered
+    playbook: Playbook | None
+    versions: Sequence[tuple[int, str, float]]
+    last: Sequence[RunRow]
+    overlays: Mapping[str, Mapping[str, Json]]
+    suspended: Mapping[str, Sequence[str]]
+    experiments: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A search: words, and what to keep to."""
+
+    text: str
+    kind: str = ""
+    playbook: str = ""
+    state: str = ""
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One hit of a search: what it is, why it matched and where it leads."""
+
+    kind: str
+    title: str
+    text: str
+    why: str
+    score: float
+    href: str
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrendQuestion:
+    """Which trend: by playbook, step or configuration, over which time."""
+
+    by: str = "step"
+    playbook: str = ""
+    step: str = ""
+    hours: float = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrendPoint:
+    """One bucket of time of one line. Seconds and dollars are per attempt."""
+
+    line: str
+    at: float
+    attempts: int
+    p50_s: float
+    p95_s: float
+    p99_s: float
+    cost_usd: float | None
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The points, and the width of a bucket."""
+
+    points: Sequence[TrendPoint]
+    bucket_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleLine:
+    """A schedule: when it fires next, and what it did last."""
+
+    name: str
+    cron: str
+    words: str
+    zone: str
+    playbook: str
+    enabled: bool
+    next_at: Sequence[float]
+    last_at: float | None
+    last_run: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The installation: its workers, its recorder, its journal."""
+
+    workers: Sequence[Mapping[str, object]]
+    recorder: Mapping[str, Json]
+    journal: Mapping[str, Json]
+    about: Mapping[str, Json]
+
+
+class Pages(Protocol):
+    """Everything that a page reads."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    async def runs(self, wanted: RunFilter) -> list[RunLine]:
+        """Return runs, newest first."""
+        ...
+
+    async def run(self, run: str) -> RunView | None:
+        """Return one run, folded, or None."""
+        ...
+
+    async def events(self, run: str, after: int, limit: int) -> list[Recorded]:
+        """Return events of a run whose sequence is above ``after``, in order."""
+        ...
+
+    def changes(self, prefixes: Iterable[str]) -> AsyncIterator[None]:
+        """Yield once at the start, and then each time a stream with such a name grew."""
+        ...
+
+    async def proposals(self) -> list[Dossier]:
+        """Return every proposal, the last moved first."""
+        ...
+
+    async def proposal(self, proposal: str) -> Dossier | None:
+        """Return one proposal, or None."""
+        ...
+
+    async def search(self, question: Question) -> list[Found]:
+        """Return hits, best first.
+
+        Raises:
+            RecordAway: the record cannot be asked.
+        """
+        ...
+
+    async def similar(self, run: str) -> str:
+        """Return words that find runs like this one."""
+        ...
+
+    async def trends(self, question: TrendQuestion) -> Trend:
+        """Return p50, p95, p99 and cost over time.
+
+        Raises:
+            RecordAway: the record cannot be asked.
+        """
+        ...
+
+    async def playbooks(self) -> list[PlaybookLine]:
+        """Return the catalogue by path."""
+        ...
+
+    async def playbook(self, path: str, number: int | None) -> PlaybookView | None:
+        """Return one version of a playbook (the latest for None), or None."""
+        ...
+
+    async def schedules(self) -> list[ScheduleLine]:
+        """Return the schedules by name."""
+        ...
+
+    async def system(self) -> System:
+        """Return what the installation says of itself."""
+        ...
+
+
+class Desk(Protocol):
+    """Where a reviewer's decision goes. Refusals are `control_plane.errors`."""
+
+    def bound_hash(self, proposal: str) -> str:
+        """The hash that an approval given now would be bound to."""
+        ...
+
+    async def approve(
+        self, proposal: str, actor: str, roles: Iterable[str], expected: str
+    ) -> None:
+        """Approve what was read: refused when it hashes to something else than ``expected``."""
+        ...
+
+    async def reject(
+        self, proposal: str, actor: str, roles: Iterable[str], reason: str, note: str
+    ) -> None:
+        """Reject, with a reason code and words."""
+        ...
+
+    async def roll_back(self, proposal: str, actor: str, roles: Iterable[str], note: str) -> None:
+        """Take a live or kept change back."""
+        ...
+
+    async def pause(self, proposal: str, actor: str, roles: Iterable[str], note: str) -> None:
+        """Draw no new unit to the candidate."""
+        ...
+
+    async def resume(self, proposal: str, actor: str, roles: Iterable[str]) -> None:
+        """Go on after a pause."""
+        ...

@@ -1,0 +1,181 @@
+"""Numbers, times and names as the pages say them: short, with their unit, in UTC.
+
+>>> seconds(0.0421), seconds(75), money(0.00042), change(-0.423), count(12000)
+('42 ms', '1 min 15 s', '$0.00042', '42% less', '12,000')
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+NOTHING: Final = "—"
+MINUS: Final = "\N{MINUS SIGN}"
+STATE_WORDS: Final = {
+    "waiting": ("○", "waiting"),
+    "running": ("▶", "running"),
+    "paused": ("❚❚", "paused"),
+    "failing": ("▲", "failing"),
+    "cancelling": ("▲", "cancelling"),
+    "completed": ("✓", "completed"),
+    "succeeded": ("✓", "succeeded"),
+    "failed": ("✕", "failed"),
+    "caught": ("↷", "failed, caught"),
+    "cancelled": ("■", "cancelled"),
+    "skipped": ("·", "not needed"),
+    "timed_out": ("✕", "timed out"),
+    "lost": ("?", "worker lost"),
+    "draft": ("○", "draft"),
+    "gated": ("○", "checked"),
+    "blocked": ("✕", "blocked by policy"),
+    "proposed": ("●", "needs review"),
+    "approved": ("▶", "approved"),
+    "scheduled": ("▶", "waiting to start"),
+    "shadow": ("▶", "in shadow"),
+    "canary": ("▶", "being tried"),
+    "inconclusive": ("?", "cannot tell"),
+    "watch": ("▶", "being watched"),
+    "kept": ("✓", "kept"),
+    "learned": ("✓", "learned"),
+    "rolling_back": ("▲", "rolling back"),
+    "rolled_back": ("↶", "rolled back"),
+    "rollback_failed": ("✕", "rollback failed"),
+    "rejected": ("✕", "rejected"),
+    "superseded": ("·", "superseded"),
+    "expired": ("·", "expired"),
+    "stale": ("·", "stale"),
+    "withdrawn": ("·", "withdrawn"),
+    "discarded": ("·", "discarded"),
+    "better": ("✓", "better"),
+    "worse": ("✕", "worse"),
+}
+"""State → a sign and a word: what a state looks like without its colour."""
+
+TONES: Final = {
+    **dict.fromkeys(("completed", "succeeded", "kept", "learned", "better"), "good"),
+    **dict.fromkeys(("failed", "timed_out", "lost", "blocked", "rejected", "worse"), "bad"),
+    **dict.fromkeys(("rollback_failed", "failing"), "bad"),
+    **dict.fromkeys(("paused", "cancelling", "caught", "rolling_back"), "care"),
+    **dict.fromkeys(("rolled_back", "inconclusive", "proposed"), "care"),
+    **dict.fromkeys(("running", "approved", "scheduled", "shadow", "canary", "watch"), "live"),
+}
+
+
+def sign(state: str) -> str:
+    """Return the sign that stands for a state."""
+    return STATE_WORDS.get(state, ("○", state))[0]
+
+
+def state_word(state: str) -> str:
+    """Return the words for a state."""
+    return STATE_WORDS.get(state, ("○", state.replace("_", " ")))[1]
+
+
+def tone(state: str) -> str:
+    """Return ``good``, ``bad``, ``care``, ``live`` or ``quiet``."""
+    return TONES.get(state, "quiet")
+
+
+def seconds(value: float | None) -> str:
+    """Say a duration with two or three figures."""
+    if value is None:
+        return NOTHING
+    if value < 0:
+        return MINUS + seconds(-value)
+    if value < 0.0995:
+        return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.1f} ms"
+    if value < 59.5:
+        return f"{value:.2f} s" if value < 9.995 else f"{value:.1f} s"
+    return _long(round(value))
+
+
+def _long(value: int) -> str:
+    minutes, rest = divmod(value, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def money(value: float | None) -> str:
+    """Say dollars, with as many places as it takes to see two figures."""
+    if value is None:
+        return NOTHING
+    if value == 0 or value >= 1:
+        return f"${value:,.2f}"
+    places = 2
+    while places < 8 and round(value, places) * 10 ** (places - 1) < 1:
+        places += 1
+    return f"${value:.{places}f}"
+
+
+def percent(value: float | None, places: int = 0) -> str:
+    """Say a relative change or a share."""
+    if value is None:
+        return NOTHING
+    return f"{value * 100:.{places}f}%".replace("-", MINUS)
+
+
+def change(value: float | None) -> str:
+    """Say a relative change with its direction: ``38% less``."""
+    if value is None:
+        return NOTHING
+    if abs(value) < 0.0005:
+        return "no change"
+    return f"{abs(value) * 100:.0f}% {'less' if value < 0 else 'more'}"
+
+
+def count(value: float | None) -> str:
+    """Say a number of things, with commas."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def size(value: float | None) -> str:
+    """Say a number of bytes."""
+    if value is None:
+        return NOTHING
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def number(value: float) -> str:
+    """Say any number as briefly as it stays true to four figures."""
+    if isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
+        return f"{int(value):,}".replace("-", MINUS)
+    return f"{value:.4g}".replace("-", MINUS)
+
+
+def clock_time(at: float | None) -> str:
+    """Say a moment in UTC, as a person notes it."""
+    return NOTHING if at is None else datetime.fromtimestamp(at, UTC).strftime("%d %b %H:%M:%S")
+
+
+def iso(at: float | None) -> str:
+    """Say a moment in UTC in ISO 8601, to the millisecond."""
+    if at is None:
+        return ""
+    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def ago(at: float | None, now: float) -> str:
+    """Say how long ago something was."""
+    if at is None:
+        return NOTHING
+    gap = now - at
+    return "just now" if gap < 2 else f"{seconds(gap)} ago"
+
+
+def short(run: str) -> str:
+    """Shorten a run's id to what tells runs apart: its last eight characters."""
+    return run[-8:]
+
+
+def plural(n: int, noun: str) -> str:
+    """Say a number of a noun."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
