@@ -1,0 +1,45 @@
+"""Knobs: the parameters of a step that may be tuned, by the names a playbook uses.
+
+One registry: whatever is not here is not tunable. ``defaults`` gives a step's own values,
+the lowest layer of its effective configuration.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+from runtime.playbook.model import Json, Step
+
+KnobClass: TypeAlias = Literal[
+    "batch", "concurrency", "retry", "timeout", "placement", "alternative", "schedule"
+]
+
+KNOBS: Final[dict[str, KnobClass]] = {
+    "each.batch": "batch",
+    "each.in_flight": "concurrency",
+    "retry.attempts": "retry",
+    "timeout": "timeout",
+    "runs_on": "placement",
+}
+
+LATER: Final = ("hedge", "alternatives", "retry.on")
+"""Knobs of the design that do not work yet."""
+
+LIMITS: Final[dict[str, tuple[int, int]]] = {
+    "each.batch": (1, 1_000_000),
+    "each.in_flight": (1, 1_000),
+    "retry.attempts": (1, 100),
+}
+"""What a whole-numbered knob may be at all, whoever sets it."""
+
+
+def defaults(step: Step) -> dict[str, Json]:
+    """Return the values the author gave the step's knobs."""
+    values: dict[str, Json] = {
+        "retry.attempts": step.retry.attempts,
+        "timeout": step.timeout_s,
+        "runs_on": step.runs_on,
+    }
+    if step.each is not None:
+        values |= {"each.batch": step.each.batch, "each.in_flight": step.each.in_flight}
+    return values
