@@ -214,7 +214,7 @@ _WORDS: Final[dict[type, str]] = {
 
 def stored(folder: DataFolder) -> dict[str, Scalar]:
     """Return what the data folder keeps, by name."""
-    kept = read_json(folder.root / "settings.json")
+    kept = read_json(folder.settings)
     if kept is None:
         return {}
     if not isinstance(kept, dict):
@@ -230,7 +230,7 @@ def store(folder: DataFolder, name: str, value: Scalar | None) -> None:
     else:
         kept[name] = coerce(name, value, "settings.json")
     folder.prepare()
-    write_json(folder.root / "settings.json", kept)
+    write_json(folder.settings, kept)
 
 
 def find_folder(flag: Path | None, environ: Mapping[str, str], here: Path) -> DataFolder:

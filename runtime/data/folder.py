@@ -8,6 +8,7 @@
     clickhouse/ qdrant/   the embedded engines' folders, owned by the recorder alone
     recorder.db           the recorder's cursor and batches
     keys.db               API keys (hashed)                   admin.key        the first key (0600)
+    schedule.db           schedules and the claims on their times
     tokens.json           the recorder's tokens (0600)        settings.json    what this folder keeps
     server.json           pid, address of the live server     recorder.json    pid, port of the recorder
     logs/                 what server and recorder say
@@ -60,6 +61,14 @@ class DataFolder:
     @property
     def keys(self) -> Path:
         return self.root / "keys.db"
+
+    @property
+    def schedules(self) -> Path:
+        return self.root / "schedule.db"
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "settings.json"
 
     @property
     def admin_key(self) -> Path:
