@@ -1,0 +1,50 @@
+# Everything a person does with this repository, by verb. `make` alone lists the verbs.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+STAGE ?= 6
+KEEP ?=
+SERVICE ?=
+RUN := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt bench acceptance screenshots lock core dev
+
+help: ## list these verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "  make demo KEEP=1                        leave the server up and say where it is"
+	@echo "  make demo SERVICE='max_ids=120'         other manners of the records service"
+
+demo: core ## the whole loop on real work, from nothing: about four minutes
+	@$(RUN) -m control_plane.demo --stage $(STAGE) $(if $(KEEP),--keep) --service '$(SERVICE)'
+
+test: dev ## all tests
+	@$(RUN) -m pytest
+
+check: dev ## format, lint, types and the layers
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+fmt: dev ## format, and mend what the linter can
+	@.venv/bin/ruff check --fix-only -q .
+	@.venv/bin/ruff format .
+
+bench: dev ## the measurements of DESIGN §16 that are built, as a table
+	@$(RUN) bench/run.py
+
+acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops
+	@$(RUN) bench/acceptance.py
+
+screenshots: dev ## each page, light and dark, into screenshots/
+	@$(RUN) bench/screenshots.py
+
+lock: ## write the lock files anew from pyproject.toml
+	@PYTHON=$(PYTHON) .ci/lock
+
+core:
+	@$(PYTHON) .ci/prepare.py core
+
+dev:
+	@$(PYTHON) .ci/prepare.py dev
