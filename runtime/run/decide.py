@@ -125,6 +125,7 @@ class Decision:
         tried = self.state.attempts.get(ended.attempt)
         if tried is None:
             return
+        ended = self._as_unknown(tried, ended)
         for event in ended.beside:
             self._emit(event)
         if self.state.steps[tried.step].each is None:
@@ -168,6 +169,14 @@ class Decision:
                 if block.arm != CONTROL and step.effect != "once":
                     self._rescue_block(step, each, block)
         self._advance()
+
+    def _as_unknown(self, tried: Try, ended: Ended) -> Ended:
+        """A `once` step whose try was cut off may have taken effect: nobody knows."""
+        once = self.playbook.step(tried.step).effect == "once"
+        if not (once and tried.leased and ended.outcome in ("lost", "timed_out")):
+            return ended
+        text = f"{ended.outcome.replace('_', ' ')} after it was allowed to act: it may have"
+        return replace(ended, fault=Fault("unknown", f"{text} taken effect"))
 
     # ---- firing -------------------------------------------------------------------------
 

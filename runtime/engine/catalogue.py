@@ -1,0 +1,123 @@
+"""The catalogue: every registered version of every playbook, folded from its streams.
+
+A version is parsed and compiled once, when it is first asked for, and its bundle is
+unpacked where workers find it by hash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from runtime.data.folder import DataFolder
+from runtime.engine.errors import UnknownPlaybook
+from runtime.net.compile import compile_net
+from runtime.net.net import Net
+from runtime.playbook.bundle import Bundle, load_text, step_bound, unpack
+from runtime.playbook.model import Playbook, Step
+from runtime.run.events import Json, PlaybookRegistered
+
+
+@dataclass
+class Version:
+    """One version of a playbook, ready to run."""
+
+    registered: PlaybookRegistered
+    folder: DataFolder
+    _bounds: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The YAML and the files beside it."""
+        return load_text(self.registered.source, self.registered.files)
+
+    @property
+    def playbook(self) -> Playbook:
+        """The parsed playbook."""
+        return self.bundle.playbook
+
+    @cached_property
+    def net(self) -> Net:
+        """The compiled net."""
+        return compile_net(self.playbook)
+
+    @cached_property
+    def code(self) -> str:
+        """The folder that holds the bundle's files; made when it is not there."""
+        target = self.folder.bundles / self.registered.version
+        if not target.is_dir():
+            unpack(self.bundle, target)
+        return str(target)
+
+    def bound(self, step: str) -> str:
+        """The hash of what an overlay entry of this step is approved for."""
+        if step not in self._bounds:
+            self._bounds[step] = step_bound(self.playbook, step, self.registered.files)
+        return self._bounds[step]
+
+    def defaults(self, step: str) -> dict[str, Json]:
+        """The author's own values of a step's knobs."""
+        return knob_defaults(self.playbook.step(step))
+
+
+def knob_defaults(step: Step) -> dict[str, Json]:
+    """Return the values that a step's knobs have in the playbook."""
+    values: dict[str, Json] = {
+        "retry.attempts": step.retry.attempts,
+        "timeout": step.timeout_s,
+        "runs_on": step.runs_on,
+    }
+    if step.each is not None:
+        values |= {"each.batch": step.each.batch, "each.in_flight": step.each.in_flight}
+    return values
+
+
+class Catalogue:
+    """Versions by path and by hash."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._folder = folder
+        self._versions: dict[str, list[Version]] = {}
+
+    def add(self, registered: PlaybookRegistered) -> Version:
+        """Take a registration in."""
+        version = Version(registered, self._folder)
+        self._versions.setdefault(registered.path, []).append(version)
+        return version
+
+    def paths(self) -> list[str]:
+        """Every playbook's path, sorted."""
+        return sorted(self._versions)
+
+    def versions(self, path: str) -> list[Version]:
+        """Every version of a playbook, oldest first; none when it is not known."""
+        return list(self._versions.get(path, ()))
+
+    def latest(self, path: str) -> Version:
+        """The newest version.
+
+        Raises:
+            UnknownPlaybook: nothing is registered under this path.
+        """
+        versions = self._versions.get(path)
+        if not versions:
+            known = ", ".join(self.paths()) or "none"
+            raise UnknownPlaybook(f"no playbook is registered as {path} (registered: {known})")
+        return versions[-1]
+
+    def get(self, path: str, version: str | None = None) -> Version:
+        """The version with this hash (or a prefix of it, or its number), or the newest.
+
+        Raises:
+            UnknownPlaybook: there is none.
+        """
+        newest = self.latest(path)
+        if version is None:
+            return newest
+        for known in self._versions[path]:
+            named = known.registered
+            if str(named.number) == version or named.version.startswith(version):
+                return known
+        raise UnknownPlaybook(
+            f"{path} has no version {version}; the newest is {newest.registered.number}"
+        )

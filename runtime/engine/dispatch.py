@@ -1,0 +1,182 @@
+"""Dispatch: from a durable ``attempt.scheduled`` to a task in a worker, and back.
+
+What is ready waits in order of decision; a task is made only when a slot is free. The
+report that comes back carries measurements, from which the facts of
+``attempt.finished`` are made.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.data.folder import DataFolder
+from runtime.engine.catalogue import Version
+from runtime.engine.edge import RunEdge
+from runtime.engine.prices import Prices
+from runtime.playbook.model import Step
+from runtime.run.decide import Ended
+from runtime.run.events import CheckFailed, Fault, Json, ProductPublished, RunEvent
+from runtime.run.state import RunState, Try
+from runtime.workers.port import Pool
+from runtime.workers.protocol import Items, Publish, Report, Task
+
+
+@dataclass(slots=True)
+class Flight:
+    """An attempt that a worker has."""
+
+    run: str
+    tried: Try
+    slot: int
+    worker: str
+    sent_at: float
+    hardware: str
+
+
+class Products:
+    """Numbers of published versions, so that no two runs write the same file."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def seen(self, product: str, number: int) -> None:
+        """A version with this number exists."""
+        self._last[product] = max(self._last.get(product, 0), number)
+
+    def next(self, product: str) -> int:
+        """Reserve the next number."""
+        self._last[product] = self._last.get(product, 0) + 1
+        return self._last[product]
+
+
+class Dispatch:
+    """The queue before the pool, and what is in flight."""
+
+    def __init__(
+        self, pool: Pool, folder: DataFolder, prices: Prices, services: Mapping[str, Json],
+        clock: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._pool, self._folder, self._prices = pool, folder, prices
+        self._services, self._clock = dict(services), clock
+        self.products = Products()
+        self.ready: deque[tuple[str, str]] = deque()
+        self._flights: dict[int, Flight] = {}
+        self._slots: dict[str, int] = {}
+        self._last_slot = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts workers have."""
+        return len(self._flights)
+
+    def free(self) -> int:
+        """How many tasks may be sent now."""
+        return self._pool.free()
+
+    def send(self, state: RunState, version: Version, edge: RunEdge, tried: Try) -> Fault | None:
+        """Give an attempt to a worker; returns why not when its inputs cannot be rendered."""
+        step = version.playbook.step(tried.step)
+        rendered = tried.args if tried.args is not None else self._render(state, step, edge, tried)
+        if isinstance(rendered, Fault):
+            return rendered
+        self._last_slot += 1
+        task = self._task(state, version, step, edge, tried, rendered)
+        worker = self._pool.send(task)
+        hardware = str(edge.effective(tried.config).get("runs_on", step.runs_on))
+        self._flights[task.slot] = Flight(
+            state.run, tried, task.slot, worker, self._clock(), hardware
+        )
+        self._slots[tried.attempt] = task.slot
+        return None
+
+    def kill(self, attempt: str, outcome: str) -> bool:
+        """End a running attempt's process; False when no worker has it."""
+        slot = self._slots.get(attempt)
+        if slot is not None:
+            self._pool.kill(slot, outcome)
+        return slot is not None
+
+    def landed(self, worker: str, report: Report) -> tuple[str, Ended] | None:
+        """Return the run and how its attempt ended, or None for a task nobody knows."""
+        flight = self._flights.pop(report.slot, None)
+        if flight is None:
+            return None
+        self._slots.pop(flight.tried.attempt, None)
+        fault = Fault(**report.fault) if report.fault else None
+        facts = self._facts(flight, worker, report)
+        beside = self._beside(flight.tried.step, report)
+        return flight.run, Ended(
+            flight.tried.attempt, report.outcome, fault, report.result, facts, beside
+        )
+
+    def _facts(self, flight: Flight, worker: str, report: Report) -> dict[str, Json]:
+        queue_s = max(flight.sent_at - flight.tried.at, 0.0)
+        price = self._prices.usd_per_hour(flight.hardware, flight.sent_at)
+        held_s = max(self._clock() - flight.sent_at, report.run_s)
+        cost = None if price is None else price / 3600 * held_s + report.spend_usd
+        return {
+            "queue_s": queue_s, "run_s": report.run_s, "total_s": queue_s + held_s,
+            "rows_in": report.rows_in or flight.tried.items, "rows_out": report.rows_out,
+            "bytes_in": report.bytes_in, "bytes_out": report.bytes_out,
+            "cpu_s": report.cpu_s, "rss_peak": report.rss_peak, "worker": worker,
+            "hardware": flight.hardware, "environment": report.environment,
+            "price_usd_hour": price, "cost_usd": cost, "spend_usd": report.spend_usd,
+            "stdout": report.stdout,
+        }  # fmt: skip
+
+    def _beside(self, step: str, report: Report) -> tuple[RunEvent, ...]:
+        if report.published is not None:
+            published = ProductPublished(step=step, **report.published)
+            self.products.seen(published.product, published.number)
+            return (published,)
+        if report.checks:
+            product = str(report.checks[0].get("product", "")) if report.checks else ""
+            return (CheckFailed(step, product, report.checks),)
+        return ()
+
+    def _render(
+        self, state: RunState, step: Step, edge: RunEdge, tried: Try
+    ) -> dict[str, Json] | Fault:
+        batch = {"index": tried.batch, "start": tried.start, "count": tried.items}
+        return edge.render(state, step, {"batch": batch})
+
+    def _task(
+        self, state: RunState, version: Version, step: Step, edge: RunEdge, tried: Try,
+        rendered: dict[str, Any],
+    ) -> Task:  # fmt: skip
+        values = edge.effective(tried.config)
+        run_folder = self._folder.run(state.run)
+        run_folder.mkdir(parents=True, exist_ok=True)
+        return Task(
+            slot=self._last_slot, attempt=tried.attempt, run=state.run,
+            playbook=version.registered.path, version=version.registered.version,
+            step=step.name, number=tried.number,
+            key=f"{state.run}/{tried.step}/{tried.batch}",
+            tool=rendered["tool"], args=rendered["with"], workload=state.workload,
+            bundle=version.code, run_folder=str(run_folder), objects=str(self._folder.objects),
+            system=state.system, items=_items(state, tried), timeout_s=values.get("timeout"),
+            publish=self._publish(step), secrets=version.playbook.secrets,
+            source_name=version.registered.path, source_line=step.place.line,
+            services=self._services if state.system else {},
+        )  # fmt: skip
+
+    def _publish(self, step: Step) -> Publish | None:
+        wanted = step.publishes
+        if wanted is None:
+            return None
+        number = self.products.next(wanted.product)
+        folder = self._folder.products / wanted.product
+        return Publish(wanted.product, wanted.format, wanted.contract, number, str(folder))
+
+
+def _items(state: RunState, tried: Try) -> Items | None:
+    each = state.steps[tried.step].each
+    if each is None:
+        return None
+    if isinstance(each.source, list):
+        part = each.source[tried.start : tried.start + tried.items]
+        return Items(part, tried.start, tried.items, sliced=True)
+    return Items(each.source, tried.start, tried.items, sliced=False)

@@ -1,0 +1,206 @@
+"""The edge: what a decision may ask of the world, answered.
+
+Expressions are evaluated here, configurations resolved, items counted and large values
+spilled to the object store. Every answer ends up in an event.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from runtime.data.folder import DataFolder
+from runtime.data.objects import ObjectStore
+from runtime.data.reference import is_reference
+from runtime.engine.catalogue import Version
+from runtime.playbook.expressions import Expressions
+from runtime.playbook.faults import ExpressionFault
+from runtime.playbook.model import Step
+from runtime.run.events import ConfigStored, Fault, Json
+from runtime.run.layers import Experiment, Layers, Resolved, resolve
+from runtime.run.route import Route, route
+from runtime.run.state import Each, RunState
+
+INLINE_BYTES: Final = 64 * 1024
+"""A value larger than this (as JSON) lives in the object store."""
+_VERBATIM: Final = frozenset({"kind", "call", "code", "query", "engine", "errors", "file"})
+"""Keys of a tool block that are never templated."""
+
+
+class Configurations:
+    """Every effective configuration that was ever stored, by hash, and those yet to be."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, Json]] = {}
+        self.fresh: list[ConfigStored] = []
+
+    def keep(self, playbook: str, step: str, resolved: Resolved) -> None:
+        """Remember a configuration; a new one waits in ``fresh`` to be written."""
+        if resolved.config in self.known:
+            return
+        self.known[resolved.config] = resolved.effective
+        self.fresh.append(
+            ConfigStored(
+                resolved.config, playbook, step, resolved.effective, list(resolved.chain),
+                resolved.locked,
+            )
+        )  # fmt: skip
+
+    def take(self) -> list[ConfigStored]:
+        """Return the configurations to write, and forget that they wait."""
+        fresh, self.fresh = self.fresh, []
+        return fresh
+
+
+class RunEdge:
+    """Answers for the runs of one playbook version."""
+
+    def __init__(
+        self, version: Version, layers: Layers, configs: Configurations, folder: DataFolder,
+        clock: Callable[[], float], chance: random.Random,
+    ) -> None:  # fmt: skip
+        self._version, self._layers, self._configs = version, layers, configs
+        self._folder, self._clock, self._chance = folder, clock, chance
+        self._expressions = Expressions()
+        self._objects = ObjectStore(folder.objects)
+        self._path = version.registered.path
+
+    def now(self) -> float:
+        return self._clock()
+
+    def chance(self) -> float:
+        return self._chance.random()
+
+    def route(self, state: RunState, step: Step, value: Json, fault: Fault | None) -> Route | None:
+        own = {step.name: _failed_value(value, fault) if fault else value}
+        names = ChainMap[str, Any](own, self.names(state))
+        try:
+            way = route(
+                step,
+                lambda text: self._expressions.condition(text, names),
+                fault.cls if fault else None,
+            )
+            if way is None or fault is not None or not step.sets:
+                return way
+            return Route(way.arcs, self._expressions.render(step.sets, names), way.fault)
+        except ExpressionFault as error:
+            return Route(fault=self.fault(step, error))
+
+    def render(
+        self, state: RunState, step: Step, extra: Mapping[str, Json] | None = None
+    ) -> dict[str, Json] | Fault:
+        names = ChainMap[str, Any](dict(extra or {}), self.names(state))
+        tool = step.tool or {}
+        try:
+            return {
+                "tool": {
+                    key: value if key in _VERBATIM else self._expressions.render(value, names)
+                    for key, value in tool.items()
+                },
+                "with": self._expressions.render(step.args, names),
+            }
+        except ExpressionFault as error:
+            return self.fault(step, error)
+
+    def items(self, state: RunState, step: Step) -> tuple[int, Json] | Fault:
+        if step.each is None:
+            raise ValueError(step.name)
+        try:
+            value = self._expressions.render(step.each.over, self.names(state))
+        except ExpressionFault as error:
+            return self.fault(step, error)
+        if isinstance(value, list):
+            return len(value), self._spill(value)
+        if is_reference(value) and value.get("rows") is not None:
+            return int(value["rows"]), value
+        kind = type(value).__name__
+        text = f"each.in of {step.name} gave {kind}: it must be a list or a table"
+        return Fault("expression", text, where=self._where(step))
+
+    def gather(self, state: RunState, step: Step, each: Each) -> Json:
+        results = [each.results[start] for start in sorted(each.results)]
+        return {
+            "items": each.total,
+            "batches": each.batches_done,
+            "failed": each.failed_items,
+            "failed_batches": each.failed_batches,
+            "results": self._spill(results),
+        }
+
+    def configure(
+        self, state: RunState, step: Step, experiment: Experiment | None, arm: str | None
+    ) -> Resolved:
+        resolved = resolve(
+            self._layers, self._path, step.name, defaults=self._version.defaults(step.name),
+            bound=self._version.bound(step.name), experiment=experiment, arm=arm,
+            override=state.overrides.get(step.name),
+        )  # fmt: skip
+        self._configs.keep(self._path, step.name, resolved)
+        return resolved
+
+    def effective(self, config: str) -> dict[str, Json]:
+        return self._configs.known[config]
+
+    def experiment(self, state: RunState, step: Step) -> Experiment | None:
+        if state.system or state.overrides.get(step.name):
+            return None
+        return self._layers.experiment(self._path, step.name, self._version.bound(step.name))
+
+    def is_live(self, experiment: str) -> bool:
+        return any(live.id == experiment for live in self._layers.experiments.values())
+
+    def names(self, state: RunState) -> dict[str, Json]:
+        """What an expression may refer to: inputs, context, the run, and what steps gave."""
+        names: dict[str, Json] = {
+            name: _value_of(step.status, step.value, step.fault)
+            for name, step in state.steps.items()
+            if step.status in ("done", "failed", "skipped")
+        }
+        run = {
+            "id": state.run,
+            "folder": str(self._folder.run(state.run)),
+            "playbook": self._path,
+            "version": self._version.registered.number,
+        }
+        return names | {"workload": state.workload, "ctx": state.ctx, "run": run}
+
+    def fault(self, step: Step, error: ExpressionFault) -> Fault:
+        """The fault of a step whose expression could not be evaluated."""
+        return Fault("expression", str(error), where=self._where(step))
+
+    def _where(self, step: Step) -> str:
+        return f"{self._path}:{step.place.line}"
+
+    def _spill(self, value: list[Json]) -> Json:
+        if len(json.dumps(value)) <= INLINE_BYTES:
+            return value
+        return self._objects.put_json(value) | {"rows": len(value)}
+
+
+class StepValue(dict[str, Any]):
+    """A step's value that also answers ``.skipped``, without carrying it along."""
+
+    def __contains__(self, key: object) -> bool:
+        return key == "skipped" or super().__contains__(key)
+
+    def __missing__(self, key: str) -> Any:
+        if key == "skipped":
+            return False
+        raise KeyError(key)
+
+
+def _value_of(status: str, value: Json, fault: Fault | None) -> Json:
+    if status == "skipped":
+        return {"skipped": True}
+    if status == "failed":
+        return _failed_value(value, fault)
+    return StepValue(value) if isinstance(value, dict) else value
+
+
+def _failed_value(value: Json, fault: Fault | None) -> Json:
+    """What a step's name stands for once its failure was caught."""
+    told = {"class": fault.cls, "message": fault.message} if fault else {}
+    return StepValue({**(value if isinstance(value, dict) else {}), "error": told})

@@ -1,0 +1,41 @@
+"""What the engine may refuse.
+
+::
+
+EngineError
+├── UnknownPlaybook   nothing is registered under that path or version
+├── UnknownRun        no run has that id
+├── BadWorkload       inputs do not fit what the playbook declares (all of them named)
+├── BadOverride       an override names a step or knob that is not there
+└── KeyConflict       the idempotency key was used for another request
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """The engine refused; nothing was written."""
+
+
+class UnknownPlaybook(EngineError):
+    """Nothing is registered under that path or version."""
+
+
+class UnknownRun(EngineError):
+    """No run has that id."""
+
+
+class BadWorkload(EngineError):
+    """Inputs do not fit what the playbook declares; ``faults`` is one ``(input, what)`` each."""
+
+    def __init__(self, faults: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{name}: {what}" for name, what in faults))
+        self.faults = faults
+
+
+class BadOverride(EngineError):
+    """An override names a step or a knob that is not there."""
+
+
+class KeyConflict(EngineError):
+    """The idempotency key was used before, for another request."""

@@ -1,0 +1,34 @@
+"""A run without a server: the same engine, journal and workers, in this process tree.
+
+The data folder has one owner; when a server has it, `open_local` refuses and the caller
+submits there instead. The recorder is started beside it when history is to be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from runtime.data.folder import DataFolder
+from runtime.engine.engine import Engine
+
+SLOTS: Final = 8
+
+
+@asynccontextmanager
+async def open_local(folder: DataFolder, slots: int = SLOTS) -> AsyncIterator[Engine]:
+    """Open an engine on a data folder, and close it at the end.
+
+    Raises:
+        FolderInUse: a server or another run owns the folder.
+    """
+    from runtime.workers.local import LocalPool
+
+    folder.prepare()
+    pool = LocalPool(slots, folder)
+    engine = await Engine.open(folder, pool, services={"data": str(folder.root)})
+    try:
+        yield engine
+    finally:
+        await engine.close()

@@ -1,0 +1,46 @@
+"""Timers: when which run has something due. One wake-up of the loop for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+
+class Timers:
+    """Calls ``due(run)`` at or soon after the times asked for (in the engine's clock)."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float],
+        due: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._loop, self._clock, self._due = loop, clock, due
+        self._heap: list[tuple[float, str]] = []
+        self._handle: asyncio.TimerHandle | None = None
+
+    def at(self, when: float, run: str) -> None:
+        """Wake ``run`` at ``when``."""
+        heapq.heappush(self._heap, (when, run))
+        if self._heap[0][0] == when:
+            self._arm()
+
+    def close(self) -> None:
+        """Wake nobody any more."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._heap.clear()
+
+    def _arm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        wait = max(self._heap[0][0] - self._clock(), 0.0)
+        self._handle = self._loop.call_later(wait, self._fire)
+
+    def _fire(self) -> None:
+        now, runs = self._clock(), dict[str, None]()
+        while self._heap and self._heap[0][0] <= now:
+            runs[heapq.heappop(self._heap)[1]] = None
+        for run in runs:
+            self._due(run)
+        if self._heap:
+            self._arm()
