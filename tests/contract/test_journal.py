@@ -1,0 +1,118 @@
+"""The journal's promises, kept by every implementation."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.journal.memory import MemoryJournal
+from runtime.journal.port import Append, Journal, StreamMoved
+from runtime.journal.sqlite import SqliteJournal, SqliteReader, schema
+from runtime.run.events import ContextSet, RunCompleted, RunStarted, RunSubmitted
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "journal.sql"
+
+
+def submitted(key: str | None = None, *, system: bool = False) -> RunSubmitted:
+    return RunSubmitted("demo/hello", "v" * 8, 1, {"n": 1}, "me", key=key, system=system)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
+    made: Journal = (
+        MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "j.db", 1.0)
+    )
+    yield made
+    made.close()
+
+
+class TestJournal:
+    def test_what_was_appended_is_read_back_in_order(self, journal: Journal) -> None:
+        events = (submitted(), RunStarted(), ContextSet({"a": [1, None, "x"]}))
+        journal.append([Append("run/1", 0, 5.0, events)])
+        read = list(journal.read("run/1"))
+        assert [r.event for r in read] == list(events)
+        assert [(r.pos, r.stream_seq, r.at) for r in read] == [(1, 1, 5.0), (2, 2, 5.0), (3, 3, 5.0)]
+        assert [r.event for r in journal.read("run/1", after=2)] == [events[2]]
+
+    def test_a_stale_append_writes_nothing(self, journal: Journal) -> None:
+        journal.append([Append("run/1", 0, 1.0, (submitted(),))])
+        with pytest.raises(StreamMoved) as refused:
+            journal.append(
+                [Append("kill", 0, 2.0, (RunStarted(),)), Append("run/1", 0, 2.0, (RunStarted(),))]
+            )
+        assert (refused.value.expected, refused.value.actual) == (0, 1)
+        assert journal.length("kill") == 0
+        assert journal.length("run/1") == 1
+
+    def test_positions_have_no_gap_after_a_refusal(self, journal: Journal) -> None:
+        journal.append([Append("run/1", 0, 1.0, (submitted(),))])
+        with pytest.raises(StreamMoved):
+            journal.append([Append("run/1", 7, 1.0, (RunStarted(),))])
+        journal.append([Append("run/1", 1, 1.0, (RunStarted(),))])
+        assert [r.pos for r in journal.follow({})] == [1, 2]
+
+    def test_a_follower_sees_each_event_once(self, journal: Journal) -> None:
+        for i in range(5):
+            journal.append([Append(f"run/{i}", 0, 1.0, (submitted(),))])
+        cursor: dict[int, int] = {}
+        seen: list[str] = []
+        while batch := journal.follow(cursor, limit=2):
+            seen += [r.stream for r in batch]
+            cursor[batch[-1].writer] = batch[-1].pos
+        assert seen == [f"run/{i}" for i in range(5)]
+        assert cursor == journal.heads()
+
+    def test_the_run_index_follows_the_events(self, journal: Journal) -> None:
+        journal.append([Append("run/1", 0, 1.0, (submitted("k"),))])
+        journal.append([Append("run/2", 0, 1.5, (submitted(system=True),))])
+        assert [r.run for r in journal.runs(state="live")] == ["1"]
+        assert [r.run for r in journal.runs(state="live", system=None)] == ["2", "1"]
+        journal.append([Append("run/1", 1, 2.0, (RunStarted(), RunCompleted(3)))])
+        row = journal.run("1")
+        assert row is not None
+        assert (row.state, row.started_at, row.ended_at, row.length) == ("completed", 2.0, 2.0, 3)
+        assert journal.run_by_key("k") == row
+        assert journal.run_by_key("other") is None
+
+    def test_streams_are_found_by_prefix(self, journal: Journal) -> None:
+        journal.append([Append(s, 0, 1.0, (RunStarted(),)) for s in ("kill", "run/a", "run/b")])
+        assert journal.streams("run/") == ["run/a", "run/b"]
+        assert journal.streams("kill") == ["kill"]
+
+    def test_one_event_is_found_by_its_place(self, journal: Journal) -> None:
+        journal.append([Append("run/1", 0, 1.0, (submitted(), RunStarted()))])
+        found = journal.event("run/1", 2)
+        assert found is not None
+        assert found.event == RunStarted()
+        assert journal.event("run/1", 3) is None
+
+
+def test_the_ddl_is_the_golden_one() -> None:
+    assert schema() == GOLDEN.read_text(encoding="utf-8")
+
+
+def test_each_opening_is_a_new_writer_and_old_events_stay(tmp_path: Path) -> None:
+    first = SqliteJournal(tmp_path / "j.db", 1.0)
+    first.append([Append("run/1", 0, 1.0, (submitted(),))])
+    first.close()
+    second = SqliteJournal(tmp_path / "j.db", 2.0)
+    second.append([Append("run/1", 1, 2.0, (RunStarted(),))])
+    assert second.writer > first.writer
+    assert [(r.writer, r.pos) for r in second.follow({})] == [(first.writer, 1), (second.writer, 1)]
+    assert second.heads() == {first.writer: 1, second.writer: 1}
+    second.close()
+
+
+def test_a_reader_in_another_connection_cannot_write(tmp_path: Path) -> None:
+    writing = SqliteJournal(tmp_path / "j.db", 1.0)
+    reading = SqliteReader.open(tmp_path / "j.db")
+    writing.append([Append("run/1", 0, 1.0, (submitted(),))])
+    assert reading.length("run/1") == 1
+    with pytest.raises(sqlite3.OperationalError):
+        reading._db.execute("delete from event")
+    reading.close()
+    writing.close()
