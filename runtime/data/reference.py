@@ -1,0 +1,79 @@
+"""A reference: what travels in place of a large value.
+
+It is a plain JSON dict, so that it lives in events, expressions and arguments like any
+other value; the bytes stay in the object store under their hash.
+
+>>> ref = make("ab" * 32, "arrow", ARROW, 10, rows=2, schema={"age": "int64"})
+>>> ref["$ref"] == "ab" * 32 + ".arrow", is_reference(ref), relative_path(ref)[:6]
+(True, True, 'ab/aba')
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, TypeGuard
+
+ARROW: Final = "application/vnd.apache.arrow.file"
+PARQUET: Final = "application/vnd.apache.parquet"
+JSON: Final = "application/json"
+INLINE_LIMIT: Final = 64 * 1024
+"""JSON up to this many bytes travels as itself."""
+
+_NAME: Final = re.compile(r"[0-9a-f]{64}\.[a-z]+")
+
+Reference = dict[str, Any]
+
+
+def make(
+    sha256: str,
+    ext: str,
+    media: str,
+    size: int,
+    *,
+    rows: int | None = None,
+    schema: dict[str, str] | None = None,
+) -> Reference:
+    """Return the reference to the object of that hash."""
+    return {
+        "$ref": f"{sha256}.{ext}",
+        "media": media,
+        "schema": schema,
+        "rows": rows,
+        "bytes": size,
+        "sha256": sha256,
+    }
+
+
+def is_reference(value: object) -> TypeGuard[Reference]:
+    """Whether a value stands for an object of the store."""
+    return isinstance(value, dict) and "$ref" in value and "sha256" in value
+
+
+def is_table(value: object) -> TypeGuard[Reference]:
+    """Whether a value stands for an Arrow or Parquet table."""
+    return is_reference(value) and value.get("media") in (ARROW, PARQUET)
+
+
+def relative_path(ref: Reference) -> str:
+    """Where the object lies below the store's folder.
+
+    Raises:
+        ValueError: the name is not a hash with an extension, so it may lead anywhere.
+    """
+    name = ref["$ref"]
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"not the name of an object: {name!r}")
+    return f"{name[:2]}/{name}"
+
+
+def references(value: object) -> Iterator[Reference]:
+    """Every reference inside a JSON value, outermost first."""
+    if is_reference(value):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from references(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from references(part)

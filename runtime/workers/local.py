@@ -1,0 +1,488 @@
+"""A pool of worker processes on this machine, forked from a template.
+
+Each *seat* of the pool has one process at a time and one task at a time. What a process
+said before it died still counts: its socket is read to the end before the pool speaks
+for it. A task therefore has exactly one report: the worker's own, or the pool's when the
+worker is gone. Nothing here polls, and there is one timer for all deadlines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, Literal
+
+import msgspec
+
+from runtime.data.folder import DataFolder
+from runtime.tools import faults
+from runtime.workers import kernel
+from runtime.workers.port import OnReport
+from runtime.workers.protocol import Report, Task
+from runtime.workers.template import DOWN, KILL, SPAWN, UP, UP_RUNS
+
+State = Literal["starting", "idle", "busy", "ending", "down"]
+
+LONGEST_PAUSE_S: Final = 5.0
+_FIRST_PAUSE_S: Final = 0.05
+_HEADER: Final = 4
+_ENCODE: Final = msgspec.msgpack.Encoder().encode
+_DECODE: Final = msgspec.msgpack.Decoder(Report).decode
+_BOOT: Final = """\
+import json, sys
+path, fd, parent, trusted = json.loads(sys.argv[1])
+sys.path[:] = path
+from runtime.workers.template import main
+main(fd, parent, trusted)
+"""
+
+
+class LocalPool:
+    """Worker processes on this machine. All methods belong to the loop's thread.
+
+    ``system`` says that this pool is trusted: system runs in it may read the record.
+    """
+
+    def __init__(
+        self, slots: int, folder: DataFolder, *, name: str = "local", system: bool = False
+    ) -> None:
+        if slots < 1:
+            raise ValueError(f"a pool needs at least one slot, not {slots}")
+        self.name = name
+        self.slots = slots
+        self.folder = folder
+        self.system = system
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self._seats = [_Seat(f"{name}-{number}") for number in range(slots)]
+        self._by_number: dict[int, _Seat] = {}
+        self._by_slot: dict[int, _Seat] = {}
+        self._idle: list[_Seat] = []
+        self._numbers = 0
+        self._template: _TemplateProcess | None = None
+        self._template_deaths = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._respawns: set[asyncio.TimerHandle] = set()
+        self._quiet = asyncio.Event()
+        self._stopping = self._silent = False
+        self._loop: asyncio.AbstractEventLoop
+        self._on_report: OnReport
+
+    def start(self, loop: asyncio.AbstractEventLoop, on_report: OnReport) -> None:
+        """Start the template and one worker a slot. Tasks may be sent at once."""
+        self._loop, self._on_report = loop, on_report
+        self._start_template()
+
+    def free(self) -> int:
+        """How many tasks may be sent now."""
+        return 0 if self._stopping else len(self._idle)
+
+    def send(self, task: Task) -> str:
+        """Give a task to a free worker and return the worker's name. Needs ``free() > 0``."""
+        if not self.free():
+            raise RuntimeError(f"pool {self.name} has no free worker; ask free() first")
+        if task.slot in self._by_slot:
+            raise ValueError(f"slot {task.slot} already runs {self._by_slot[task.slot].attempt}")
+        seat = self._idle.pop()
+        data = _ENCODE(task)
+        seat.take(task, self._loop.time())
+        self._by_slot[task.slot] = seat
+        seat.out += len(data).to_bytes(_HEADER, "little") + data
+        self.bytes_sent += len(data) + _HEADER
+        self._write(seat)
+        self._watch(seat)
+        return seat.name
+
+    def kill(self, slot: int, outcome: str) -> None:
+        """End that task's process; its report will carry ``outcome``.
+
+        A report that the worker had already sent wins: what happened, happened. A slot
+        that runs nothing is left alone, since its report is on its way or was given.
+        """
+        seat = self._by_slot.get(slot)
+        if seat is None or seat.verdict:
+            return
+        seat.verdict, seat.state = outcome, "ending"
+        self._tell_template(KILL, seat.number)
+
+    def workers(self) -> list[dict[str, object]]:
+        """One line a process: name, pid, state, attempt, since, restarts."""
+        return [seat.line() for seat in self._seats]
+
+    async def stop(self, grace_s: float = 2.0) -> None:
+        """Let running tasks end within the grace, then end every process. Reports none after."""
+        self._stopping = True
+        if self._by_slot and grace_s > 0:
+            self._quiet.clear()
+            try:
+                await asyncio.wait_for(self._quiet.wait(), grace_s)
+            except TimeoutError:
+                pass  # what still runs is ended below and stays unreported
+        self._silent = True
+        self._cancel_timers()
+        for seat in self._seats:
+            self._leave(seat)
+        if self._template is not None:
+            template, self._template = self._template, None
+            self._loop.remove_reader(template.control.fileno())
+            await template.end()
+
+    # ---- the template -------------------------------------------------------------------
+
+    def _start_template(self) -> None:
+        self._template = template = _TemplateProcess(self.system)
+        self._loop.add_reader(template.control.fileno(), self._hear_template, template)
+        for seat in self._seats:
+            if seat.state == "down":
+                self._spawn(seat)
+
+    def _hear_template(self, template: _TemplateProcess) -> None:
+        messages = template.receive()
+        if messages is None:
+            self._template_died(template)
+            return
+        for what, number, value in messages:
+            seat = self._by_number.get(number)
+            if seat is None:
+                continue
+            if what == UP_RUNS:
+                self._runs(seat, value)
+            else:
+                self._buried(seat, os.waitstatus_to_exitcode(value))
+
+    def _tell_template(self, what: bytes, number: int, *fds: int) -> None:
+        """Send word to the template; when it is dead, its socket's end says so."""
+        if self._template is not None:
+            self._template.send(DOWN.pack(what, number), *fds)
+
+    def _template_died(self, template: _TemplateProcess) -> None:
+        """Its workers die with it: bury them, and start another, later each time."""
+        self._loop.remove_reader(template.control.fileno())
+        template.bury()
+        self._template = None
+        self._template_deaths += 1
+        for seat in self._seats:
+            if seat.pid:
+                kernel.kill_group(seat.pid)
+        for seat in [s for s in self._seats if s.state != "down"]:
+            self._buried(seat, -9, "the process that started it died, and it died with it")
+        self._later(self._template_deaths, self._start_template)
+
+    # ---- a seat's process ---------------------------------------------------------------
+
+    def _spawn(self, seat: _Seat) -> None:
+        """Have a process forked for this seat; it can be given a task at once."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._numbers += 1
+        seat.sit(self._numbers, ours)
+        self._by_number[seat.number] = seat
+        self._tell_template(SPAWN, seat.number, theirs.fileno())
+        theirs.close()
+        self._loop.add_reader(ours.fileno(), self._read, seat, seat.number)
+        self._idle.insert(0, seat)
+
+    def _runs(self, seat: _Seat, pid: int) -> None:
+        seat.pid = pid
+        if seat.state == "starting":
+            seat.state = "idle"
+        if seat.slot is not None and seat.timeout_s is not None:
+            seat.deadline = self._loop.time() + seat.timeout_s  # starting up is not its time
+            self._watch(seat)
+
+    def _read(self, seat: _Seat, number: int) -> None:
+        if seat.number != number or seat.sock is None:
+            return
+        for report in seat.receive():
+            self._report(seat, report)
+        if seat.ended and seat.sock is not None and seat.number == number:
+            self._loop.remove_reader(seat.sock.fileno())  # its burial will say how it died
+
+    def _write(self, seat: _Seat) -> None:
+        if seat.sock is None:
+            return
+        fd = seat.sock.fileno()
+        if seat.push():
+            self._loop.remove_writer(fd)
+        else:
+            self._loop.add_writer(fd, self._write, seat)
+
+    def _report(self, seat: _Seat, report: Report) -> None:
+        """A worker's own word on its task."""
+        if seat.slot is None or report.slot != seat.slot:
+            return
+        late = seat.timeout_s is not None and report.run_s > seat.timeout_s
+        if seat.verdict and (seat.verdict != "timed_out" or late):
+            return  # its end is decided; the burial will report it
+        self.bytes_received += seat.frame
+        seat.deaths = self._template_deaths = 0
+        self._release(seat)
+        if not seat.verdict:
+            seat.state = "idle"
+            self._idle.append(seat)
+        self._deliver(seat.name, report)
+
+    def _buried(self, seat: _Seat, code: int, why: str = "") -> None:
+        """The process is gone: hear what it still said, speak for it, and start another."""
+        if not seat.ended:
+            self._read(seat, seat.number)
+        report = seat.last_word(code, why, self._loop.time())
+        if not seat.verdict:
+            seat.deaths += 1
+        self._release(seat)
+        self._leave(seat)
+        seat.restarts += 1
+        if not self._stopping and self._template is not None:
+            self._later(seat.deaths, lambda: self._again(seat))
+        if report is not None:
+            self._deliver(seat.name, report)
+
+    def _again(self, seat: _Seat) -> None:
+        if self._template is not None and seat.state == "down":
+            self._spawn(seat)
+
+    def _release(self, seat: _Seat) -> None:
+        if seat.slot is not None:
+            del self._by_slot[seat.slot]
+        seat.clear()
+        if not self._by_slot:
+            self._quiet.set()
+
+    def _leave(self, seat: _Seat) -> None:
+        """Close the seat's socket and forget its process."""
+        self._by_number.pop(seat.number, None)
+        if seat in self._idle:
+            self._idle.remove(seat)
+        if seat.sock is not None:
+            self._loop.remove_reader(seat.sock.fileno())
+            self._loop.remove_writer(seat.sock.fileno())
+        seat.stand_up()
+
+    def _deliver(self, worker: str, report: Report) -> None:
+        if not self._silent:
+            self._on_report(worker, report)
+
+    # ---- time ---------------------------------------------------------------------------
+
+    def _later(self, deaths: int, act: Callable[[], None]) -> None:
+        """Do it now after a first death, later the more of them came in a row."""
+        pause = min(_FIRST_PAUSE_S * 2 ** (deaths - 2), LONGEST_PAUSE_S) if deaths > 1 else 0.0
+
+        def fire() -> None:
+            self._respawns.discard(handle)
+            if not self._stopping:
+                act()
+
+        handle = self._loop.call_later(pause, fire)
+        self._respawns.add(handle)
+
+    def _watch(self, seat: _Seat) -> None:
+        """See that the pool's one timer fires no later than this seat's deadline."""
+        if seat.deadline is None:
+            return
+        if self._deadline is not None:
+            if self._deadline.when() <= seat.deadline:
+                return
+            self._deadline.cancel()
+        self._deadline = self._loop.call_at(seat.deadline, self._scan)
+
+    def _scan(self) -> None:
+        """End what is over its time; wake again for the next that could be."""
+        self._deadline = None
+        now = self._loop.time()
+        for seat in self._seats:
+            if seat.slot is None or seat.deadline is None:
+                continue
+            if seat.deadline <= now:
+                self.kill(seat.slot, "timed_out")
+            else:
+                self._watch(seat)
+
+    def _cancel_timers(self) -> None:
+        for handle in (*self._respawns, *filter(None, [self._deadline])):
+            handle.cancel()
+        self._respawns.clear()
+        self._deadline = None
+
+
+class _Seat:
+    """A place in the pool: the process that holds it now, and the task it runs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.restarts = self.deaths = 0
+        self.stand_up()
+        self.clear()
+
+    def sit(self, number: int, sock: socket.socket) -> None:
+        """A new process takes the seat."""
+        self.number, self.sock = number, sock
+        self.state, self.since = "starting", time.time()
+
+    def stand_up(self) -> None:
+        """The seat is empty."""
+        if getattr(self, "sock", None) is not None:
+            assert self.sock is not None
+            self.sock.close()
+        self.number = self.pid = self.frame = 0
+        self.sock: socket.socket | None = None
+        self.state: State = "down"
+        self.since = time.time()
+        self.out, self.buffer = bytearray(), bytearray()
+        self.ended = False
+        self.verdict = ""
+
+    def take(self, task: Task, now: float) -> None:
+        """The process gets a task."""
+        self.slot, self.attempt, self.timeout_s = task.slot, task.attempt, task.timeout_s
+        self.state, self.since, self.sent_at = "busy", time.time(), now
+        if task.timeout_s is not None and self.pid:
+            self.deadline = now + task.timeout_s
+
+    def clear(self) -> None:
+        """The task is over."""
+        self.slot: int | None = None
+        self.attempt = ""
+        self.timeout_s: float | None = None
+        self.deadline: float | None = None
+        self.sent_at = 0.0
+        self.since = time.time()
+
+    def push(self) -> bool:
+        """Write what is due; whether all of it went."""
+        if self.sock is None:
+            return True
+        try:
+            while self.out:
+                del self.out[: self.sock.send(self.out)]
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.out.clear()  # it is dead: its burial will speak for the task
+        return True
+
+    def receive(self) -> Iterator[Report]:
+        """Read all there is, and yield the whole reports in it."""
+        while self.sock is not None and not self.ended:
+            try:
+                data = self.sock.recv(1 << 18)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            self.ended = not data
+            self.buffer += data
+            yield from self._reports()
+
+    def _reports(self) -> Iterator[Report]:
+        while len(self.buffer) >= _HEADER:
+            size = int.from_bytes(self.buffer[:_HEADER], "little")
+            if len(self.buffer) < _HEADER + size:
+                return
+            frame = bytes(self.buffer[_HEADER : _HEADER + size])
+            del self.buffer[: _HEADER + size]
+            self.frame = _HEADER + size
+            yield _DECODE(frame)
+
+    def last_word(self, code: int, why: str, now: float) -> Report | None:
+        """The report that the dead process owes, if it owes one."""
+        if self.slot is None:
+            return None
+        outcome = self.verdict or "lost"
+        if outcome == "timed_out":
+            fault = faults.fault("timeout", f"it ran longer than {self.timeout_s} s and was ended")
+        elif outcome == "cancelled":
+            fault = faults.fault("cancelled", "it was ended because its run was cancelled")
+        else:
+            told = why or _death(code)
+            fault = faults.fault("lost", f"the worker process ended while it ran: {told}")
+        run_s = max(now - self.sent_at, 0.0)
+        return Report(self.slot, self.attempt, outcome, run_s=run_s, fault=fault)
+
+    def line(self) -> dict[str, object]:
+        """What an operator is shown of it."""
+        return {
+            "name": self.name,
+            "pid": self.pid or None,
+            "state": self.state,
+            "attempt": self.attempt or None,
+            "since": self.since,
+            "restarts": self.restarts,
+        }
+
+
+def _death(code: int) -> str:
+    told = faults.how_it_ended(code)
+    if code == -9:
+        return f"{told}; the kernel does that too when memory runs out"
+    return told
+
+
+class _TemplateProcess:
+    """The template as the pool holds it: a process and a socket to it."""
+
+    def __init__(self, trusted: bool) -> None:
+        self.control, theirs = socket.socketpair()
+        args = json.dumps([sys.path, theirs.fileno(), os.getpid(), trusted])
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+            [sys.executable, "-c", _BOOT, args],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+            env=_environment(),
+            start_new_session=True,
+        )
+        theirs.close()
+        self._buffer = bytearray()
+
+    def send(self, data: bytes, *fds: int) -> None:
+        try:
+            socket.send_fds(self.control, [data], fds)
+        except OSError:
+            return  # it is dead; the pool hears that from the socket's other direction
+
+    def receive(self) -> list[tuple[bytes, int, int]] | None:
+        """The messages that came; None when it is dead."""
+        try:
+            data = self.control.recv(1 << 16)
+        except OSError:
+            data = b""
+        if not data:
+            return None
+        self._buffer += data
+        whole = len(self._buffer) // UP.size * UP.size
+        messages = list(UP.iter_unpack(bytes(self._buffer[:whole])))
+        del self._buffer[:whole]
+        return messages
+
+    def bury(self) -> None:
+        """Reap it after it died; a template that only closed its socket is ended."""
+        self.control.close()
+        self._process.kill()
+        self._process.wait()
+
+    async def end(self) -> None:
+        """Let it take its workers down and go; kill it when that takes too long."""
+        self.control.close()
+        wait = asyncio.get_running_loop().run_in_executor(None, self._process.wait)
+        try:
+            await asyncio.wait_for(asyncio.shield(wait), 5)
+        except TimeoutError:
+            self._process.kill()
+            await wait
+
+
+def _environment() -> dict[str, str]:
+    """The server's environment without what is the server's own."""
+    ours = ("TRIMTAB_",)
+    kept = ("TRIMTAB_SECRET_",)
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(ours) or name.startswith(kept)
+    }

@@ -1,0 +1,212 @@
+"""The worker's own loop: read a task, run its tool, answer with one report.
+
+Around the tool it does what no tool should have to: it measures, catches what is
+printed, holds the memory limit, stores large results, publishes products, ends the
+processes that a tool left behind, and turns every failure into a fault. It always
+answers exactly once; when it cannot (the process dies) the pool answers in its place.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from runtime.data import reference
+from runtime.data.objects import Objects
+from runtime.tools import faults
+from runtime.tools.port import Call
+from runtime.tools.registry import tool
+from runtime.workers import kernel, secrets
+from runtime.workers.capture import Capture
+from runtime.workers.protocol import Report, Task
+from runtime.workers.settle import Settled, settle
+
+_HEADER: Final = 4
+_SELF: Final = resource.RUSAGE_SELF
+_CHILDREN: Final = resource.RUSAGE_CHILDREN
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a worker is told once: whether its pool is trusted, and where it runs."""
+
+    trusted: bool
+    environment: str
+
+
+def serve(sock: socket.socket, setting: Setting) -> None:
+    """Answer every task until the server is gone."""
+    worker = Worker(setting)
+    decode = msgspec.msgpack.Decoder(Task).decode
+    pid = os.getpid()
+    for frame in _frames(sock):
+        report = worker.attempt(decode(frame), len(frame))
+        if os.getpid() != pid:
+            os._exit(0)  # a child that the tool forked and let come back to us
+        data = _encoded(report)
+        sock.sendall(len(data).to_bytes(_HEADER, "little") + data)
+
+
+_ENCODE: Final = msgspec.msgpack.Encoder().encode
+
+
+def _encoded(report: Report) -> bytes:
+    """The report as msgpack; when a value of it cannot be said, a report that says so."""
+    try:
+        return _ENCODE(report)
+    except (OverflowError, TypeError, ValueError) as error:
+        why = faults.fault("permanent", f"the result cannot be reported: {error}")
+        return _ENCODE(
+            Report(report.slot, report.attempt, "failed", report.run_s, report.cpu_s, fault=why)
+        )
+
+
+def _frames(sock: socket.socket) -> Iterator[bytes]:
+    buffer = bytearray()
+    while True:
+        while len(buffer) < _HEADER or len(buffer) < _HEADER + _length(buffer):
+            data = sock.recv(1 << 18)
+            if not data:
+                return
+            buffer += data
+        end = _HEADER + _length(buffer)
+        frame = bytes(buffer[_HEADER:end])
+        del buffer[:end]
+        yield frame
+
+
+def _length(buffer: bytearray) -> int:
+    return int.from_bytes(buffer[:_HEADER], "little")
+
+
+class Worker:
+    """Runs attempts, one after another."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._capture = Capture()
+        self._stores: dict[str, Objects] = {}
+        self._home = os.open(".", os.O_RDONLY)
+        self._peak = _peak_meter()
+
+    def attempt(self, task: Task, size: int) -> Report:
+        """Run one task; whatever happens becomes a report."""
+        known = secrets.values(task.secrets)
+        os.fchdir(self._home)
+        self._capture.begin()
+        meter = _Meter(self._peak)
+        call = Call(task, self._objects(task.objects), trusted=self._setting.trusted)
+        call.bytes_in = size
+        ended = self._run(call, known)
+        if kernel.has_children():
+            kernel.end_children()
+        report = self._report(call, ended, meter)
+        return secrets.redact(report, known) if known else report
+
+    def _run(self, call: Call, known: dict[str, str]) -> _Ended:
+        try:
+            if call.task.secrets:
+                call.task = secrets.reveal(call.task, known)
+                call.tool = call.task.tool
+            with kernel.memory_limit(call.task.memory_bytes):
+                value = tool(str(call.tool.get("kind"))).run(call).value
+                return _finish(call, value)
+        except BaseException as error:  # noqa: BLE001 - a tool may raise anything at all
+            return _Ended(fault=_fault(error, call), checks=getattr(error, "checks", None))
+
+    def _report(self, call: Call, ended: _Ended, meter: _Meter) -> Report:
+        run_s, cpu_s, peak = meter.read()
+        settled = ended.settled
+        return Report(
+            slot=call.task.slot,
+            attempt=call.task.attempt,
+            outcome="succeeded" if ended.fault is None else "failed",
+            run_s=run_s,
+            cpu_s=cpu_s,
+            rss_peak=peak,
+            rows_in=call.rows_in,
+            rows_out=settled.rows,
+            bytes_in=call.bytes_in,
+            bytes_out=settled.bytes,
+            result=settled.result,
+            fault=ended.fault,
+            stdout=self._capture.take(),
+            spend_usd=call.log.spend_usd,
+            environment=self._setting.environment,
+            published=ended.published,
+            checks=ended.checks,
+        )
+
+    def _objects(self, root: str) -> Objects:
+        if root not in self._stores:
+            self._stores[root] = Objects(Path(root))
+        return self._stores[root]
+
+
+_NOTHING: Final = Settled(None, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    settled: Settled = _NOTHING
+    fault: dict[str, Any] | None = None
+    published: dict[str, Any] | None = None
+    checks: list[Any] | None = None
+
+
+def _finish(call: Call, value: Any) -> _Ended:
+    """Publish what was made, when the step publishes, and settle it."""
+    publish = call.task.publish
+    if publish is None:
+        return _Ended(settle(value, call.objects, call.task.output_bytes))
+    from runtime.data.product import publish_table
+    from runtime.tools.port import table_of
+
+    opened = call.objects.read(value) if reference.is_table(value) else value
+    table = table_of(opened)
+    settled = settle(table, call.objects, call.task.output_bytes)
+    published = publish_table(table, publish, Path(call.task.bundle), call.inputs)
+    return _Ended(settled, published=published)
+
+
+def _fault(error: BaseException, call: Call) -> faults.FaultFields:
+    """The fault, given the class that the tool's ``errors:`` map wants for it."""
+    found = faults.from_exception(error, call.origin)
+    names = [*getattr(error, "names", ()), *faults.names_of(error)]
+    return faults.refine(found, call.tool.get("errors"), *names)
+
+
+class _Meter:
+    """Wall time, CPU time (children too) and peak memory of one attempt."""
+
+    def __init__(self, peak: int | None) -> None:
+        if peak is not None:
+            os.pwrite(peak, b"5", 0)
+        self._cpu = _cpu_s()
+        self._at = time.perf_counter()
+
+    def read(self) -> tuple[float, float, int]:
+        run_s = time.perf_counter() - self._at
+        mine = resource.getrusage(_SELF).ru_maxrss
+        return run_s, max(_cpu_s() - self._cpu, 0.0), mine * 1024
+
+
+def _cpu_s() -> float:
+    theirs = resource.getrusage(_CHILDREN)
+    return time.process_time() + theirs.ru_utime + theirs.ru_stime
+
+
+def _peak_meter() -> int | None:
+    """A descriptor that sets the process's peak memory back, where the kernel has one."""
+    try:
+        return os.open("/proc/self/clear_refs", os.O_WRONLY)
+    except OSError:
+        return None

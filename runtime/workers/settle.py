@@ -1,0 +1,98 @@
+"""What a tool returned, made fit to travel: small JSON as itself, the rest by reference.
+
+Tables are kept as Arrow files wherever they stand in the value; what JSON has no word
+for becomes the nearest thing (a date its text, a set a list). Counting happens here too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import msgspec
+
+from runtime.data import reference
+from runtime.data.objects import Objects
+from runtime.errors import Permanent, ResourceExhausted
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settled:
+    """A result as it is reported."""
+
+    result: Any
+    rows: int
+    bytes: int
+
+
+def settle(value: Any, objects: Objects, limit: int) -> Settled:
+    """Return the value as JSON or a reference, with its size.
+
+    Raises:
+        Permanent: it holds something that is neither JSON nor a table.
+        ResourceExhausted: it is larger than ``limit`` bytes.
+    """
+    if value is None:
+        return Settled(None, 0, 0)
+    tables = _Tables(objects, limit)
+    data = _encode(value, tables)
+    result = msgspec.json.decode(data)
+    size = len(data) + tables.bytes
+    if size > limit:
+        raise ResourceExhausted(f"the result has {size} bytes; this step may return {limit}")
+    rows = tables.rows or (len(result) if isinstance(result, list) else 1)
+    if reference.is_reference(result):
+        return Settled(result, result.get("rows") or 0, result["bytes"])
+    if len(data) > reference.INLINE_LIMIT:
+        result = objects.put_json(result)
+    return Settled(result, rows, size)
+
+
+class _Tables:
+    """Puts each table met on the way into the store, and adds them up."""
+
+    def __init__(self, objects: Objects, limit: int) -> None:
+        self._objects, self._limit = objects, limit
+        self.rows = self.bytes = 0
+
+    def __call__(self, value: Any) -> Any:
+        table = _as_table(value)
+        if table is None:
+            return _nearest(value)
+        if table.nbytes > self._limit:
+            raise ResourceExhausted(
+                f"the result is a table of {table.nbytes} bytes; this step may return {self._limit}"
+            )
+        ref = self._objects.put_table(table)
+        self.rows += ref["rows"]
+        self.bytes += ref["bytes"]
+        return ref
+
+
+def _encode(value: Any, hook: _Tables) -> bytes:
+    try:
+        return msgspec.json.encode(value, enc_hook=hook)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise Permanent(f"the result cannot be stored as JSON: {error}") from error
+
+
+def _as_table(value: Any) -> Any:
+    """The value as an Arrow table, when it is one or a data frame; else None."""
+    home, name = type(value).__module__.partition(".")[0], type(value).__name__
+    if home == "pyarrow" and name in ("Table", "RecordBatch"):
+        return value
+    if home == "pandas" and name == "DataFrame":
+        import pyarrow as pa
+
+        return pa.Table.from_pandas(value, preserve_index=False)
+    return None
+
+
+def _nearest(value: Any) -> Any:
+    """What JSON can say instead."""
+    for method in ("tolist", "to_pylist", "isoformat"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    if isinstance(value, (range, map, filter, zip)) or hasattr(value, "__next__"):
+        return list(value)
+    raise TypeError(f"a {type(value).__module__}.{type(value).__qualname__} is not JSON")

@@ -1,0 +1,165 @@
+"""The template: a small process that has imported everything and forks the workers.
+
+It has one thread and no state worth keeping, so a fork of it is safe and takes half a
+millisecond. The pool sends it sockets; each becomes a worker. It reaps what ends, ends
+with it every process that belonged to it, and tells the pool. When the pool's socket
+ends, or the kernel says that the server died, it takes everything down with it.
+
+Down: ``s`` number (a socket comes along), ``k`` number. Up: ``u`` number, pid (it runs);
+``x`` number, wait status (it is gone, and so is all that it started).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from types import FrameType
+from typing import Final
+
+from runtime.tools import python as _python
+from runtime.workers import kernel
+from runtime.workers.environment import environment
+from runtime.workers.loop import Setting, serve
+
+DOWN: Final = struct.Struct("<cI")
+UP: Final = struct.Struct("<cIi")
+SPAWN: Final = b"s"
+KILL: Final = b"k"
+UP_RUNS: Final = b"u"
+UP_ENDED: Final = b"x"
+
+IMPORTED: Final = (_python,)
+"""What workers would otherwise each import for themselves."""
+
+
+class Template:
+    """Forks workers and buries them."""
+
+    def __init__(self, control: socket.socket, setting: Setting) -> None:
+        self._control = control
+        self._setting = setting
+        self._pids: dict[int, int] = {}
+        self._buffer = bytearray()
+        self._sockets: list[int] = []
+        self._wake, wake = socket.socketpair()
+        self._wake.setblocking(False)
+        wake.setblocking(False)
+        self._wake_end = wake
+
+    def run(self) -> None:
+        """Serve the pool until it is gone; then end every worker."""
+        signal.signal(signal.SIGCHLD, _noted)
+        signal.signal(signal.SIGTERM, _stop)
+        signal.set_wakeup_fd(self._wake_end.fileno(), warn_on_full_buffer=False)
+        try:
+            self._serve()
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            for pid in self._pids:
+                kernel.kill_group(pid)
+            kernel.end_children()
+
+    def _serve(self) -> None:
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self._wake.fileno():
+                    self._wake.recv(4096)
+                    self._reap()
+                elif not self._hear():
+                    return
+
+    def _hear(self) -> bool:
+        data, fds, _, _ = socket.recv_fds(self._control, 4096, 16)
+        self._sockets.extend(fds)
+        self._buffer += data
+        while len(self._buffer) >= DOWN.size:
+            what, number = DOWN.unpack_from(self._buffer)
+            del self._buffer[: DOWN.size]
+            if what == SPAWN:
+                self._spawn(number, socket.socket(fileno=self._sockets.pop(0)))
+            else:
+                self._kill(number)
+        return bool(data)
+
+    def _spawn(self, number: int, sock: socket.socket) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(sock)
+        sock.close()
+        self._pids[pid] = number
+        self._control.sendall(UP.pack(UP_RUNS, number, pid))
+
+    def _become_worker(self, sock: socket.socket) -> None:
+        """Be the worker on this socket until it ends. Never returns."""
+        code, said = 1, os.dup(2)
+        try:
+            parent = os.getppid()
+            os.setsid()
+            kernel.die_with_parent()
+            kernel.adopt_orphans()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for mine in (self._control, self._wake, self._wake_end):
+                mine.close()
+            if os.getppid() == parent:
+                serve(sock, self._setting)
+            code = 0
+        finally:
+            if code:
+                os.dup2(said, 2)
+                sys.stderr = sys.__stderr__
+                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            os._exit(code)
+
+    def _kill(self, number: int) -> None:
+        for pid, known in self._pids.items():
+            if known == number:
+                kernel.kill_group(pid)
+
+    def _reap(self) -> None:
+        """Bury every child that ended; with a worker, all that it started."""
+        while kernel.has_children():
+            pid = _first_dead()
+            if pid is None:
+                return
+            if pid in self._pids:
+                kernel.kill_group(pid)  # before the reaping: until then the id is its own
+            _, status = os.waitpid(pid, 0)
+            if pid in self._pids:
+                number = self._pids.pop(pid)
+                kernel.end_children(keep=self._pids)
+                self._control.sendall(UP.pack(UP_ENDED, number, status))
+
+
+def _first_dead() -> int | None:
+    found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return found.si_pid if found is not None else None
+
+
+def _noted(sig: int, frame: FrameType | None) -> None:
+    """A child ended; the wake-up descriptor carries the news."""
+
+
+def _stop(sig: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def main(fd: int, parent: int, trusted: bool) -> None:
+    """Be the template of the pool at the other end of ``fd``."""
+    kernel.die_with_parent(signal.SIGTERM)
+    kernel.adopt_orphans()
+    sys.dont_write_bytecode = True
+    template = Template(socket.socket(fileno=fd), Setting(trusted, environment()))
+    gc.collect()
+    gc.freeze()
+    if os.getppid() == parent:
+        template.run()
