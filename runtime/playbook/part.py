@@ -39,6 +39,8 @@ class Part:
 
     def refuse(self, message: str, hint: str = "", *, at: Place | None = None) -> None:
         """Write down a fault at this value, or at another place within it."""
+        if self.node.broken and at is None:
+            return
         place = at or self.node.place
         self.faults.append(PlaybookFault(place.line, place.column, self.path, message, hint))
 
@@ -103,7 +105,7 @@ class Part:
         """Return a text that is not empty and fits the pattern."""
         value = self.node.value
         if self.node.kind != "scalar" or not isinstance(value, str) or not value.strip():
-            self.refuse(f"{what} must be a text, not {self._seen()}", self._quote_hint() or hint)
+            self.refuse(f"{what} must be a text, not {self._seen()}", hint)
         elif pattern is not None and not pattern.fullmatch(value):
             self.refuse(f"{_short(value)} is no {what}", hint)
         else:
@@ -193,11 +195,6 @@ class Part:
         if isinstance(value, bool):
             return str(value).lower()
         return _short(value) if isinstance(value, str) else f"the number {value}"
-
-    def _quote_hint(self) -> str:
-        """Say what went wrong when a template without quotes was read as a mapping."""
-        bare = self.node.kind == "map" and self.node.size > 1 and not self.node.entries
-        return 'quote the template: "{{ … }}"' if bare else ""
 
 
 def _short(text: str) -> str:

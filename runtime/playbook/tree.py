@@ -53,7 +53,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A scalar, a list or a mapping, and where it begins."""
+    """A scalar, a list or a mapping, and where it begins.
+
+    ``broken`` marks a mapping whose fault is already written down.
+    """
 
     kind: Literal["scalar", "list", "map"]
     place: Place
@@ -62,6 +65,7 @@ class Node:
     entries: dict[str, Entry] = field(default_factory=dict)
     scan: Scan | None = None
     size: int = 1
+    broken: bool = False
 
     def plain(self) -> Json:
         """Return the value as JSON, places forgotten."""
@@ -166,18 +170,19 @@ class _Builder:
     def _map(self, event: Any, path: str, depth: int) -> Node:
         self._refuse_tag(event, path, "map")
         entries: dict[str, Entry] = {}
-        size = 1
+        size, broken = 1, False
         while type(after := next(self._events)).__name__ != "MappingEndEvent":
             key = self._key(after, path, depth)
             inner = f"{path}.{key}" if path else str(key)
             node = self._node(next(self._events), inner, depth + 1)
             size += node.size
+            broken = broken or key is None
             if key in entries:
                 first = entries[key].place.line
                 self._fault(_place(after), inner, f"{key} is here twice", f"first in line {first}")
             elif key is not None:
                 entries[key] = Entry(_place(after), node)
-        return Node("map", _place(event), entries=entries, size=size)
+        return Node("map", _place(event), entries=entries, size=size, broken=broken)
 
     def _key(self, event: Any, path: str, depth: int) -> str | None:
         """Return a mapping's key; None for one that is no word, which is a fault."""
@@ -280,6 +285,4 @@ def _width(raw: str, position: int, style: str) -> int:
         return len(found[0]) if found else 1
     if style == "'" and raw.startswith("''", position):
         return 2
-    if not style and raw[position : position + 1] == "\n" or style == ">":
-        return 1
     return 1

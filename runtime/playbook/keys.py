@@ -1,0 +1,110 @@
+"""The keys of a playbook: every word its author may write, with what it means.
+
+One table a mapping. ``parse`` refuses what is not in them, the JSON Schema is made from
+them, and the reference in the docs must name each. ``*_LATER`` hold the keys of the
+design that the runtime does not support yet: they are refused, never ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+API_VERSION: Final = "trimtab/v1"
+KIND: Final = "Playbook"
+
+PLAYBOOK: Final = {
+    "apiVersion": f"always {API_VERSION}",
+    "kind": f"always {KIND}",
+    "metadata": "what the playbook is: path, description, labels",
+    "workload": "inputs: name → default, type and constraints",
+    "workflow": "the steps; the first is where a run starts",
+    "objective": "what to have less of: cost (the default) or time",
+    "secrets": "names of the secrets that steps may refer to",
+    "deadline": "how long a run may take in all",
+}
+PLAYBOOK_LATER: Final = ("limits", "finally")
+METADATA: Final = {
+    "path": "the playbook's name in the catalogue, such as risk/score_application",
+    "description": "one sentence for people",
+    "labels": "words to find it by",
+}
+INPUT: Final = {
+    "type": "string, integer, number, boolean, object, array or any",
+    "default": "the value when none is given; without one the input is required",
+    "required": "whether a value must be given",
+    "min": "the least number",
+    "max": "the greatest number",
+    "choices": "the values that are allowed",
+    "description": "one sentence for people",
+}
+STEP: Final = {
+    "step": "the step's name; expressions call its result by it",
+    "tool": "what the step runs; a step without a tool only routes",
+    "with": "arguments for the tool",
+    "each": "run the tool over items, cut in batches",
+    "next": "where to go on: a step, a list of steps, or arcs",
+    "split": "which matching arcs are taken: exclusive (the first) or inclusive (all)",
+    "join": "when a step with several inputs fires: all, once each is live or dead",
+    "set": "values to put into the run's context, as ctx.name",
+    "effect": "none, idempotent or once: whether trying again is safe",
+    "retry": "when to try again",
+    "timeout": "how long one attempt may take",
+    "queue_timeout": "how long an attempt may wait for a slot",
+    "total_timeout": "how long the step may take, retries and batches included",
+    "runs_on": "the hardware class of the workers",
+    "tune": "which knobs may be tuned, within which bounds",
+    "slo": "what the step is meant to keep",
+    "publishes": "the step's result becomes a version of a data product",
+    "record": "what of the step's texts is kept in the record",
+}
+STEP_LATER: Final = ("repeat", "hedge", "compensate", "uses", "limits", "alternatives")
+TOOL_ONLY: Final = (
+    "with", "each", "effect", "retry", "timeout", "queue_timeout", "total_timeout", "runs_on",
+    "tune", "slo", "publishes",
+)  # fmt: skip
+"""Step keys that mean nothing on a step that only routes."""
+ARC: Final = {
+    "to": "the step to go to",
+    "when": "a bare expression: take the arc when it holds",
+    "otherwise": "take the arc when no other matched",
+    "on": "take the arc when the step finally failed with one of these classes",
+}
+EACH: Final = {
+    "in": "the items: an expression that gives a list, or a table",
+    "batch": "how many items an attempt gets",
+    "in_flight": "how many batches run at once",
+    "failures": "how many items may fail: allow, a share or a number",
+}
+FAILURES: Final = {"allow": "a share (1%) or a number of items that may fail"}
+RETRY: Final = {
+    "attempts": "how many tries in all",
+    "backoff": "exponential, linear or constant",
+    "initial": "the first delay",
+    "max": "the longest delay",
+    "jitter": "full (any delay up to the computed one) or none",
+    "on": "the classes of error that are tried again",
+}
+JOIN: Final = {"all": "true: fires once every input is live or dead"}
+JOIN_LATER: Final = ("any", "at_least", "within", "at_deadline", "losers")
+BOUNDS: Final = {
+    "min": "the least value",
+    "max": "the greatest value",
+    "choices": "the values to choose among",
+}
+SLO: Final = {"p95": "95% of attempts take no longer", "success": "this share succeeds"}
+PUBLISHES: Final = {
+    "product": "the product's name, such as healthcare.readmission_features",
+    "format": "parquet or arrow",
+    "contract": "the file of checks that the result must pass",
+}
+RECORD: Final = {"text": "off keeps the step's texts out of record and index"}
+REDUCERS_LATER: Final = ("add", "append", "merge", "min", "max")
+
+HABITS: Final = {
+    "name": "step", "id": "step", "args": "with", "params": "with", "inputs": "with",
+    "needs": "next (of the step before)", "depends_on": "next (of the step before)",
+    "foreach": "each", "for_each": "each", "loop": "each", "map": "each", "iterator": "each",
+    "retries": "retry", "vars": "set", "if": "when (on the arc that leads here)",
+    "uses_tool": "tool", "then": "next", "goto": "next",
+}  # fmt: skip
+"""Words of other systems, and what they are called here."""

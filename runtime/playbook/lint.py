@@ -1,0 +1,273 @@
+"""The lint: faults that only the whole playbook shows.
+
+Arcs to nowhere, loops, steps that no arc reaches, names that stand for nothing or for a
+step that cannot have run yet, and two steps that may write the same context key at once.
+A misspelt target counts as the step that was probably meant, so that one slip is one
+fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Final
+
+from runtime.playbook.draft import Draft, Mention, StepDraft
+from runtime.playbook.expressions import Expressions, Name
+from runtime.playbook.faults import ExpressionFault, PlaybookFault, did_you_mean, nearest
+from runtime.playbook.model import Arc, Place
+
+RUN_NAMES: Final = frozenset({"id", "folder", "playbook", "version"})
+"""What expressions may ask of ``run``."""
+_PARAMETER: Final = re.compile(r"'(?:[^']|'')*'|--[^\n]*|\$([A-Za-z_]\w*)(?![\w$])")
+_BOUND: Final = frozenset({"items", "batch", "key", "run_folder"})
+
+
+def check(draft: Draft) -> list[PlaybookFault]:
+    """Return the faults of a draft as a whole, in no particular order."""
+    checker = _Lint(draft)
+    checker.names_once()
+    checker.targets()
+    checker.reached()
+    checker.contexts()
+    for step in draft.steps:
+        for mention in step.mentions:
+            checker.expressions(step, mention)
+        checker.parameters(step)
+    checker.faults = [*checker.faults]
+    return checker.faults
+
+
+class _Lint:
+    """One look over a draft; each method adds the faults of one kind."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.faults: list[PlaybookFault] = []
+        self.steps: dict[str, StepDraft] = {}
+        for step in draft.steps:
+            self.steps.setdefault(step.name, step)
+        self._expressions = Expressions()
+        self._inputs = {item.name for item in draft.inputs}
+
+    def _refuse(self, place: Place, path: str, message: str, hint: str = "") -> None:
+        self.faults.append(PlaybookFault(place.line, place.column, path, message, hint))
+
+    # ---- the graph ----------------------------------------------------------------------
+
+    def names_once(self) -> None:
+        for step in self.draft.steps:
+            first = self.steps[step.name]
+            if first is not step:
+                part = step.name_part
+                hint = f"the first is in line {first.name_part.place.line}"
+                self._refuse(part.place, part.path, f"a second step named {step.name}", hint)
+
+    def targets(self) -> None:
+        """Refuse arcs that lead to no step, and those that lead back."""
+        for step in self.draft.steps:
+            for arc, part in step.arcs:
+                if arc.to not in self.steps:
+                    hint = did_you_mean(arc.to, self._known)
+                    self._refuse(part.place, part.path, f"there is no step {arc.to}", hint)
+                elif (step.name, arc.to) in self._back:
+                    message = f"{arc.to} leads here: loops are not supported yet"
+                    self._refuse(part.place, part.path, message, "use each, or another step")
+
+    def reached(self) -> None:
+        if not self.draft.steps:
+            return
+        first = self.draft.steps[0].name
+        reached = {first} | self._after[first]
+        for name, step in self.steps.items():
+            if name not in reached and step.named:
+                part = step.name_part
+                self._refuse(
+                    part.place, part.path, f"no arc leads to {name}",
+                    "name it in the next of the step before it",
+                )  # fmt: skip
+
+    @property
+    def _known(self) -> list[str]:
+        return [name for name, step in self.steps.items() if step.named]
+
+    @cached_property
+    def _arcs(self) -> dict[str, list[tuple[Arc, str]]]:
+        """Each step's arcs with the steps they lead to, slips read as they were meant."""
+        arcs: dict[str, list[tuple[Arc, str]]] = {name: [] for name in self.steps}
+        for i, step in enumerate(self.draft.steps):
+            for arc, _ in step.arcs:
+                target = arc.to if arc.to in self.steps else nearest(arc.to, self._known)
+                if target:
+                    arcs[step.name].append((arc, target))
+            if step.arcs_lost and i + 1 < len(self.draft.steps):
+                follower = self.draft.steps[i + 1].name
+                arcs[step.name].append((Arc(follower), follower))
+        return arcs
+
+    @cached_property
+    def _back(self) -> set[tuple[str, str]]:
+        """The arcs that close a loop, as a walk from the first step meets them."""
+        back: set[tuple[str, str]] = set()
+        done: set[str] = set()
+        for root in self.steps:
+            trail: list[str] = []
+            stack = [(root, iter(self._arcs[root]))] if root not in done else []
+            while stack:
+                name, ways = stack[-1]
+                if name not in trail:
+                    trail.append(name)
+                way = next((target for _, target in ways), None)
+                if way is None:
+                    stack.pop()
+                    trail.remove(name)
+                    done.add(name)
+                elif way in trail:
+                    back.add((name, way))
+                elif way not in done:
+                    stack.append((way, iter(self._arcs[way])))
+        return back
+
+    @cached_property
+    def _after(self) -> dict[str, set[str]]:
+        """For each step, the steps that can only fire after it."""
+        return {name: self._reach(name) for name in self.steps}
+
+    def _reach(self, start: str, without: str = "", arcs: Iterable[str] | None = None) -> set[str]:
+        seen: set[str] = set()
+        forward = [target for _, target in self._arcs[start]] if arcs is None else list(arcs)
+        while forward:
+            name = forward.pop()
+            if name not in seen and name != without:
+                seen.add(name)
+                forward += [t for _, t in self._arcs[name] if (name, t) not in self._back]
+        return seen
+
+    # ---- the context --------------------------------------------------------------------
+
+    def contexts(self) -> None:
+        """Refuse two steps that may set one key at the same time."""
+        writers: dict[str, list[StepDraft]] = {}
+        for step in self.draft.steps:
+            for key, part in step.sets.items():
+                for other in writers.setdefault(key, []):
+                    if self._together(other.name, step.name):
+                        self._refuse(
+                            part.key, part.path,
+                            f"{other.name} may set {key} at the same time", "use two keys",
+                        )  # fmt: skip
+                        break
+                writers[key].append(step)
+
+    def _together(self, one: str, other: str) -> bool:
+        if one == other or other in self._after[one] or one in self._after[other]:
+            return False
+        return not any(self._parted(fork, one, other) for fork in self.steps)
+
+    def _parted(self, fork: str, one: str, other: str) -> bool:
+        """Whether a choice at ``fork`` lets only one of two steps fire."""
+        if {one, other} & self._without(fork):
+            return False
+        ways = self._arcs[fork]
+        to_one = [i for i, (_, t) in enumerate(ways) if one in {t} | self._after[t]]
+        to_other = [i for i, (_, t) in enumerate(ways) if other in {t} | self._after[t]]
+        split = self.steps[fork].split
+        return bool(to_one and to_other) and all(
+            i != j and _exclude(ways[i][0], ways[j][0], split) for i in to_one for j in to_other
+        )
+
+    def _without(self, fork: str) -> set[str]:
+        """The steps that a run can reach without going through ``fork``."""
+        first = self.draft.steps[0].name
+        return set() if first == fork else {first} | self._reach(first, without=fork)
+
+    # ---- names --------------------------------------------------------------------------
+
+    def expressions(self, step: StepDraft, mention: Mention) -> None:
+        """Refuse what cannot be read, and names that stand for nothing there."""
+        try:
+            self._expressions.check(mention.text, bare=mention.bare)
+        except ExpressionFault as fault:
+            place = mention.part.node.at(fault.offset)
+            self._refuse(place, mention.part.path, fault.message, fault.hint)
+            return
+        for name in self._expressions.names(mention.text, bare=mention.bare):
+            message, hint = self._objection(step, mention, name)
+            if message:
+                place = mention.part.node.at(name.offset)
+                self._refuse(place, mention.part.path, message, hint)
+
+    def _objection(self, step: StepDraft, mention: Mention, name: Name) -> tuple[str, str]:
+        root, field = name.path[0], name.path[1] if len(name.path) > 1 else ""
+        if root in ("item", "batch"):
+            if step.is_each and mention.slot in ("tool", "with"):
+                return "", ""
+            return f"{root} is known in the tool and with of an each step alone", ""
+        if root in ("workload", "ctx", "run"):
+            return self._field(root, field)
+        if root not in self.steps:
+            known = [*self._known, "workload", "ctx", "run", "item", "batch"]
+            return f"unknown name {root}", self._hint(root, known)
+        return self._past(step, mention, root)
+
+    def _field(self, root: str, field: str) -> tuple[str, str]:
+        known = {"workload": self._inputs, "ctx": self._keys, "run": RUN_NAMES}[root]
+        if not field or field in known or (root == "workload" and self.draft.inputs_lost):
+            return "", ""
+        what = {"workload": "input", "ctx": "step sets", "run": "fact of a run"}[root]
+        says = f"no {what} {field}" if root == "ctx" else f"there is no {what} {field}"
+        return says, did_you_mean(field, known)
+
+    def _hint(self, root: str, known: list[str]) -> str:
+        for owner, names in (("workload", self._inputs), ("ctx", self._keys)):
+            if root in names:
+                return f"write {owner}.{root}"
+        return did_you_mean(root, known)
+
+    @cached_property
+    def _keys(self) -> set[str]:
+        return {key for step in self.draft.steps for key in step.sets}
+
+    def _past(self, step: StepDraft, mention: Mention, root: str) -> tuple[str, str]:
+        """Refuse the result of a step that cannot have ended before this text is read."""
+        if root == step.name:
+            if mention.slot in ("when", "set"):
+                return "", ""
+            return f"{root} has no result before it ran", ""
+        if step.name in self._after[root]:
+            return "", ""
+        return f"{root} does not come before {step.name}", "only earlier steps have results"
+
+    def parameters(self, step: StepDraft) -> None:
+        """Refuse ``$name`` in SQL that neither ``with`` nor the workload gives."""
+        tool = step.part.child("tool")
+        query = tool.child("query") if tool is not None else None
+        kind = tool.child("kind") if tool is not None else None
+        if query is None or kind is None or kind.value != "sql" or self.draft.inputs_lost:
+            return
+        arguments = step.part.child("with")
+        known = self._inputs | set(arguments.node.entries if arguments is not None else ())
+        for name, offset in _parameters(query.value):
+            if name not in known | _BOUND:
+                hint = did_you_mean(name, known) or "give it in with"
+                place = query.node.at(offset)
+                self._refuse(place, query.path, f"nothing gives ${name}", hint)
+
+
+def _parameters(query: object) -> Iterator[tuple[str, int]]:
+    if isinstance(query, str):
+        for found in _PARAMETER.finditer(query):
+            if found[1]:
+                yield found[1], found.start()
+
+
+def _exclude(one: Arc, other: Arc, split: str) -> bool:
+    """Whether at most one of two arcs of a step is ever taken."""
+    if bool(one.on) != bool(other.on):
+        return True
+    if one.on:
+        return not set(one.on) & set(other.on)
+    if split == "inclusive":
+        return one.otherwise != other.otherwise
+    return split == "exclusive"

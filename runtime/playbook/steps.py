@@ -1,0 +1,606 @@
+"""Reading one step: from its YAML to a `Step`, with every fault written down on the way.
+
+What cannot be read keeps its default, so that the rest is read all the same. Arcs and
+texts with expressions are left in the draft: only the whole playbook can judge them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from runtime.playbook import keys
+from runtime.playbook.draft import Draft, Mention, Slot, StepDraft
+from runtime.playbook.expressions import WORDS
+from runtime.playbook.faults import did_you_mean
+from runtime.playbook.knobs import KNOBS, LIMITS
+from runtime.playbook.knobs import LATER as KNOBS_LATER
+from runtime.playbook.model import (
+    Arc,
+    Each,
+    Effect,
+    Json,
+    Knob,
+    Place,
+    Publishes,
+    Retry,
+    Slo,
+    Step,
+)
+from runtime.playbook.part import Part
+from runtime.playbook.tools import GIVEN, TOOLS, ToolKey
+from runtime.playbook.tools import LATER as TOOLS_LATER
+from runtime.run.events import ERROR_CLASSES
+
+RESERVED: Final = frozenset({"workload", "ctx", "item", "batch", "run"}) | WORDS
+"""Words that cannot name a step: expressions mean something else by them."""
+
+CATCHABLE: Final = tuple(cls for cls in ERROR_CLASSES if cls != "cancelled")
+RETRYABLE: Final = (
+    "transient", "timeout", "throttled", "permanent", "data", "resource", "lost",
+)  # fmt: skip
+TOOL_CLASSES: Final = tuple(cls for cls in RETRYABLE if cls != "lost")
+_CALL: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_PRODUCT: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_FILE: Final = re.compile(r"(?!/)(?!.*\.\.)[\w./-]+")
+
+
+def read_step(part: Part, number: int, draft: Draft) -> StepDraft:
+    """Read a step of the workflow into a draft."""
+    named = part.child("step") if part.node.kind == "map" else None
+    read = StepDraft(f"#{number}", part, named or part, named=False)
+    if not part.is_map("a step"):
+        read.arcs_lost = True
+        return read
+    part.keys(keys.STEP, later=keys.STEP_LATER, habits=keys.HABITS)
+    _name(read, named)
+    _arcs(read, part.child("next"))
+    read.split = _split(read, part.child("split"))
+    _routing_only(part)
+    read.step = _step(read, part, draft)
+    return read
+
+
+def _name(read: StepDraft, part: Part | None) -> None:
+    if part is None:
+        read.part.refuse("a step needs a name", "begin it with - step: name")
+        return
+    if isinstance(part.value, str) and part.value:
+        read.name, read.named = part.value, True
+    name = part.name("step name")
+    if name in RESERVED:
+        part.refuse(f"{name} is a reserved word", "name the step otherwise")
+
+
+def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
+    tool = _tool(read, part.child("tool"), draft)
+    each = _each(read, part.child("each"))
+    retry = _retry(part.child("retry"))
+    timeout = _duration(part, "timeout")
+    step = Step(
+        name=read.name,
+        tool=tool,
+        each=each,
+        retry=retry,
+        timeout_s=timeout,
+        total_timeout_s=_duration(part, "total_timeout"),
+        queue_timeout_s=_duration(part, "queue_timeout"),
+        effect=_effect(part.child("effect"), tool),
+        runs_on=_runs_on(part.child("runs_on")),
+        args=_args(read, part.child("with"), tool, draft),
+        sets=_sets(read, part.child("set")),
+        slo=_slo(part.child("slo")),
+        publishes=_publishes(part.child("publishes")),
+        record_text=_record(part.child("record")),
+        place=read.name_part.place,
+        places=_places(part),
+    )
+    _join(part.child("join"))
+    object.__setattr__(step, "tune", _tune(part.child("tune"), part, step))
+    return step
+
+
+def _routing_only(part: Part) -> None:
+    if part.child("tool") is not None:
+        return
+    for name in keys.TOOL_ONLY:
+        found = part.child(name)
+        if found is not None:
+            found.refuse(
+                f"a step without a tool only routes: {name} has nothing to act on",
+                "give the step a tool", at=found.key,
+            )  # fmt: skip
+
+
+def _places(part: Part) -> dict[str, Place]:
+    """Return where each key's value stands; of a text, where its first character does."""
+    places: dict[str, Place] = {}
+    for name, child in part.children().items():
+        places[name] = child.place
+        for inner, grandchild in child.children().items():
+            places[f"{name}.{inner}"] = grandchild.node.at(0)
+    return places
+
+
+# ---- where to go on ---------------------------------------------------------------------
+
+
+def _arcs(read: StepDraft, part: Part | None) -> None:
+    if part is None:
+        return
+    if part.node.kind == "list":
+        elements = part.elements()
+        if not elements:
+            part.refuse("next names no step", "leave it out to end the branch here")
+        for element in elements:
+            _arc(read, element)
+    else:
+        _arc(read, part)
+    _mixed(read)
+
+
+def _arc(read: StepDraft, part: Part) -> None:
+    if part.node.kind == "map":
+        _conditional(read, part)
+        return
+    target = part.text("next", hint="name a step, a list of steps, or arcs {to, when}")
+    if target is None:
+        read.arcs_lost = True
+        return
+    if any(arc.to == target and not _conditions(arc) for arc, _ in read.arcs):
+        part.refuse(f"{target} is here twice")
+        return
+    read.arcs.append((Arc(target), part))
+
+
+def _conditional(read: StepDraft, part: Part) -> None:
+    part.keys(keys.ARC, habits={"step": "to", "if": "when", "else": "otherwise", "then": "to"})
+    to, when, otherwise, on = (part.child(name) for name in keys.ARC)
+    given = [child for child in (when, otherwise, on) if child is not None]
+    for child in given[1:]:
+        child.refuse("an arc has one of when, otherwise and on", "write two arcs", at=child.key)
+    target = to.text("step") if to is not None else None
+    if to is None:
+        part.refuse("an arc says where it leads", "add to: step")
+    arc = Arc(
+        to=target or "",
+        when=_when(read, when),
+        otherwise=_otherwise(otherwise),
+        on=on.words("error class", CATCHABLE) if on is not None else (),
+    )
+    if to is None or target is None:
+        read.arcs_lost = True
+    else:
+        read.arcs.append((arc, to))
+
+
+def _when(read: StepDraft, part: Part | None) -> str | None:
+    if part is None:
+        return None
+    text = part.text("condition", hint='a bare expression, such as "load.rows > 0"')
+    if text is not None:
+        read.mentions.append(Mention(part, text, "when"))
+    return text or "false"
+
+
+def _otherwise(part: Part | None) -> bool:
+    if part is None:
+        return False
+    if part.value is not True:
+        part.refuse("otherwise must be true", "leave it out where it is not meant")
+    return True
+
+
+def _conditions(arc: Arc) -> bool:
+    return arc.when is not None or arc.otherwise or bool(arc.on)
+
+
+def _mixed(read: StepDraft) -> None:
+    """Hold the arcs of a step against each other."""
+    arcs = read.arcs
+    if any(arc.when is not None for arc, _ in arcs):
+        for arc, part in arcs:
+            if not _conditions(arc):
+                part.refuse(
+                    f"the arc to {arc.to} has no condition while others have",
+                    "add when, otherwise: true or on",
+                )
+    elif not read.arcs_lost:
+        for arc, part in arcs:
+            if arc.otherwise:
+                part.refuse("otherwise needs another arc with when", "write a plain arc")
+    others = [part for arc, part in arcs if arc.otherwise]
+    for part in others[1:]:
+        part.refuse("only one arc can be the otherwise")
+    caught: set[str] = set()
+    for arc, part in arcs:
+        for cls in caught.intersection(arc.on):
+            part.refuse(f"{cls} is already caught by an arc above")
+        caught.update(arc.on)
+
+
+def _split(read: StepDraft, part: Part | None) -> str:
+    conditional = any(arc.when is not None for arc, _ in read.arcs)
+    if part is None:
+        return "exclusive" if conditional else "all"
+    chosen = part.choice("split", ("exclusive", "inclusive"))
+    if chosen and not conditional and not read.arcs_lost:
+        part.refuse("split needs arcs with when", "leave it out", at=part.key)
+    return chosen or "exclusive"
+
+
+def _join(part: Part | None) -> None:
+    """Check a join; ``all`` is the only kind, and the default."""
+    if part is None:
+        return
+    if part.node.kind == "map":
+        part.keys(keys.JOIN, later=keys.JOIN_LATER)
+        every = part.child("all")
+        if every is not None and every.value is not True:
+            every.refuse("all must be true")
+        return
+    part.choice("join", ("all",), later=("any",))
+
+
+# ---- what it runs -----------------------------------------------------------------------
+
+
+def _tool(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json] | None:
+    if part is None:
+        return None
+    if not part.is_map("a tool"):
+        return {"kind": ""}
+    kind_part = part.child("kind")
+    kind = kind_part.choice("tool kind", TOOLS, later=TOOLS_LATER) if kind_part else None
+    if kind_part is None:
+        part.refuse("a tool says its kind", f"add kind: {' or '.join(TOOLS)}")
+    block: dict[str, Json] = {"kind": kind or ""}
+    if kind is None:
+        return block
+    _tool_keys(part, kind)
+    for name, child in part.children().items():
+        key = TOOLS[kind].keys.get(name)
+        if key is not None:
+            block[name] = _tool_value(read, child, name, key, draft)
+    return block
+
+
+def _tool_keys(part: Part, kind: str) -> None:
+    tool = TOOLS[kind]
+    part.keys({"kind": "", **{name: key.means for name, key in tool.keys.items()}})
+    for name in tool.required:
+        if part.child(name) is None:
+            part.refuse(f"a {kind} tool needs {name}", f"add {name}: …")
+    given = [child for name in tool.one_of if (child := part.child(name)) is not None]
+    if tool.one_of and not given:
+        part.refuse(f"a {kind} tool needs {' or '.join(tool.one_of)}")
+    for child in given[1:]:
+        child.refuse(f"a {kind} tool has one of {' and '.join(tool.one_of)}", at=child.key)
+
+
+def _tool_value(read: StepDraft, part: Part, name: str, key: ToolKey, draft: Draft) -> Json:
+    what = f"tool {name}"
+    if key.shape == "errors":
+        return _errors(part)
+    if key.shape == "call":
+        return part.text("call", _CALL, "write module:function, such as cohort:enrich")
+    if key.shape == "word":
+        return part.choice(name, key.choices)
+    if key.shape == "map" and not part.is_map(what):
+        return {}
+    if key.shape == "texts" and part.node.kind == "list":
+        for element in part.elements():
+            element.text(what)
+    elif key.shape in ("text", "texts") and not _is_secret(part):
+        text = part.text(what)
+        if name == "file" and text is not None:
+            part.text("file", _FILE, "name a file beside the playbook")
+        if name == "query" and text is not None and "{{" in text:
+            part.refuse("SQL is never templated", "write $name and give it in with",
+                        at=part.node.at(text.index("{{")))  # fmt: skip
+    if not key.verbatim:
+        _texts(read, part, "tool", draft)
+    return part.value
+
+
+def _errors(part: Part) -> dict[str, str]:
+    """Read what refines the classes of errors: exception, status or exit code → class."""
+    found: dict[str, str] = {}
+    if part.is_map("errors"):
+        for name, child in part.children().items():
+            cls = child.choice("error class", TOOL_CLASSES)
+            if cls is not None:
+                found[name] = cls
+    return found
+
+
+def _is_secret(part: Part) -> bool:
+    return part.node.kind == "map" and list(part.node.entries) == ["secret"]
+
+
+def _texts(read: StepDraft, part: Part, slot: Slot, draft: Draft) -> None:
+    """Note every text with expressions in a value, however deeply nested."""
+    if _is_secret(part):
+        _secret(part.children()["secret"], draft)
+        return
+    if part.node.kind == "scalar":
+        if isinstance(part.value, str) and "{{" in part.value:
+            read.mentions.append(Mention(part, part.value, slot))
+        return
+    for element in part.elements():
+        _texts(read, element, slot, draft)
+    for name, child in part.children().items():
+        if "{{" in name:
+            child.refuse("a key is never templated", at=child.key)
+        _texts(read, child, slot, draft)
+
+
+def _secret(part: Part, draft: Draft) -> None:
+    name = part.name("secret")
+    if name is not None and name not in draft.secrets:
+        hint = did_you_mean(name, draft.secrets) or f"add secrets: [{name}] to the playbook"
+        part.refuse(f"secret {name} is not declared", hint)
+
+
+def _args(
+    read: StepDraft, part: Part | None, tool: dict[str, Json] | None, draft: Draft
+) -> dict[str, Json]:
+    if part is None or not part.is_map("with"):
+        return {}
+    python = (tool or {}).get("kind") == "python"
+    for name, child in part.children().items():
+        if python and name in GIVEN:
+            child.refuse(f"{name} is given to the function anyway", "name it otherwise",
+                         at=child.key)  # fmt: skip
+        _word(child, name, "argument")
+        _texts(read, child, "with", draft)
+    return dict(part.value)
+
+
+def _word(part: Part, name: str, what: str) -> None:
+    if not name.isidentifier():
+        part.refuse(f"{name!r} is no {what} name", "letters, digits and _, a letter first",
+                    at=part.key)  # fmt: skip
+
+
+def _sets(read: StepDraft, part: Part | None) -> dict[str, Json]:
+    if part is None or not part.is_map("set"):
+        return {}
+    for name, child in part.children().items():
+        _word(child, name, "context")
+        if len(child.node.entries) == 1:
+            reducer = next(iter(child.children().items()))
+            if reducer[0] in keys.REDUCERS_LATER:
+                reducer[1].refuse(f"the reducer {reducer[0]} is not supported yet",
+                                  at=reducer[1].key)  # fmt: skip
+                continue
+        read.sets[name] = child
+        _texts(read, child, "set", Draft([]))
+    return dict(part.value)
+
+
+# ---- how it runs ------------------------------------------------------------------------
+
+
+def _duration(part: Part, name: str) -> float | None:
+    child = part.child(name)
+    return child.duration(name) if child is not None else None
+
+
+def _each(read: StepDraft, part: Part | None) -> Each | None:
+    if part is None:
+        return None
+    read.is_each = True
+    if not part.is_map("each"):
+        return None
+    part.keys(keys.EACH, habits={"over": "in", "items": "in", "size": "batch",
+                                 "concurrency": "in_flight", "parallel": "in_flight"})  # fmt: skip
+    over = part.child("in")
+    if over is None:
+        part.refuse("each says over what", 'add in: "{{ … }}"')
+    allow, count = _failures(part.child("failures"))
+    return Each(
+        over=_over(read, over) if over is not None else "",
+        batch=_whole(part.child("batch"), "each.batch", 1),
+        in_flight=_whole(part.child("in_flight"), "each.in_flight", 1),
+        failures_allow=allow,
+        failures_count=count,
+    )
+
+
+def _over(read: StepDraft, part: Part) -> str:
+    text = part.text("in", hint='write a list as an expression: "{{ [1, 2, 3] }}"')
+    if text is None:
+        return ""
+    if not (text.strip().startswith("{{") and text.strip().endswith("}}")):
+        part.refuse("in must be one whole expression", 'write "{{ … }}"')
+        return ""
+    read.mentions.append(Mention(part, text, "in"))
+    return text
+
+
+def _whole(part: Part | None, knob: str, default: int) -> int:
+    found = part.whole(knob, *LIMITS[knob]) if part is not None else None
+    return default if found is None else found
+
+
+def _failures(part: Part | None) -> tuple[float, int | None]:
+    if part is None or not part.is_map("failures"):
+        return 0.0, None
+    part.keys(keys.FAILURES)
+    allow = part.child("allow")
+    if allow is None:
+        part.refuse("failures says how many to allow", "add allow: 1%")
+    elif isinstance(allow.value, int) and not isinstance(allow.value, bool):
+        return 0.0, allow.whole("allow", 0, 10**9)
+    else:
+        return allow.share("allow") or 0.0, None
+    return 0.0, None
+
+
+def _retry(part: Part | None) -> Retry:
+    usual = Retry()
+    if part is None or not part.is_map("retry"):
+        return usual
+    part.keys(keys.RETRY, habits={"limit": "attempts", "tries": "attempts", "delay": "initial"})
+    backoff, jitter, on = (part.child(name) for name in ("backoff", "jitter", "on"))
+    initial, longest = _duration(part, "initial"), _duration(part, "max")
+    chosen: Any = backoff and backoff.choice("backoff", ("exponential", "linear", "constant"))
+    spread: Any = jitter and jitter.choice("jitter", ("full", "none"))
+    retry = Retry(
+        attempts=_whole(part.child("attempts"), "retry.attempts", usual.attempts),
+        backoff=chosen or usual.backoff,
+        initial_s=initial or usual.initial_s,
+        max_s=longest or max(usual.max_s, initial or 0.0),
+        jitter=spread or usual.jitter,
+        on=on.words("error class", RETRYABLE) if on is not None else usual.on,
+    )
+    if longest is not None and retry.initial_s > longest:
+        part.children()["max"].refuse("the longest delay is shorter than the first")
+    return retry
+
+
+def _effect(part: Part | None, tool: dict[str, Json] | None) -> Effect:
+    """Return what the author said; else what the kind of tool suggests."""
+    chosen: Any = part.choice("effect", ("none", "idempotent", "once")) if part else None
+    if chosen:
+        effect: Effect = chosen
+        return effect
+    block = tool or {}
+    posts = block.get("kind") == "http" and block.get("method") in ("POST", "PATCH")
+    return "once" if posts or block.get("kind") == "shell" else "idempotent"
+
+
+def _runs_on(part: Part | None) -> str:
+    if part is None:
+        return "local"
+    return part.text("hardware class", _WORD, "one word, such as cpu-small") or "local"
+
+
+def _slo(part: Part | None) -> Slo:
+    if part is None or not part.is_map("slo"):
+        return Slo()
+    part.keys(keys.SLO)
+    success = part.child("success")
+    return Slo(_duration(part, "p95"), success.share("success") if success else None)
+
+
+def _publishes(part: Part | None) -> Publishes | None:
+    if part is None or not part.is_map("publishes"):
+        return None
+    part.keys(keys.PUBLISHES)
+    product, form, contract = (part.child(name) for name in keys.PUBLISHES)
+    if product is None:
+        part.refuse("publishes names a product", "add product: domain.name")
+    name = product.text("product", _PRODUCT, "words of a-z, 0-9 and _, joined by dots") \
+        if product else None  # fmt: skip
+    chosen: Any = form.choice("format", ("parquet", "arrow")) if form else None
+    file = contract.text("contract", _FILE, "name a file beside the playbook") \
+        if contract else None  # fmt: skip
+    return Publishes(name or "", chosen or "parquet", file)
+
+
+def _record(part: Part | None) -> bool:
+    if part is None or not part.is_map("record"):
+        return True
+    part.keys(keys.RECORD)
+    text = part.child("text")
+    found = text.switch("text") if text is not None else None
+    return True if found is None else found
+
+
+# ---- what may be tuned ------------------------------------------------------------------
+
+
+def _tune(part: Part | None, step_part: Part, step: Step) -> tuple[Knob, ...]:
+    if part is None or not part.is_map("tune"):
+        return ()
+    part.keys(KNOBS, later=KNOBS_LATER)
+    knobs = []
+    for name, child in part.children().items():
+        if name in KNOBS:
+            knob = _knob(name, child)
+            if knob is not None and _has(name, child, step_part):
+                _within(knob, child, step_part, step)
+                knobs.append(knob)
+    return tuple(knobs)
+
+
+def _knob(name: str, part: Part) -> Knob | None:
+    if part.node.kind == "list":
+        return Knob(name, choices=_choices(name, part))
+    if not part.is_map(f"tune {name}"):
+        return None
+    part.keys(keys.BOUNDS)
+    choices = part.child("choices")
+    if choices is not None:
+        return Knob(name, choices=_choices(name, choices))
+    if KNOBS[name] == "placement":
+        part.refuse(f"{name} has choices, not bounds", f"write {name}: [cpu-small, cpu-large]")
+        return None
+    low, high = (_bound(name, part, end) for end in ("min", "max"))
+    if low is not None and high is not None and low > high:
+        part.children()["max"].refuse(f"max {high:g} is below min {low:g}")
+        return None
+    return Knob(name, low, high) if low is not None and high is not None else None
+
+
+def _bound(name: str, part: Part, end: str) -> float | None:
+    child = part.child(end)
+    if child is None:
+        part.refuse(f"tune {name} needs min and max", f"add {end}: …")
+        return None
+    return _knob_value(name, child)
+
+
+def _choices(name: str, part: Part) -> tuple[Json, ...]:
+    if not part.is_list("choices"):
+        return ()
+    if not part.elements():
+        part.refuse("there is nothing to choose from")
+    found = [_knob_value(name, element) for element in part.elements()]
+    return tuple(value for value in found if value is not None)
+
+
+def _knob_value(name: str, part: Part) -> Json:
+    if name in LIMITS:
+        return part.whole(name, *LIMITS[name])
+    if name == "timeout":
+        return part.duration(name)
+    return part.text("hardware class", _WORD, "one word, such as cpu-small")
+
+
+def _has(name: str, part: Part, step: Part) -> bool:
+    """Whether the step has what the knob turns."""
+    needs = {"batch": "each", "concurrency": "each", "timeout": "timeout"}.get(KNOBS[name])
+    if needs is None or step.child(needs) is not None:
+        return True
+    part.refuse(f"{name} cannot be tuned: the step has no {needs}", f"add {needs}", at=part.key)
+    return False
+
+
+def _within(knob: Knob, part: Part, step_part: Part, step: Step) -> None:
+    """Hold the author's own value against the bounds it may be tuned in."""
+    owner, _, inner = knob.name.partition(".")
+    stated = step_part.child(owner)
+    stated = stated.child(inner) if stated is not None and inner else stated
+    value = _own(knob.name, step)
+    if value is None or stated is None and step_part.child(owner) is None:
+        return
+    if knob.choices and value not in knob.choices:
+        part.refuse(f"the step's own {knob.name}, {value}, is not among the choices")
+    elif knob.min is not None and knob.max is not None and not knob.min <= value <= knob.max:
+        part.refuse(f"the step's own {knob.name}, {value:g}, is outside {knob.min:g} to "
+                    f"{knob.max:g}")  # fmt: skip
+
+
+def _own(name: str, step: Step) -> Json:
+    each = step.each
+    return {
+        "each.batch": each.batch if each else None,
+        "each.in_flight": each.in_flight if each else None,
+        "retry.attempts": step.retry.attempts,
+        "timeout": step.timeout_s,
+        "runs_on": step.runs_on,
+    }[name]
