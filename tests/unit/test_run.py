@@ -1,0 +1,407 @@
+"""A run is decided step by step, and its fold is the same however it is read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.net.compile import compile_net
+from runtime.playbook.model import Arc, Playbook, Retry, Step
+from runtime.playbook.model import Each as EachSpec
+from runtime.run import events as ev
+from runtime.run.decide import Decision, Ended
+from runtime.run.evolve import evolve
+from runtime.run.layers import CONTROL, Experiment, Layers, Resolved, resolve
+from runtime.run.route import Route, route
+from runtime.run.state import Each, RunState, Try, new_run
+
+OK = Ended("", "succeeded", result=1)
+
+
+def failed(cls: str = "transient") -> Ended:
+    return Ended("", "failed", ev.Fault(cls, "no luck"))
+
+
+@dataclass
+class World:
+    """An edge whose clock, configurations and conditions the test holds in its hand."""
+
+    playbook: Playbook
+    layers: Layers = field(default_factory=Layers)
+    conditions: dict[str, bool] = field(default_factory=dict)
+    items_of: dict[str, int] = field(default_factory=dict)
+    at: float = 100.0
+    configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def now(self) -> float:
+        return self.at
+
+    def chance(self) -> float:
+        return 0.5
+
+    def route(
+        self, state: RunState, step: Step, value: Any, fault: ev.Fault | None
+    ) -> Route | None:
+        return route(step, lambda text: self.conditions[text], fault.cls if fault else None)
+
+    def render(self, state: RunState, step: Step) -> dict[str, Any]:
+        return {"tool": step.tool, "with": {}}
+
+    def items(self, state: RunState, step: Step) -> tuple[int, Any]:
+        return self.items_of[step.name], {"$ref": "x", "rows": self.items_of[step.name]}
+
+    def gather(self, state: RunState, step: Step, each: Each) -> Any:
+        results = [each.results[k] for k in sorted(each.results)]
+        return {"items": each.total, "failed": each.failed_items, "results": results}
+
+    def configure(
+        self, state: RunState, step: Step, experiment: Experiment | None, arm: str | None
+    ) -> Resolved:
+        defaults: dict[str, Any] = {"retry.attempts": step.retry.attempts}
+        if step.each:
+            defaults |= {"each.batch": step.each.batch, "each.in_flight": step.each.in_flight}
+        found = resolve(
+            self.layers, "p", step.name, defaults=defaults, bound="h", experiment=experiment,
+            arm=arm,
+        )  # fmt: skip
+        self.configs[found.config] = found.effective
+        return found
+
+    def effective(self, config: str) -> dict[str, Any]:
+        return self.configs[config]
+
+    def experiment(self, state: RunState, step: Step) -> Experiment | None:
+        return self.layers.experiment("p", step.name, "h")
+
+    def is_live(self, experiment: str) -> bool:
+        return any(x.id == experiment for x in self.layers.experiments.values())
+
+
+class Driver:
+    """Plays a run by hand: decides commands, and checks the fold after every event."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.net = world, compile_net(world.playbook)
+        self.state, self.twin = new_run("r", self.net), new_run("r", self.net)
+        self.log: list[ev.RunEvent] = []
+        self._take([ev.RunSubmitted("p", "v", 1, {}, "me")], into_state=True)
+        self.act(Decision.begin)
+
+    def act(self, command: Callable[[Decision], object]) -> list[ev.RunEvent]:
+        decision = Decision(self.state, self.world.playbook, self.world)
+        command(decision)
+        self._take(decision.events, into_state=False)
+        return decision.events
+
+    def _take(self, new: list[ev.RunEvent], *, into_state: bool) -> None:
+        for event in new:
+            if into_state:
+                evolve(self.state, event, self.world.at)
+            evolve(self.twin, event, self.world.at)
+            self.log.append(event)
+        assert self.twin.hash() == self.state.hash()
+
+    def end(self, attempt: Try, how: Ended = OK) -> list[ev.RunEvent]:
+        return self.act(lambda d: d.ended(replace(how, attempt=attempt.attempt)))
+
+    def flying(self, step: str | None = None) -> list[Try]:
+        return [t for t in self.state.attempts.values() if step in (None, t.step)]
+
+    def run_out(self, judge: Callable[[Try], Ended] = lambda _: OK) -> None:
+        while not self.state.ended:
+            if flying := self.flying():
+                self.end(flying[0], judge(flying[0]))
+            else:
+                self.world.at += 60
+                self.act(Decision.due)
+
+    def of(self, kind: type) -> list[Any]:
+        return [e for e in self.log if isinstance(e, kind)]
+
+
+def step(name: str, *to: str, **kw: Any) -> Step:
+    kw.setdefault("tool", {"kind": "python", "call": "m:f"})
+    return Step(name, arcs=tuple(Arc(t) for t in to), **kw)
+
+
+def world(*steps: Step, **kw: Any) -> World:
+    return World(Playbook("p", steps), **kw)
+
+
+def mapped(count: int, batch: int, in_flight: int, **kw: Any) -> World:
+    each = EachSpec("{{ x }}", batch, in_flight, kw.pop("allow", 0.0))
+    return world(step("map", each=each, **kw), items_of={"map": count})
+
+
+def test_a_sequence_runs_one_step_after_the_other() -> None:
+    d = Driver(world(step("a", "b"), step("b")))
+    assert [t.step for t in d.flying()] == ["a"]
+    d.end(d.flying()[0])
+    assert [t.step for t in d.flying()] == ["b"]
+    d.end(d.flying()[0])
+    assert d.state.status == "completed"
+    assert d.state.result == 1
+
+
+def test_a_fan_out_runs_at_once_and_joins_on_all() -> None:
+    d = Driver(world(step("a", "b", "c"), step("b", "d"), step("c", "d"), step("d")))
+    d.end(d.flying()[0])
+    assert sorted(t.step for t in d.flying()) == ["b", "c"]
+    d.end(d.flying("b")[0])
+    assert [t.step for t in d.flying()] == ["c"]
+    d.end(d.flying("c")[0])
+    assert [t.step for t in d.flying()] == ["d"]
+
+
+def test_an_arc_not_taken_skips_its_branch_and_the_join_still_fires() -> None:
+    first = Step("a", {"kind": "x"}, (Arc("b", when="yes"), Arc("c", otherwise=True)), "exclusive")
+    d = Driver(world(first, step("b", "d"), step("c", "d"), step("d"), conditions={"yes": True}))
+    d.run_out()
+    assert d.state.steps["c"].status == "skipped"
+    assert d.state.steps["d"].status == "done"
+
+
+def test_a_failure_is_tried_again_by_class_and_then_fails_the_run() -> None:
+    d = Driver(world(step("a", retry=Retry(attempts=3, initial_s=1.0))))
+    d.end(d.flying()[0], failed())
+    assert (d.flying(), d.state.pauses[("a", -1)].at) == ([], 100.5)
+    d.run_out(lambda _: failed())
+    finished = d.of(ev.AttemptFinished)
+    assert [(f.number, f.retry_at is not None) for f in finished] == [
+        (1, True), (2, True), (3, False),
+    ]  # fmt: skip
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].fault.cls == "transient"
+
+
+def test_a_permanent_failure_is_never_tried_again() -> None:
+    d = Driver(world(step("a", retry=Retry(attempts=5))))
+    d.run_out(lambda _: failed("permanent"))
+    assert len(d.of(ev.AttemptFinished)) == 1
+
+
+def test_an_error_arc_catches_its_class_and_the_run_goes_on() -> None:
+    a = Step("a", {"kind": "x"}, (Arc("b"), Arc("mend", on=("data",))))
+    d = Driver(world(a, step("b"), step("mend")))
+    d.run_out(lambda t: failed("data") if t.step == "a" else OK)
+    assert d.state.status == "completed"
+    assert {n: s.status for n, s in d.state.steps.items()} == {
+        "a": "failed", "b": "skipped", "mend": "done",
+    }  # fmt: skip
+
+
+def test_no_matching_arc_is_a_failure_of_its_own_class() -> None:
+    a = Step("a", None, (Arc("b", when="yes"),), "exclusive")
+    d = Driver(world(a, step("b"), conditions={"yes": False}))
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].fault.cls == "no_route"
+
+
+def test_a_lost_worker_costs_no_try_but_five_in_a_row_are_poison() -> None:
+    d = Driver(world(step("a", retry=Retry(attempts=1))))
+    d.run_out(lambda _: Ended("", "lost", ev.Fault("lost", "killed")))
+    assert len(d.of(ev.AttemptFinished)) == 6
+    assert d.state.status == "failed"
+
+
+def test_a_once_step_that_was_cut_off_is_unknown_and_not_tried_again() -> None:
+    d = Driver(world(step("a", effect="once", retry=Retry(attempts=5))))
+    leased = ev.AttemptLeased(d.flying()[0].attempt, "a", "w")
+    d._take([leased], into_state=True)
+    d.end(d.flying()[0], Ended("", "lost", ev.Fault("lost", "killed")))
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].fault.cls == "unknown"
+
+
+def test_an_each_keeps_so_many_in_flight_and_gathers_in_order() -> None:
+    d = Driver(mapped(10, batch=3, in_flight=2))
+    assert [(t.batch, t.start, t.items) for t in d.flying()] == [(0, 0, 3), (1, 3, 3)]
+    d.end(d.flying()[1], replace(OK, result="second"))
+    assert [t.batch for t in d.flying()] == [0, 2]
+    d.run_out(lambda t: replace(OK, result=t.batch))
+    assert d.state.result["results"] == [0, "second", 2, 3]
+
+
+def test_an_each_over_nothing_ends_at_once() -> None:
+    d = Driver(mapped(0, batch=3, in_flight=2))
+    assert d.state.status == "completed"
+    assert d.state.result["items"] == 0
+
+
+def test_failures_within_the_allowance_are_counted_and_beyond_it_end_the_step() -> None:
+    kind = failed("permanent")
+    within = Driver(mapped(10, batch=1, in_flight=3, allow=0.2))
+    within.run_out(lambda t: kind if t.batch < 2 else OK)
+    assert within.state.status == "completed"
+    assert within.state.result["failed"] == 2
+    beyond = Driver(mapped(10, batch=1, in_flight=3, allow=0.2))
+    beyond.run_out(lambda t: kind if t.batch < 3 else OK)
+    assert beyond.state.status == "failed"
+    assert len(beyond.of(ev.AttemptScheduled)) < 10
+
+
+def test_cancelling_lets_nothing_new_fire_and_ends_when_all_is_down() -> None:
+    d = Driver(mapped(10, batch=1, in_flight=3))
+    d.act(lambda x: x.cancel("me", "enough"))
+    assert d.state.status == "cancelling"
+    for t in d.flying():
+        d.end(t, Ended("", "cancelled", ev.Fault("cancelled", "")))
+    assert d.state.status == "cancelled"
+    assert len(d.of(ev.AttemptScheduled)) == 3
+
+
+def test_a_paused_run_drains_and_goes_on_when_resumed() -> None:
+    d = Driver(mapped(4, batch=1, in_flight=2))
+    d.act(lambda x: x.pause("me"))
+    for t in d.flying():
+        d.end(t)
+    assert (d.flying(), d.state.status) == ([], "paused")
+    d.act(lambda x: x.resume("me"))
+    d.run_out()
+    assert d.state.status == "completed"
+
+
+def test_a_report_for_a_finished_attempt_changes_nothing() -> None:
+    d = Driver(world(step("a", "b"), step("b")))
+    first = d.flying()[0]
+    d.end(first)
+    assert d.end(first) == []
+
+
+# ---- experiments ------------------------------------------------------------------------
+
+
+def trial(design: str, arms: dict[str, dict[str, Any]], block: int, share: float) -> Layers:
+    layers = Layers()
+    shares = dict.fromkeys(arms, share)
+    layers.evolve(
+        ev.ExperimentStarted(
+            "x", "p-1", "p", "map", "batch", design, {}, arms, shares, "salt", "h", block
+        )
+    )
+    return layers
+
+
+def covered(d: Driver) -> list[int]:
+    """Every item that a succeeded batch covered, sorted."""
+    items: list[int] = []
+    starts = {e.attempt: (e.start, e.items) for e in d.of(ev.AttemptScheduled)}
+    for e in d.of(ev.AttemptFinished):
+        if e.outcome == "succeeded":
+            start, count = starts[e.attempt]
+            items += range(start, start + count)
+    return sorted(items)
+
+
+def test_blocks_are_drawn_before_they_are_cut_with_their_arms_size() -> None:
+    w = mapped(100, batch=5, in_flight=2)
+    w.layers = trial("blocks", {"candidate": {"each.batch": 10}}, 10, 0.5)
+    d = Driver(w)
+    d.run_out()
+    cuts = d.of(ev.EachCut)
+    assert [c.stop - c.start for c in cuts] == [10] * 10
+    assert {(c.arm, c.size) for c in cuts} == {("candidate", 10), (CONTROL, 5)}
+    assert covered(d) == list(range(100))
+
+
+def test_a_candidates_failed_batch_is_cut_again_at_the_stable_size() -> None:
+    w = mapped(40, batch=5, in_flight=2, retry=Retry(attempts=2))
+    w.layers = trial("blocks", {"candidate": {"each.batch": 10}}, 10, 0.5)
+    d = Driver(w)
+    d.run_out(lambda t: failed() if t.items == 10 else OK)
+    rescues = [c for c in d.of(ev.EachCut) if c.kind == "rescue"]
+    assert rescues
+    assert all(c.size == 5 and c.experiment is None for c in rescues)
+    assert d.state.status == "completed"
+    assert d.state.result["failed"] == 0
+    assert covered(d) == list(range(40))
+
+
+def test_taking_an_experiment_back_rescues_what_is_unfinished_of_its_candidates() -> None:
+    w = mapped(40, batch=5, in_flight=2, retry=Retry(attempts=3, initial_s=50))
+    w.layers = trial("blocks", {"candidate": {"each.batch": 2}}, 20, 1.0)
+    d = Driver(w)
+    first, second = d.flying()
+    d.end(first, failed())
+    w.layers.evolve(ev.ExperimentEnded("x", "harm"))
+    d.act(lambda x: x.rescue("x"))
+    assert ("map", first.batch) not in d.state.pauses
+    d.end(second, failed())
+    d.run_out()
+    assert covered(d) == list(range(40))
+    late = [e for e in d.of(ev.AttemptScheduled) if e.batch > second.batch]
+    assert all(e.experiment is None for e in late)
+    assert [e.post_decision for e in d.of(ev.AttemptFinished)][:2] == [False, True]
+
+
+def test_switchback_blocks_come_in_drained_pairs_with_the_arms_own_concurrency() -> None:
+    w = mapped(110, batch=5, in_flight=2)
+    w.layers = trial("switchback", {"candidate": {"each.in_flight": 4}}, 20, 0.5)
+    d = Driver(w)
+    deepest: dict[int, int] = {}
+    while not d.state.ended:
+        flying = d.flying()
+        blocks = {t.block for t in flying}
+        assert len(blocks) <= 1, "a block began before the one before it was empty"
+        for b in blocks:
+            deepest[b] = max(deepest.get(b, 0), len(flying))
+        d.end(flying[0])
+    cuts = d.of(ev.EachCut)
+    arms = [c.arm for c in cuts]
+    assert sorted(map(str, arms[:4])) == ["candidate", "candidate", "control", "control"]
+    assert arms[0] != arms[1]
+    assert [c.pair for c in cuts[:4]] == [0, 0, 1, 1]
+    assert [c.kind for c in cuts[4:]] == ["all"]
+    for c in cuts[:4]:
+        assert deepest[c.block] == (4 if c.arm == "candidate" else 2)
+    assert covered(d) == list(range(110))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 60), st.integers(1, 9), st.integers(1, 5), st.integers(1, 20),
+    st.sampled_from(["none", "blocks", "switchback"]), st.randoms(use_true_random=False),
+    st.integers(0, 40),
+)  # fmt: skip
+def test_whatever_fails_is_lost_or_taken_back_every_item_is_done_exactly_once(
+    count: int, batch: int, in_flight: int, block: int, design: str, chance: random.Random,
+    takeback: int,
+) -> None:  # fmt: skip
+    w = mapped(count, batch, in_flight, retry=Retry(attempts=50, initial_s=0.1))
+    if design != "none":
+        arms = {"candidate": {"each.batch": 7, "each.in_flight": 3}}
+        w.layers = trial(design, arms, max(block, 7), 0.5)
+    d, moves = Driver(w), 0
+    while not d.state.ended:
+        moves += 1
+        if moves == takeback and design != "none":
+            w.layers.evolve(ev.ExperimentEnded("x", "harm"))
+            d.act(lambda x: x.rescue("x"))
+        flying = d.flying()
+        if not flying:
+            w.at += 60
+            d.act(Decision.due)
+            continue
+        bad = [failed(), Ended("", "lost", ev.Fault("lost", ""))]
+        tried = chance.choice(flying)
+        unlucky = tried.number <= 3 and chance.random() < 0.3
+        d.end(tried, chance.choice(bad) if unlucky else OK)
+    assert d.state.status == "completed"
+    assert covered(d) == list(range(count))
+    assert d.state.result["failed"] == 0
+
+
+@pytest.mark.parametrize("upto", [1, 5, 12])
+def test_a_fold_up_to_any_event_is_the_state_then(upto: int) -> None:
+    d = Driver(mapped(10, batch=3, in_flight=2))
+    d.run_out()
+    state = new_run("r", d.net)
+    for event in d.log[:upto]:
+        evolve(state, event, 1.0)
+    assert state.seq == min(upto, len(d.log))
