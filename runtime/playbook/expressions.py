@@ -8,8 +8,9 @@ comments, no method calls, so a value cannot be changed by looking at it. A plai
 comes back through JSON, which bounds the result as well.
 
 >>> expressions = Expressions()
->>> expressions.render({"n": "{{ load.rows }}", "t": "{{ load.rows + 1 }} rows"},
-...                    {"load": {"rows": 3}})
+>>> expressions.render(
+...     {"n": "{{ load.rows }}", "t": "{{ load.rows + 1 }} rows"}, {"load": {"rows": 3}}
+... )
 {'n': 3, 't': '4 rows'}
 >>> expressions.condition("load.rows > 2 and load.rows is odd", {"load": {"rows": 3}})
 True
@@ -37,7 +38,7 @@ RESULT_LIMIT: Final = 1 << 20
 """Characters of one expression, of a template, and of a rendered text."""
 
 WORDS: Final = frozenset(
-    "and or not in is if else true false none True False None loop self undefined range".split()
+    "and or not in is if else true false none True False None loop self undefined range".split()  # noqa: SIM905
 )
 """Words of the language: they cannot name a step or a value."""
 FUNCTIONS: Final = frozenset({"range"})
@@ -45,12 +46,12 @@ FILTERS: Final = frozenset(
     """abs batch bool capitalize chain count default dictsort first float format groupby
     indent int items join last length lines list lower map max min reject rejectattr
     replace reverse round select selectattr slice sort split string sum title tojson trim
-    unique upper urlencode zip""".split()
+    unique upper urlencode zip""".split()  # noqa: SIM905
 )
 TESTS: Final = frozenset(
     """defined undefined none boolean number integer float string sequence mapping iterable
     odd even divisibleby startingwith endingwith lower upper sameas eq ne lt le gt ge in
-    true false""".split()
+    true false""".split()  # noqa: SIM905
 )
 _CONSTANTS: Final = {
     "true": True, "True": True, "false": False, "False": False, "none": None, "None": None,
@@ -176,6 +177,11 @@ def _template(text: str) -> tuple[str | Expression, ...]:
         end = _end(text, start)
         if start > position:
             parts.append(text[position:start])
+        if text[start + 2] == "-":
+            raise ExpressionFault(
+                "whitespace control is not part of the language",
+                text=text, offset=start + 2, hint="write {{ and }}",
+            )  # fmt: skip
         parts.append(_expression(text[start + 2 : end], start + 2))
         position = end + 2
     if position < len(text):
@@ -242,13 +248,9 @@ def _objection(
 ) -> tuple[str, str]:
     previous = before.text if before else ""
     following = after.text if after else ""
-    if token.text == "-" and before is None:
-        return ("whitespace control is not part of the language", "write {{ and }}") * (
-            token.offset == 0
-        ) or ("", "")
     if token.text == "(" and _is_method(past):
         return "methods cannot be called", "use a filter: {{ items | length }}"
-    if token.text == "*" and "]" in previous or token.text == "*" and following == "[":
+    if token.text == "*" and (previous == "]" or following == "["):
         return "a list cannot be repeated", "use range(n)"
     if token.kind == "word" and previous == "|" and token.text not in FILTERS:
         return f"there is no filter {token.text}", did_you_mean(token.text, FILTERS)
@@ -405,9 +407,7 @@ def _parse(expression: Expression, fuel: int) -> None:
         raise _fault(error, expression, len("{{ (")) from None
 
 
-def _fault(
-    error: minijinja.TemplateError, expression: Expression, shift: int
-) -> ExpressionFault:
+def _fault(error: minijinja.TemplateError, expression: Expression, shift: int) -> ExpressionFault:
     start = max((error.range or (shift, 0))[0] - shift, 0)
     before = expression.text.encode()[:start].decode(errors="ignore")
     if error.kind == "OutOfFuel":

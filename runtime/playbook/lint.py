@@ -35,7 +35,6 @@ def check(draft: Draft) -> list[PlaybookFault]:
         for mention in step.mentions:
             checker.expressions(step, mention)
         checker.parameters(step)
-    checker.faults = [*checker.faults]
     return checker.faults
 
 

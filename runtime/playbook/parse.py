@@ -1,10 +1,10 @@
-"""Parse: a playbook's text becomes frozen values, or a list of everything wrong with it.
+r"""Parse: a playbook's text becomes frozen values, or a list of everything wrong with it.
 
 The text is read once, leniently, into a draft; the lint then looks over the whole. Only
 when nothing was found is a `Playbook` made. The position of a fault is the value's for a
 bad value, the key's for an unknown one, and points into an expression for those.
 
->>> parse("kind: Playbok\\nworkflow: []", "p.yaml")
+>>> parse("kind: Playbok\nworkflow: []", "p.yaml")
 Traceback (most recent call last):
     ...
 runtime.playbook.faults.PlaybookFaults: p.yaml:1:1 a playbook needs apiVersion (add apiVersion: trimtab/v1)
@@ -66,7 +66,9 @@ def _finished(draft: StepDraft) -> Step:
 def _head(part: Part, draft: Draft) -> dict[str, Any]:
     """Read everything into the draft; return the playbook's own fields."""
     if part.node.kind != "map":
-        part.refuse("a playbook is a mapping of keys", f"begin with apiVersion: {keys.API_VERSION}")
+        part.refuse(
+            "a playbook is a mapping of keys", f"begin with apiVersion: {keys.API_VERSION}"
+        )
         return {}
     part.keys(keys.PLAYBOOK, later=keys.PLAYBOOK_LATER, habits={"steps": "workflow"})
     for name, hint in _MISSING.items():
@@ -174,7 +176,9 @@ def _input(name: str, part: Part) -> Input:
     return item
 
 
-def _consistent(item: Input, default: Part | None, required: Part | None, high: Part | None) -> None:
+def _consistent(
+    item: Input, default: Part | None, required: Part | None, high: Part | None
+) -> None:
     if required is not None and item.required and default is not None:
         required.refuse("a required input has no use for a default", "leave out one of the two")
     if item.min is not None and item.max is not None and item.min > item.max and high:

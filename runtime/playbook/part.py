@@ -17,6 +17,8 @@ from runtime.playbook.tree import Node
 from runtime.playbook.units import DURATION_HINT, SHARE_HINT, duration_s, share
 
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+CLASS_HINT: Final = "one word, such as cpu-small"
 NAME_HINT: Final = "letters, digits and _, a letter first"
 
 
@@ -101,7 +103,9 @@ class Part:
 
     # ---- values -------------------------------------------------------------------------
 
-    def text(self, what: str, pattern: re.Pattern[str] | None = None, hint: str = "") -> str | None:
+    def text(
+        self, what: str, pattern: re.Pattern[str] | None = None, hint: str = ""
+    ) -> str | None:
         """Return a text that is not empty and fits the pattern."""
         value = self.node.value
         if self.node.kind != "scalar" or not isinstance(value, str) or not value.strip():

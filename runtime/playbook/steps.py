@@ -7,42 +7,29 @@ texts with expressions are left in the draft: only the whole playbook can judge 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Final
 
 from runtime.playbook import keys
+from runtime.playbook.arcs import check_join, read_arcs, read_split
 from runtime.playbook.draft import Draft, Mention, Slot, StepDraft
 from runtime.playbook.expressions import WORDS
 from runtime.playbook.faults import did_you_mean
-from runtime.playbook.knobs import KNOBS, LIMITS
-from runtime.playbook.knobs import LATER as KNOBS_LATER
-from runtime.playbook.model import (
-    Arc,
-    Each,
-    Effect,
-    Json,
-    Knob,
-    Place,
-    Publishes,
-    Retry,
-    Slo,
-    Step,
-)
-from runtime.playbook.part import Part
-from runtime.playbook.tools import GIVEN, TOOLS, ToolKey
-from runtime.playbook.tools import LATER as TOOLS_LATER
-from runtime.run.events import ERROR_CLASSES
+from runtime.playbook.knobs import LIMITS
+from runtime.playbook.model import Each, Effect, Json, Place, Publishes, Retry, Slo, Step
+from runtime.playbook.part import CLASS_HINT, WORD, Part
+from runtime.playbook.tools import GIVEN, LATER, TOOLS, ToolKey
+from runtime.playbook.tune import read_tune
 
 RESERVED: Final = frozenset({"workload", "ctx", "item", "batch", "run"}) | WORDS
 """Words that cannot name a step: expressions mean something else by them."""
 
-CATCHABLE: Final = tuple(cls for cls in ERROR_CLASSES if cls != "cancelled")
 RETRYABLE: Final = (
     "transient", "timeout", "throttled", "permanent", "data", "resource", "lost",
 )  # fmt: skip
 TOOL_CLASSES: Final = tuple(cls for cls in RETRYABLE if cls != "lost")
 _CALL: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _PRODUCT: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
-_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _FILE: Final = re.compile(r"(?!/)(?!.*\.\.)[\w./-]+")
 
 
@@ -55,8 +42,9 @@ def read_step(part: Part, number: int, draft: Draft) -> StepDraft:
         return read
     part.keys(keys.STEP, later=keys.STEP_LATER, habits=keys.HABITS)
     _name(read, named)
-    _arcs(read, part.child("next"))
-    read.split = _split(read, part.child("split"))
+    read_arcs(read, part.child("next"))
+    check_join(part.child("join"))
+    read.split = read_split(read, part.child("split"))
     _routing_only(part)
     read.step = _step(read, part, draft)
     return read
@@ -89,16 +77,14 @@ def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
         effect=_effect(part.child("effect"), tool),
         runs_on=_runs_on(part.child("runs_on")),
         args=_args(read, part.child("with"), tool, draft),
-        sets=_sets(read, part.child("set")),
+        sets=_sets(read, part.child("set"), draft),
         slo=_slo(part.child("slo")),
         publishes=_publishes(part.child("publishes")),
         record_text=_record(part.child("record")),
         place=read.name_part.place,
         places=_places(part),
     )
-    _join(part.child("join"))
-    object.__setattr__(step, "tune", _tune(part.child("tune"), part, step))
-    return step
+    return replace(step, tune=read_tune(part.child("tune"), part, step))
 
 
 def _routing_only(part: Part) -> None:
@@ -123,126 +109,6 @@ def _places(part: Part) -> dict[str, Place]:
     return places
 
 
-# ---- where to go on ---------------------------------------------------------------------
-
-
-def _arcs(read: StepDraft, part: Part | None) -> None:
-    if part is None:
-        return
-    if part.node.kind == "list":
-        elements = part.elements()
-        if not elements:
-            part.refuse("next names no step", "leave it out to end the branch here")
-        for element in elements:
-            _arc(read, element)
-    else:
-        _arc(read, part)
-    _mixed(read)
-
-
-def _arc(read: StepDraft, part: Part) -> None:
-    if part.node.kind == "map":
-        _conditional(read, part)
-        return
-    target = part.text("next", hint="name a step, a list of steps, or arcs {to, when}")
-    if target is None:
-        read.arcs_lost = True
-        return
-    if any(arc.to == target and not _conditions(arc) for arc, _ in read.arcs):
-        part.refuse(f"{target} is here twice")
-        return
-    read.arcs.append((Arc(target), part))
-
-
-def _conditional(read: StepDraft, part: Part) -> None:
-    part.keys(keys.ARC, habits={"step": "to", "if": "when", "else": "otherwise", "then": "to"})
-    to, when, otherwise, on = (part.child(name) for name in keys.ARC)
-    given = [child for child in (when, otherwise, on) if child is not None]
-    for child in given[1:]:
-        child.refuse("an arc has one of when, otherwise and on", "write two arcs", at=child.key)
-    target = to.text("step") if to is not None else None
-    if to is None:
-        part.refuse("an arc says where it leads", "add to: step")
-    arc = Arc(
-        to=target or "",
-        when=_when(read, when),
-        otherwise=_otherwise(otherwise),
-        on=on.words("error class", CATCHABLE) if on is not None else (),
-    )
-    if to is None or target is None:
-        read.arcs_lost = True
-    else:
-        read.arcs.append((arc, to))
-
-
-def _when(read: StepDraft, part: Part | None) -> str | None:
-    if part is None:
-        return None
-    text = part.text("condition", hint='a bare expression, such as "load.rows > 0"')
-    if text is not None:
-        read.mentions.append(Mention(part, text, "when"))
-    return text or "false"
-
-
-def _otherwise(part: Part | None) -> bool:
-    if part is None:
-        return False
-    if part.value is not True:
-        part.refuse("otherwise must be true", "leave it out where it is not meant")
-    return True
-
-
-def _conditions(arc: Arc) -> bool:
-    return arc.when is not None or arc.otherwise or bool(arc.on)
-
-
-def _mixed(read: StepDraft) -> None:
-    """Hold the arcs of a step against each other."""
-    arcs = read.arcs
-    if any(arc.when is not None for arc, _ in arcs):
-        for arc, part in arcs:
-            if not _conditions(arc):
-                part.refuse(
-                    f"the arc to {arc.to} has no condition while others have",
-                    "add when, otherwise: true or on",
-                )
-    elif not read.arcs_lost:
-        for arc, part in arcs:
-            if arc.otherwise:
-                part.refuse("otherwise needs another arc with when", "write a plain arc")
-    others = [part for arc, part in arcs if arc.otherwise]
-    for part in others[1:]:
-        part.refuse("only one arc can be the otherwise")
-    caught: set[str] = set()
-    for arc, part in arcs:
-        for cls in caught.intersection(arc.on):
-            part.refuse(f"{cls} is already caught by an arc above")
-        caught.update(arc.on)
-
-
-def _split(read: StepDraft, part: Part | None) -> str:
-    conditional = any(arc.when is not None for arc, _ in read.arcs)
-    if part is None:
-        return "exclusive" if conditional else "all"
-    chosen = part.choice("split", ("exclusive", "inclusive"))
-    if chosen and not conditional and not read.arcs_lost:
-        part.refuse("split needs arcs with when", "leave it out", at=part.key)
-    return chosen or "exclusive"
-
-
-def _join(part: Part | None) -> None:
-    """Check a join; ``all`` is the only kind, and the default."""
-    if part is None:
-        return
-    if part.node.kind == "map":
-        part.keys(keys.JOIN, later=keys.JOIN_LATER)
-        every = part.child("all")
-        if every is not None and every.value is not True:
-            every.refuse("all must be true")
-        return
-    part.choice("join", ("all",), later=("any",))
-
-
 # ---- what it runs -----------------------------------------------------------------------
 
 
@@ -252,7 +118,7 @@ def _tool(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json] |
     if not part.is_map("a tool"):
         return {"kind": ""}
     kind_part = part.child("kind")
-    kind = kind_part.choice("tool kind", TOOLS, later=TOOLS_LATER) if kind_part else None
+    kind = kind_part.choice("tool kind", TOOLS, later=LATER) if kind_part else None
     if kind_part is None:
         part.refuse("a tool says its kind", f"add kind: {' or '.join(TOOLS)}")
     block: dict[str, Json] = {"kind": kind or ""}
@@ -322,6 +188,8 @@ def _is_secret(part: Part) -> bool:
 def _texts(read: StepDraft, part: Part, slot: Slot, draft: Draft) -> None:
     """Note every text with expressions in a value, however deeply nested."""
     if _is_secret(part):
+        if slot == "set":
+            part.refuse("a secret cannot be put into the context", "give it to the tool in with")
         _secret(part.children()["secret"], draft)
         return
     if part.node.kind == "scalar":
@@ -364,7 +232,7 @@ def _word(part: Part, name: str, what: str) -> None:
                     at=part.key)  # fmt: skip
 
 
-def _sets(read: StepDraft, part: Part | None) -> dict[str, Json]:
+def _sets(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json]:
     if part is None or not part.is_map("set"):
         return {}
     for name, child in part.children().items():
@@ -376,7 +244,7 @@ def _sets(read: StepDraft, part: Part | None) -> dict[str, Json]:
                                   at=reducer[1].key)  # fmt: skip
                 continue
         read.sets[name] = child
-        _texts(read, child, "set", Draft([]))
+        _texts(read, child, "set", draft)
     return dict(part.value)
 
 
@@ -475,7 +343,7 @@ def _effect(part: Part | None, tool: dict[str, Json] | None) -> Effect:
 def _runs_on(part: Part | None) -> str:
     if part is None:
         return "local"
-    return part.text("hardware class", _WORD, "one word, such as cpu-small") or "local"
+    return part.text("hardware class", WORD, CLASS_HINT) or "local"
 
 
 def _slo(part: Part | None) -> Slo:
@@ -508,99 +376,3 @@ def _record(part: Part | None) -> bool:
     text = part.child("text")
     found = text.switch("text") if text is not None else None
     return True if found is None else found
-
-
-# ---- what may be tuned ------------------------------------------------------------------
-
-
-def _tune(part: Part | None, step_part: Part, step: Step) -> tuple[Knob, ...]:
-    if part is None or not part.is_map("tune"):
-        return ()
-    part.keys(KNOBS, later=KNOBS_LATER)
-    knobs = []
-    for name, child in part.children().items():
-        if name in KNOBS:
-            knob = _knob(name, child)
-            if knob is not None and _has(name, child, step_part):
-                _within(knob, child, step_part, step)
-                knobs.append(knob)
-    return tuple(knobs)
-
-
-def _knob(name: str, part: Part) -> Knob | None:
-    if part.node.kind == "list":
-        return Knob(name, choices=_choices(name, part))
-    if not part.is_map(f"tune {name}"):
-        return None
-    part.keys(keys.BOUNDS)
-    choices = part.child("choices")
-    if choices is not None:
-        return Knob(name, choices=_choices(name, choices))
-    if KNOBS[name] == "placement":
-        part.refuse(f"{name} has choices, not bounds", f"write {name}: [cpu-small, cpu-large]")
-        return None
-    low, high = (_bound(name, part, end) for end in ("min", "max"))
-    if low is not None and high is not None and low > high:
-        part.children()["max"].refuse(f"max {high:g} is below min {low:g}")
-        return None
-    return Knob(name, low, high) if low is not None and high is not None else None
-
-
-def _bound(name: str, part: Part, end: str) -> float | None:
-    child = part.child(end)
-    if child is None:
-        part.refuse(f"tune {name} needs min and max", f"add {end}: …")
-        return None
-    return _knob_value(name, child)
-
-
-def _choices(name: str, part: Part) -> tuple[Json, ...]:
-    if not part.is_list("choices"):
-        return ()
-    if not part.elements():
-        part.refuse("there is nothing to choose from")
-    found = [_knob_value(name, element) for element in part.elements()]
-    return tuple(value for value in found if value is not None)
-
-
-def _knob_value(name: str, part: Part) -> Json:
-    if name in LIMITS:
-        return part.whole(name, *LIMITS[name])
-    if name == "timeout":
-        return part.duration(name)
-    return part.text("hardware class", _WORD, "one word, such as cpu-small")
-
-
-def _has(name: str, part: Part, step: Part) -> bool:
-    """Whether the step has what the knob turns."""
-    needs = {"batch": "each", "concurrency": "each", "timeout": "timeout"}.get(KNOBS[name])
-    if needs is None or step.child(needs) is not None:
-        return True
-    part.refuse(f"{name} cannot be tuned: the step has no {needs}", f"add {needs}", at=part.key)
-    return False
-
-
-def _within(knob: Knob, part: Part, step_part: Part, step: Step) -> None:
-    """Hold the author's own value against the bounds it may be tuned in."""
-    owner, _, inner = knob.name.partition(".")
-    stated = step_part.child(owner)
-    stated = stated.child(inner) if stated is not None and inner else stated
-    value = _own(knob.name, step)
-    if value is None or stated is None and step_part.child(owner) is None:
-        return
-    if knob.choices and value not in knob.choices:
-        part.refuse(f"the step's own {knob.name}, {value}, is not among the choices")
-    elif knob.min is not None and knob.max is not None and not knob.min <= value <= knob.max:
-        part.refuse(f"the step's own {knob.name}, {value:g}, is outside {knob.min:g} to "
-                    f"{knob.max:g}")  # fmt: skip
-
-
-def _own(name: str, step: Step) -> Json:
-    each = step.each
-    return {
-        "each.batch": each.batch if each else None,
-        "each.in_flight": each.in_flight if each else None,
-        "retry.attempts": step.retry.attempts,
-        "timeout": step.timeout_s,
-        "runs_on": step.runs_on,
-    }[name]

@@ -1,0 +1,96 @@
+"""Reading what may be tuned: each knob with its bounds or choices.
+
+The author's own value must lie within them, and the step must have what the knob turns.
+"""
+
+from __future__ import annotations
+
+from runtime.playbook import keys
+from runtime.playbook.knobs import KNOBS, LATER, LIMITS, defaults
+from runtime.playbook.model import Json, Knob, Step
+from runtime.playbook.part import CLASS_HINT, WORD, Part
+
+
+def read_tune(part: Part | None, step_part: Part, step: Step) -> tuple[Knob, ...]:
+    """Return the knobs of a step that may be tuned."""
+    if part is None or not part.is_map("tune"):
+        return ()
+    part.keys(KNOBS, later=LATER)
+    knobs = []
+    for name, child in part.children().items():
+        if name in KNOBS:
+            knob = _knob(name, child)
+            if knob is not None and _has(name, child, step_part):
+                _within(knob, child, step_part, step)
+                knobs.append(knob)
+    return tuple(knobs)
+
+
+def _knob(name: str, part: Part) -> Knob | None:
+    if part.node.kind == "list":
+        return Knob(name, choices=_choices(name, part))
+    if not part.is_map(f"tune {name}"):
+        return None
+    part.keys(keys.BOUNDS)
+    choices = part.child("choices")
+    if choices is not None:
+        return Knob(name, choices=_choices(name, choices))
+    if KNOBS[name] == "placement":
+        part.refuse(f"{name} has choices, not bounds", f"write {name}: [cpu-small, cpu-large]")
+        return None
+    low, high = (_bound(name, part, end) for end in ("min", "max"))
+    if low is not None and high is not None and low > high:
+        part.children()["max"].refuse(f"max {high:g} is below min {low:g}")
+        return None
+    return Knob(name, low, high) if low is not None and high is not None else None
+
+
+def _bound(name: str, part: Part, end: str) -> float | None:
+    child = part.child(end)
+    if child is None:
+        part.refuse(f"tune {name} needs min and max", f"add {end}: …")
+        return None
+    found: float | None = _knob_value(name, child)
+    return found
+
+
+def _choices(name: str, part: Part) -> tuple[Json, ...]:
+    if not part.is_list("choices"):
+        return ()
+    if not part.elements():
+        part.refuse("there is nothing to choose from")
+    found = [_knob_value(name, element) for element in part.elements()]
+    return tuple(value for value in found if value is not None)
+
+
+def _knob_value(name: str, part: Part) -> Json:
+    if name in LIMITS:
+        return part.whole(name, *LIMITS[name])
+    if name == "timeout":
+        return part.duration(name)
+    return part.text("hardware class", WORD, CLASS_HINT)
+
+
+def _has(name: str, part: Part, step: Part) -> bool:
+    """Whether the step has what the knob turns."""
+    needs = {"batch": "each", "concurrency": "each", "timeout": "timeout"}.get(KNOBS[name])
+    if needs is None or step.child(needs) is not None:
+        return True
+    part.refuse(f"{name} cannot be tuned: the step has no {needs}", f"add {needs}", at=part.key)
+    return False
+
+
+def _within(knob: Knob, part: Part, step_part: Part, step: Step) -> None:
+    """Hold the author's own value against the bounds it may be tuned in."""
+    owner, _, inner = knob.name.partition(".")
+    stated = step_part.child(owner)
+    if stated is not None and inner:
+        stated = stated.child(inner)
+    value = defaults(step)[knob.name]
+    if value is None or stated is None:
+        return
+    if knob.choices and value not in knob.choices:
+        part.refuse(f"the step's own {knob.name}, {value}, is not among the choices")
+    elif knob.min is not None and knob.max is not None and not knob.min <= value <= knob.max:
+        part.refuse(f"the step's own {knob.name}, {value:g}, is outside {knob.min:g} to "
+                    f"{knob.max:g}")  # fmt: skip
