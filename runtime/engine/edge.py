@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from runtime.data.folder import DataFolder
-from runtime.data.objects import ObjectStore
+from runtime.data.objects import Objects
 from runtime.data.reference import is_reference
 from runtime.engine.catalogue import Version
 from runtime.playbook.expressions import Expressions
@@ -65,7 +65,7 @@ class RunEdge:
         self._version, self._layers, self._configs = version, layers, configs
         self._folder, self._clock, self._chance = folder, clock, chance
         self._expressions = Expressions()
-        self._objects = ObjectStore(folder.objects)
+        self._objects = Objects(folder.objects)
         self._path = version.registered.path
 
     def now(self) -> float:
