@@ -1,0 +1,58 @@
+"""The observer: which steps are worth looking at, and what their history is like.
+
+It reads through a narrow window (named statements over the record) and returns values.
+A step is worth a look by what it costs: slot seconds, dearest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from optimizer.evidence import Batches, Table, batches
+from optimizer.guard import Reason
+
+Json: TypeAlias = Any
+
+
+class Reader(Protocol):
+    """The record, as much of it as an agent may see."""
+
+    def query(self, name: str, **params: Json) -> Table:
+        """Return the rows of a named statement."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One step's history, with what it took."""
+
+    scope: Mapping[str, Json]
+    history: Batches
+    slot_s: float
+
+
+def observe(
+    reader: Reader, scopes: Sequence[Mapping[str, Json]]
+) -> tuple[list[Observation], list[Reason]]:
+    """Return the steps that have a history, dearest first, and why others are left out."""
+    seen, reasons = [], []
+    for scope in scopes:
+        history = _history(reader, scope)
+        if len(history):
+            seen.append(Observation(scope, history, float(history.seconds.sum())))
+        else:
+            name = f"{scope['playbook']}#{scope['step']}"
+            reasons.append(Reason(name, "no_history", "the record holds no batch of this step"))
+    return sorted(seen, key=lambda one: -one.slot_s), reasons
+
+
+def _history(reader: Reader, scope: Mapping[str, Json]) -> Batches:
+    """Read one step's attempts; those of versions with other code of the step do not count."""
+    table = reader.query("evidence_attempts", playbook=scope["playbook"], step=scope["step"])
+    found = batches(table)
+    versions = scope.get("versions")
+    return found if not versions else found.where(np.isin(found.version, list(versions)))

@@ -1,0 +1,106 @@
+"""Guardrails inside the optimizer: what it does not even propose, and why.
+
+The control plane checks its own policy again; this keeps what could never pass from being
+written. A reason is a code with a sentence, because "no" is an answer a person reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from optimizer.effect import WIDEST, Effect
+from optimizer.knobs import Range
+
+Json: TypeAlias = Any
+
+REASONS: Final = (
+    "live", "not_tunable", "effect_once", "no_history", "too_little_history", "run_too_small",
+    "history_cannot_say", "not_worthwhile", "too_uncertain", "failures_grow", "bounds",
+    "suppressed", "cost_coverage", "denied",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a scope (``playbook#step`` or a knob of it) gets no proposal."""
+
+    scope: str
+    reason: str
+    text: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as it stands in the cycle's result."""
+        return {"scope": self.scope, "reason": self.reason, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers of a policy that bear on proposing.
+
+    ``ramp_units`` is what the last stage of a trial will measure with, a side;
+    ``pairs`` the pairs of a switchback; ``explore_units`` the units of each explored arm.
+    """
+
+    min_gain: float = 0.05
+    confidence: float = 0.8
+    largest_step: Mapping[str, float] = field(default_factory=dict)
+    least_batches: int = 30
+    least_units: int = 8
+    least_pairs: int = 5
+    ramp_units: int = 60
+    pairs: int = 8
+    failure_margin: float = 0.05
+
+    @classmethod
+    def from_policy(cls, policy: Mapping[str, Json]) -> Limits:
+        """Read what concerns the optimizer from a policy; the rest has defaults."""
+        ramp, verify = policy.get("ramp") or [{}], policy.get("verify") or {}
+        last = ramp[-1]
+        units = last.get("min_candidate", 60) if isinstance(last, Mapping) else last[1]
+        return cls(
+            min_gain=float(policy.get("min_worthwhile", verify.get("min_gain", 0.05))),
+            largest_step=dict(_steps(policy.get("step_change"))),
+            ramp_units=int(units),
+            pairs=int(verify.get("min_pairs", 8)),
+        )
+
+    def factor(self, knob: str) -> float:
+        """Return by what factor one change may move a knob without an experiment."""
+        return self.largest_step.get(knob, 2.0)
+
+
+def _steps(value: Json) -> list[tuple[str, float]]:
+    pairs = value.items() if isinstance(value, Mapping) else value or []
+    return [(str(k), float(str(v)[1:])) for k, v in pairs if str(v).startswith("x")]
+
+
+def objections(
+    knob: Range, stable: int, value: int, effect: Effect, limits: Limits, *, covered: bool
+) -> list[tuple[str, str]]:
+    """Return what speaks against proposing ``value``: codes, each with a sentence."""
+    found = []
+    if not knob.holds(value):
+        found.append(("bounds", f"{value} is outside {knob.low} to {knob.high}"))
+    ratio = max(value / stable, stable / value)
+    if not covered and ratio > limits.factor(knob.name) + 1e-9:
+        found.append(("history_cannot_say", f"{value} is a step of x{ratio:.3g} nobody has tried"))
+    if effect.log > _log_gain(limits) or effect.chance_of(limits.min_gain) < limits.confidence:
+        found.append(("not_worthwhile", _says(value, effect, limits)))
+    elif effect.width > WIDEST:
+        found.append(("too_uncertain", _says(value, effect, limits)))
+    return found
+
+
+def _log_gain(limits: Limits) -> float:
+    return math.log(1.0 - limits.min_gain)
+
+
+def _says(value: int, effect: Effect, limits: Limits) -> str:
+    low, middle, high = effect.interval()
+    return (
+        f"{value}: {middle:+.0%} ({low:+.0%} to {high:+.0%}), a gain of {limits.min_gain:.0%} "
+        f"with a chance of {effect.chance_of(limits.min_gain):.0%}"
+    )

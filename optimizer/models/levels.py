@@ -1,0 +1,202 @@
+"""Levels: how log outcomes differ between the values of a knob, run effects taken out.
+
+Values that were tried side by side in a run are compared within it: whatever makes a run
+fast or slow as a whole (its workload, the hour, the machine) cancels. That is weighted
+least squares with one effect a run; chains of experiments connect values that never met.
+Values that only ever ran in different runs are compared between runs, adjusted for the
+workload's size, and only where sizes overlap. Else there is no level: history cannot say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+LEAST_RUNS: Final = 3
+"""Runs a side below which values are not compared between runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A value's mean log outcome less that of the stable value.
+
+    ``sd`` is the spread of one observation, ``naive`` the difference without adjustment.
+    """
+
+    log: float
+    se: float
+    n: int
+    sd: float
+    naive: float
+    method: Literal["within runs", "between runs"]
+
+
+def within_runs(run: Array, value: Array, y: Array, stable: int) -> dict[int, Level]:
+    """Return the level of each value that is connected to the stable one through runs."""
+    cells = _cells(run, value, y)
+    reached = _connected(cells, stable)
+    used = [c for c in cells if c.value in reached]
+    others = sorted(reached - {stable})
+    if not others:
+        return {}
+    log, cov = _solve(used, others)
+    spread = _spreads(value, y)
+    mean = {v: float(y[value == v].mean()) for v in reached}
+    return {
+        v: Level(
+            float(log[i]), float(np.sqrt(cov[i, i])), int((value == v).sum()), spread[v],
+            mean[v] - mean[stable], "within runs",
+        )
+        for i, v in enumerate(others)
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    run: Any
+    value: int
+    mean: float
+    variance: float
+
+
+def _cells(run: Array, value: Array, y: Array) -> list[_Cell]:
+    """Mean of each value in each run, with the variance of that mean."""
+    spread = _spreads(value, y)
+    cells = []
+    for name in np.unique(run):
+        mine = run == name
+        for v in np.unique(value[mine]):
+            here = y[mine & (value == v)]
+            cells.append(_Cell(name, int(v), float(here.mean()), spread[int(v)] ** 2 / len(here)))
+    return cells
+
+
+def _spreads(value: Array, y: Array) -> dict[int, float]:
+    """Spread of each value's log outcomes; few observations lean on the pooled spread."""
+    pooled = float(np.std(y, ddof=1)) if len(y) > 1 else 1.0
+    centred = y - _means_by(value, y)
+    within = float(np.sqrt((centred**2).sum() / max(len(y) - len(np.unique(value)), 1))) or pooled
+    found = {}
+    for v in np.unique(value):
+        mine = centred[value == v]
+        found[int(v)] = float(np.sqrt((4 * within**2 + (mine**2).sum()) / (4 + len(mine) - 1)))
+    return found
+
+
+def _means_by(value: Array, y: Array) -> Array:
+    _, codes = np.unique(value, return_inverse=True)
+    means = np.bincount(codes, weights=y) / np.bincount(codes)
+    fitted: Array = means[codes]
+    return fitted
+
+
+def _connected(cells: list[_Cell], stable: int) -> set[int]:
+    """Values that share a run with the stable one, or with one that does, and so on."""
+    reached, runs = {stable}, set[Any]()
+    while True:
+        runs |= {c.run for c in cells if c.value in reached}
+        grown = reached | {c.value for c in cells if c.run in runs}
+        if grown == reached:
+            return reached
+        reached = grown
+
+
+def _solve(cells: list[_Cell], others: list[int]) -> tuple[Array, Array]:
+    runs = {name: i for i, name in enumerate(dict.fromkeys(c.run for c in cells))}
+    design = np.zeros((len(cells), len(others) + len(runs)))
+    for row, cell in enumerate(cells):
+        design[row, len(others) + runs[cell.run]] = 1.0
+        if cell.value in others:
+            design[row, others.index(cell.value)] = 1.0
+    weight = np.array([1.0 / max(c.variance, 1e-12) for c in cells])
+    normal = design.T @ (design * weight[:, None])
+    cov = np.linalg.pinv(normal)
+    solved = cov @ (design.T @ (weight * np.array([c.mean for c in cells])))
+    return solved[: len(others)], cov[: len(others), : len(others)]
+
+
+def between_runs(
+    run: Array, value: Array, y: Array, run_items: Mapping[Any, float], stable: int
+) -> dict[int, Level]:
+    """Return levels of values that ran alone in their runs, adjusted for the runs' size."""
+    rows = [(c.value, c.mean, np.log(run_items[c.run])) for c in _cells(run, value, y)]
+    table = np.array(rows, dtype=float).reshape(-1, 3)
+    found = {}
+    for v in sorted({int(r[0]) for r in rows} - {stable}):
+        mine, base = table[table[:, 0] == v], table[table[:, 0] == stable]
+        if min(len(mine), len(base)) >= LEAST_RUNS and _overlaps(mine[:, 2], base[:, 2]):
+            found[v] = _adjusted(mine, base)
+    return found
+
+
+def _overlaps(mine: Array, base: Array) -> bool:
+    """Whether the workload sizes of both sides share most of their range."""
+    slack = 0.25
+    inside = (mine >= base.min() - slack) & (mine <= base.max() + slack)
+    return bool(inside.mean() >= 0.8)
+
+
+def _adjusted(mine: Array, base: Array) -> Level:
+    both = np.vstack([base, mine])
+    is_mine = np.r_[np.zeros(len(base)), np.ones(len(mine))]
+    columns = [np.ones(len(both)), is_mine]
+    if np.ptp(both[:, 2]) > 0.05:
+        columns.append(both[:, 2] - both[:, 2].mean())
+    design = np.column_stack(columns)
+    solved, *_ = np.linalg.lstsq(design, both[:, 1], rcond=None)
+    residual = both[:, 1] - design @ solved
+    freedom = max(len(both) - design.shape[1], 1)
+    variance = max(float((residual**2).sum()) / freedom, 1e-4)
+    se = float(np.sqrt(variance * np.linalg.pinv(design.T @ design)[1, 1]))
+    naive = float(mine[:, 1].mean() - base[:, 1].mean())
+    return Level(float(solved[1]), se, len(mine), variance**0.5, naive, "between runs")
+
+
+def from_pairs(value: Array, control: Array, difference: Array, stable: int) -> dict[int, Level]:
+    """Return levels from pairs: each says ``level[value] - level[control] = difference``."""
+    known = {stable}
+    while grown := {
+        int(b if a in known else a)
+        for a, b in zip(value, control, strict=True)
+        if (a in known) != (b in known)
+    }:
+        known |= grown
+    others = sorted(known - {stable})
+    use = np.array([int(v) in known for v in value], dtype=bool)
+    if not others:
+        return {}
+    value, control, difference = value[use], control[use], difference[use]
+    design = np.column_stack(
+        [(value == v).astype(float) - (control == v).astype(float) for v in others]
+    )
+    solved, *_ = np.linalg.lstsq(design, difference, rcond=None)
+    return _pair_levels(value, control, difference, design, solved, others)
+
+
+def _pair_levels(
+    value: Array,
+    control: Array,
+    difference: Array,
+    design: Array,
+    solved: Array,
+    others: list[int],
+) -> dict[int, Level]:
+    residual = difference - design @ solved
+    freedom = max(len(difference) - len(others), 1)
+    cov = np.linalg.pinv(design.T @ design)
+    found = {}
+    for i, v in enumerate(others):
+        own = residual[(value == v) | (control == v)]
+        pooled = float((residual**2).sum()) / freedom
+        sd = float(np.sqrt((3 * pooled + (own**2).sum()) / (3 + max(len(own) - 1, 1))))
+        found[v] = Level(
+            float(solved[i]), sd * float(np.sqrt(cov[i, i])), len(own), sd,
+            float(solved[i]), "within runs",
+        )  # fmt: skip
+    return found

@@ -1,0 +1,93 @@
+"""Tune one step: study each knob its author declared, and return the one best proposal.
+
+One proposal a step at a time, since trials of one step would disturb each other. A change
+comes before an experiment, the largest gain first. Of experiments, concurrency comes
+first: what it saves makes every later trial of the step shorter.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from optimizer import batch, in_flight
+from optimizer.evidence import Batches
+from optimizer.guard import Limits, Reason
+from optimizer.knobs import COLUMNS, Range, UnknownKnob, knob_class
+from optimizer.proposal import Candidate
+from optimizer.study import Study, decide
+
+Json: TypeAlias = Any
+
+TURNED_DOWN = frozenset(
+    {"rejected", "rolled_back", "rollback_failed", "learned", "failed", "withdrawn", "blocked"}
+)
+"""States after which the same content is not proposed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What came of one step: at most one candidate, and a reason for every other knob."""
+
+    candidate: Candidate | None
+    reasons: tuple[Reason, ...]
+
+
+def tune_step(
+    scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random
+) -> Tuned:
+    """Return the proposal for one step, or why there is none."""
+    name = f"{scope['playbook']}#{scope['step']}"
+    if scope.get("live"):
+        return Tuned(None, (Reason(name, "live", "a proposal of this step is under way"),))
+    if scope.get("effect") == "once":
+        text = "its effect happens at most once, so a failed batch could not be cut again"
+        return Tuned(None, (Reason(name, "effect_once", text),))
+    found = [_study(scope, tune, history, limits, rng) for tune in scope.get("tune") or []]
+    if not found:
+        text = "the step declares no knob under tune"
+        return Tuned(None, (Reason(name, "not_tunable", text),))
+    suppressed = _suppressed(scope)
+    answers = [decide(one, limits, suppressed) if isinstance(one, Study) else one for one in found]
+    reasons = tuple(answer for answer in answers if isinstance(answer, Reason))
+    return Tuned(_first([a for a in answers if isinstance(a, Candidate)]), reasons)
+
+
+def _study(
+    scope: Mapping[str, Json], tune: Mapping[str, Json], history: Batches, limits: Limits,
+    rng: random.Random,
+) -> Study | Reason:  # fmt: skip
+    name = str(tune["name"])
+    where = f"{scope['playbook']}#{scope['step']} {name}"
+    try:
+        known = knob_class(name)
+    except UnknownKnob as error:
+        return Reason(where, "not_tunable", str(error))
+    if name not in COLUMNS:
+        return Reason(where, "not_tunable", f"there is no model for {known} knobs yet")
+    stable = int({**scope.get("defaults", {}), **(scope.get("stable") or {})}[name])
+    knob = Range.declared(tune)
+    if known == "batch":
+        return batch.study(scope, knob, stable, history, limits, rng)
+    return in_flight.study(scope, knob, stable, history, limits)
+
+
+def _suppressed(scope: Mapping[str, Json]) -> frozenset[str]:
+    last = scope.get("last") or []
+    return frozenset(
+        str(one["content"])
+        for one in last
+        if one.get("content") and one.get("state", "rejected") in TURNED_DOWN
+    )
+
+
+def _first(candidates: list[Candidate]) -> Candidate | None:
+    return min(candidates, key=_urgency, default=None)
+
+
+def _urgency(candidate: Candidate) -> tuple[int, float, int]:
+    if candidate.kind == "change":
+        return 0, candidate.predicted[candidate.objective]["median"], 0
+    return 1, 0.0, candidate.knob_class != "concurrency"
