@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -252,15 +253,21 @@ def _python_faults(
     module, _, function = str(tool["call"]).partition(":")
     stem = module.replace(".", "/")
     name = next((n for n in (f"{stem}.py", f"{stem}/__init__.py") if n in files), None)
+    if name is None and _is_installed(module):
+        return
     if name is None:
         known = [n.removesuffix(".py").replace("/", ".") for n in files if n.endswith(".py")]
         near = did_you_mean(module, known) if known else ""
         hint = near or f"put {stem}.py beside the playbook"
         yield _fault(place, f"{where}.tool.call", f"there is no file {stem}.py", hint)
         return
-    message, hint = _function_fault(files[name], name, function)
+    message, hint = _function_fault(files[name], name, function.partition(".")[0])
     if message:
         yield _fault(place, f"{where}.tool.call", message, hint)
+
+
+def _is_installed(module: str) -> bool:
+    return importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
 def _function_fault(code: str, name: str, function: str) -> tuple[str, str]:

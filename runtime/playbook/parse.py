@@ -22,12 +22,14 @@ from typing import Any, Final
 from runtime.playbook import keys, lint
 from runtime.playbook.draft import Draft, StepDraft
 from runtime.playbook.expressions import WORDS
-from runtime.playbook.faults import PlaybookFaults
+from runtime.playbook.faults import PlaybookFault, PlaybookFaults
 from runtime.playbook.inputs import TYPES, fits, objection
 from runtime.playbook.model import Input, Join, Json, Playbook, Step
 from runtime.playbook.part import NAME, NAME_HINT, Part
 from runtime.playbook.steps import read_step
 from runtime.playbook.tree import read
+
+__all__ = ["parse", "PlaybookFault", "PlaybookFaults"]
 
 _PATH: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
 _PATH_HINT: Final = "lower-case words joined by /, such as risk/score_application"

@@ -18,7 +18,7 @@ from runtime.playbook.faults import did_you_mean
 from runtime.playbook.knobs import LIMITS
 from runtime.playbook.model import Each, Effect, Json, Place, Publishes, Retry, Slo, Step
 from runtime.playbook.part import CLASS_HINT, WORD, Part
-from runtime.playbook.tools import GIVEN, LATER, TOOLS, ToolKey
+from runtime.playbook.tools import LATER, TOOLS, ToolKey
 from runtime.playbook.tune import read_tune
 
 RESERVED: Final = frozenset({"workload", "ctx", "item", "batch", "run"}) | WORDS
@@ -28,7 +28,7 @@ RETRYABLE: Final = (
     "transient", "timeout", "throttled", "permanent", "data", "resource", "lost",
 )  # fmt: skip
 TOOL_CLASSES: Final = tuple(cls for cls in RETRYABLE if cls != "lost")
-_CALL: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_CALL: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PRODUCT: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _FILE: Final = re.compile(r"(?!/)(?!.*\.\.)[\w./-]+")
 
@@ -76,7 +76,7 @@ def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
         queue_timeout_s=_duration(part, "queue_timeout"),
         effect=_effect(part.child("effect"), tool),
         runs_on=_runs_on(part.child("runs_on")),
-        args=_args(read, part.child("with"), tool, draft),
+        args=_args(read, part.child("with"), draft),
         sets=_sets(read, part.child("set"), draft),
         slo=_slo(part.child("slo")),
         publishes=_publishes(part.child("publishes")),
@@ -211,16 +211,10 @@ def _secret(part: Part, draft: Draft) -> None:
         part.refuse(f"secret {name} is not declared", hint)
 
 
-def _args(
-    read: StepDraft, part: Part | None, tool: dict[str, Json] | None, draft: Draft
-) -> dict[str, Json]:
+def _args(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json]:
     if part is None or not part.is_map("with"):
         return {}
-    python = (tool or {}).get("kind") == "python"
     for name, child in part.children().items():
-        if python and name in GIVEN:
-            child.refuse(f"{name} is given to the function anyway", "name it otherwise",
-                         at=child.key)  # fmt: skip
         _word(child, name, "argument")
         _texts(read, child, "with", draft)
     return dict(part.value)

@@ -98,8 +98,3 @@ VERBATIM: Final = frozenset(
     {"kind"} | {name for tool in TOOLS.values() for name, key in tool.keys.items() if key.verbatim}
 )
 """Keys of tool blocks that are handed to the tool as they are written."""
-
-GIVEN: Final = frozenset(
-    "items table batch key run_folder workload log".split()  # noqa: SIM905
-)
-"""Arguments that the python tool gives by itself."""

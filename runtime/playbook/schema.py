@@ -1,0 +1,195 @@
+"""The JSON Schema of a playbook, for editors: completion, hover texts, red lines.
+
+Made from the same tables that ``parse`` reads by, so that the two agree on every key. An
+editor sees shapes and words; only ``parse`` knows names, arcs and expressions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from runtime.playbook import keys
+from runtime.playbook.arcs import CATCHABLE
+from runtime.playbook.inputs import TYPES
+from runtime.playbook.knobs import KNOBS, LIMITS
+from runtime.playbook.steps import RETRYABLE, TOOL_CLASSES
+from runtime.playbook.tools import TOOLS, ToolKey
+
+Schema = dict[str, Any]
+
+_TEXT: Final[Schema] = {"type": "string"}
+_ANY: Final[Schema] = {}
+_MAP: Final[Schema] = {"type": "object"}
+_NAME: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_]*$"}
+_SECRET: Final[Schema] = {
+    "type": "object", "properties": {"secret": _NAME}, "required": ["secret"],
+    "additionalProperties": False,
+}  # fmt: skip
+_DURATION: Final[Schema] = {
+    "type": "string",
+    "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+ms)?$",
+    "minLength": 2,
+    "examples": ["250ms", "30s", "1h30m"],
+}
+_SHARE: Final[Schema] = {"type": "string", "pattern": r"^\d{1,3}(\.\d+)? ?%$"}
+_WORD: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"}
+_FLAG: Final[Schema] = {"const": True}
+
+
+def json_schema() -> Schema:
+    """Return the schema of a playbook's YAML (JSON Schema 2020-12)."""
+    workflow = {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 1}
+    shapes: dict[str, Schema] = {
+        "apiVersion": {"const": keys.API_VERSION},
+        "kind": {"const": keys.KIND},
+        "metadata": _object(keys.METADATA, {"labels": _MAP}, required=["path"]),
+        "workload": {"type": "object", "additionalProperties": _input()},
+        "workflow": workflow,
+        "objective": {"enum": ["cost", "time"]},
+        "secrets": {"type": "array", "items": _NAME},
+        "deadline": _DURATION,
+    }
+    required = ["apiVersion", "kind", "metadata", "workflow"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Trimtab playbook",
+        **_object(keys.PLAYBOOK, shapes, required=required),
+        "$defs": {"step": _step(), "arc": _arc(), "tool": _tool()},
+    }
+
+
+def _object(
+    means: Mapping[str, str], shapes: Mapping[str, Schema], *, required: list[str] | None = None
+) -> Schema:
+    """An object of exactly these keys, each with its meaning; a text unless said otherwise."""
+    return {
+        "type": "object",
+        "properties": {
+            name: {"description": text, **shapes.get(name, _TEXT)} for name, text in means.items()
+        },
+        "required": required or [],
+        "additionalProperties": False,
+    }
+
+
+def _input() -> Schema:
+    number = {"type": "number"}
+    shapes = {
+        "type": {"enum": list(TYPES)},
+        "default": _ANY,
+        "required": {"type": "boolean"},
+        "min": number,
+        "max": number,
+        "choices": {"type": "array"},
+    }
+    plain = {"type": ["string", "number", "boolean", "array", "null"]}
+    return {"anyOf": [plain, _object(keys.INPUT, shapes)]}
+
+
+def _step() -> Schema:
+    shapes: dict[str, Schema] = {
+        "step": _NAME,
+        "tool": {"$ref": "#/$defs/tool"},
+        "with": _MAP,
+        "set": _MAP,
+        "each": _each(),
+        "next": _next(),
+        "split": {"enum": ["exclusive", "inclusive"]},
+        "join": {"anyOf": [{"const": "all"}, _object(keys.JOIN, {"all": _FLAG})]},
+        "effect": {"enum": ["none", "idempotent", "once"]},
+        "retry": _retry(),
+        "timeout": _DURATION,
+        "queue_timeout": _DURATION,
+        "total_timeout": _DURATION,
+        "runs_on": _WORD,
+        "tune": _tune(),
+        "slo": _object(keys.SLO, {"p95": _DURATION, "success": _SHARE}),
+        "publishes": _publishes(),
+        "record": _object(keys.RECORD, {"text": {"enum": ["on", "off", True, False]}}),
+    }
+    return _object(keys.STEP, shapes, required=["step"])
+
+
+def _next() -> Schema:
+    one = {"anyOf": [_TEXT, {"$ref": "#/$defs/arc"}]}
+    return {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]}
+
+
+def _arc() -> Schema:
+    shapes = {"otherwise": _FLAG, "on": _words(CATCHABLE)}
+    return _object(keys.ARC, shapes, required=["to"])
+
+
+def _words(options: tuple[str, ...]) -> Schema:
+    one = {"enum": list(options)}
+    return {"anyOf": [one, {"type": "array", "items": one}]}
+
+
+def _whole(knob: str) -> Schema:
+    low, high = LIMITS[knob]
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def _each() -> Schema:
+    allow = {"anyOf": [_SHARE, {"type": "integer", "minimum": 0}]}
+    shapes = {
+        "batch": _whole("each.batch"),
+        "in_flight": _whole("each.in_flight"),
+        "failures": _object(keys.FAILURES, {"allow": allow}, required=["allow"]),
+    }
+    return _object(keys.EACH, shapes, required=["in"])
+
+
+def _retry() -> Schema:
+    shapes = {
+        "attempts": _whole("retry.attempts"),
+        "backoff": {"enum": ["exponential", "linear", "constant"]},
+        "initial": _DURATION,
+        "max": _DURATION,
+        "jitter": {"enum": ["full", "none"]},
+        "on": _words(RETRYABLE),
+    }
+    return _object(keys.RETRY, shapes)
+
+
+def _tune() -> Schema:
+    shapes = {}
+    for knob, kind in KNOBS.items():
+        value = {"timeout": _DURATION, "placement": _WORD}.get(kind) or _whole(knob)
+        choices = {"type": "array", "items": value, "minItems": 1}
+        bounds = _object(keys.BOUNDS, {"min": value, "max": value, "choices": choices})
+        shapes[knob] = {"anyOf": [choices, bounds]}
+    return _object({knob: f"knob of class {kind}" for knob, kind in KNOBS.items()}, shapes)
+
+
+def _publishes() -> Schema:
+    shapes = {"format": {"enum": ["parquet", "arrow"]}}
+    return _object(keys.PUBLISHES, shapes, required=["product"])
+
+
+def _tool() -> Schema:
+    """One alternative for each kind of tool."""
+    blocks = []
+    for kind, tool in TOOLS.items():
+        means = {"kind": tool.means, **{name: key.means for name, key in tool.keys.items()}}
+        shapes = {"kind": {"const": kind}} | {n: _tool_key(k) for n, k in tool.keys.items()}
+        block = _object(means, shapes, required=["kind", *tool.required])
+        if tool.one_of:
+            block["oneOf"] = [{"required": [name]} for name in tool.one_of]
+        blocks.append(block)
+    return {"oneOf": blocks}
+
+
+def _tool_key(key: ToolKey) -> Schema:
+    texts = {"type": "array", "items": _TEXT, "minItems": 1}
+    shapes: dict[str, Schema] = {
+        "text": {"anyOf": [_TEXT, _SECRET]},
+        "texts": {"anyOf": [_TEXT, texts]},
+        "call": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"},
+        "word": {"enum": list(key.choices)},
+        "errors": {"type": "object", "additionalProperties": {"enum": list(TOOL_CLASSES)}},
+        "map": _MAP,
+        "any": _ANY,
+    }
+    return _TEXT if key.verbatim and key.shape == "text" else shapes[key.shape]
