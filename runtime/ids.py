@@ -1,4 +1,4 @@
-"""Identities: made here, from a clock and a source of chance that are handed in.
+"""Identities: made here, from a time and chance that are handed in.
 
 A run id is 32 hex characters that sort by time of birth: 12 of milliseconds since the
 epoch, 20 of chance. Attempt ids say what they are a try of.
@@ -6,16 +6,19 @@ epoch, 20 of chance. Attempt ids say what they are a try of.
 
 from __future__ import annotations
 
-import random
 from typing import Final
 
 STEP_BATCH: Final = -1
 """The batch of an attempt whose step is not an ``each``."""
 
 
-def new_id(at: float, chance: random.Random) -> str:
-    """Return a new run id; ``at`` is seconds since the epoch."""
-    return f"{int(at * 1000):012x}{chance.getrandbits(80):020x}"
+def new_id(at: float, chance: int) -> str:
+    """Return a new run id; ``at`` is seconds since the epoch, ``chance`` 80 random bits.
+
+    >>> new_id(1.5, 255)
+    '0000000005dc000000000000000000ff'
+    """
+    return f"{int(at * 1000):012x}{chance:020x}"
 
 
 def attempt_id(run: str, step: str, batch: int, number: int) -> str:

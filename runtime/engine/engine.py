@@ -156,7 +156,7 @@ class Engine:
             known = await self._same_key(request, workload)
             if known is not None:
                 return known
-        run = new_id(self._clock(), self._chance)
+        run = new_id(self._clock(), self._chance.getrandbits(80))
         named = version.registered
         submitted = RunSubmitted(
             named.path, named.version, named.number, workload, request.actor, request.key,

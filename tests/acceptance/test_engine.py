@@ -1,0 +1,290 @@
+"""The engine with real workers: what dies is lost alone, and what was asked for is finished."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.data.folder import DataFolder
+from runtime.engine.engine import Engine, Submit
+from runtime.engine.errors import BadOverride, BadWorkload, KeyConflict, UnknownPlaybook
+from runtime.engine.local import open_local
+from runtime.journal.port import FolderInUse
+from runtime.journal.sqlite import SqliteReader
+from runtime.playbook.bundle import Bundle, load
+from runtime.run.events import AttemptFinished, AttemptScheduled, Recorded
+from runtime.run.evolve import evolve
+from runtime.run.state import new_run
+
+YAML = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/lines}
+workload:
+  count: {type: integer, default: 40, min: 0}
+  wait: {type: number, default: 0}
+workflow:
+  - step: make
+    tool: {kind: python, call: "lines:make"}
+    with: {count: "{{ workload.count }}"}
+    next: write
+  - step: write
+    each: {in: "{{ make }}", batch: 2, in_flight: 3}
+    tool: {kind: python, call: "lines:write"}
+    with: {wait: "{{ workload.wait }}"}
+    effect: idempotent
+    retry: {attempts: 4, initial: 10ms, on: [transient]}
+    next: total
+  - step: total
+    tool: {kind: python, call: "lines:total"}
+"""
+CODE = """
+import os, signal, time
+from pathlib import Path
+
+def make(count):
+    return list(range(count))
+
+def write(items, run_folder, wait, batch):
+    time.sleep(wait)
+    marker = Path(run_folder) / "kill-me"
+    if marker.exists() and 10 in items:
+        marker.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    for item in items:
+        (Path(run_folder) / f"{item}.txt").write_text(str(item * item))
+    return len(items)
+
+def total(run_folder):
+    return sum(int(p.read_text()) for p in Path(run_folder).glob("*.txt"))
+"""
+EXPECTED = sum(n * n for n in range(40))
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    folder = tmp_path / "book"
+    folder.mkdir()
+    (folder / "lines.yaml").write_text(YAML)
+    (folder / "lines.py").write_text(CODE)
+    return load(folder / "lines.yaml")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    return DataFolder(tmp_path / "data")
+
+
+async def run_one(engine: Engine, **kw: object) -> str:
+    run = await engine.submit(Submit("test/lines", **kw))  # type: ignore[arg-type]
+    await engine.wait(run)
+    return run
+
+
+def events(folder: DataFolder, run: str) -> list[Recorded]:
+    reader = SqliteReader.open(folder.journal)
+    with contextlib.closing(reader):
+        return list(reader.read(f"run/{run}"))
+
+
+def test_a_playbook_runs_from_its_file_to_its_result(bundle: Bundle, folder: DataFolder) -> None:
+    async def story() -> None:
+        async with open_local(folder, slots=3) as engine:
+            await engine.register(bundle, "me")
+            run = await run_one(engine)
+            assert engine.state(run).status == "completed"
+            assert engine.state(run).result == EXPECTED
+            assert engine.values(run)["write"]["batches"] == 20
+
+    asyncio.run(story())
+
+
+def test_a_killed_workers_attempt_is_lost_and_tried_again(
+    bundle: Bundle, folder: DataFolder
+) -> None:
+    async def story() -> str:
+        async with open_local(folder, slots=3) as engine:
+            await engine.register(bundle, "me")
+            run = await engine.submit(Submit("test/lines", {"wait": 0.01}))
+            folder.run(run).mkdir(parents=True, exist_ok=True)
+            (folder.run(run) / "kill-me").touch()
+            await engine.wait(run)
+            assert engine.state(run).result == EXPECTED
+            return run
+
+    run = asyncio.run(story())
+    finished = [r.event for r in events(folder, run) if isinstance(r.event, AttemptFinished)]
+    lost = [e for e in finished if e.outcome == "lost"]
+    assert len(lost) == 1
+    assert lost[0].fault is not None
+    assert lost[0].fault.cls == "lost"
+    again = [e for e in finished if e.batch == lost[0].batch and e.outcome == "succeeded"]
+    assert [e.number for e in again] == [2]
+
+
+def test_the_fold_of_the_journal_is_the_state_that_was_live(
+    bundle: Bundle, folder: DataFolder
+) -> None:
+    async def story() -> tuple[str, str, Engine]:
+        async with open_local(folder, slots=3) as engine:
+            await engine.register(bundle, "me")
+            live = await engine.submit(Submit("test/lines"))
+            state = engine.state(live)
+            await engine.wait(live)
+            return live, state.hash(), engine
+
+    run, live_hash, engine = asyncio.run(story())
+    state = new_run(run, engine.catalogue.latest("test/lines").net)
+    for recorded in events(folder, run):
+        evolve(state, recorded.event, recorded.at)  # type: ignore[arg-type]
+    assert state.hash() == live_hash
+
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from runtime.data.folder import DataFolder
+from runtime.engine.engine import Submit
+from runtime.engine.local import open_local
+from runtime.playbook.bundle import load
+
+async def main(data, book):
+    async with open_local(DataFolder(Path(data)), slots=3) as engine:
+        await engine.register(load(Path(book)), "me")
+        run = await engine.submit(Submit("test/lines", {"wait": 0.05}, key="once"))
+        print(run, flush=True)
+        await engine.wait(run)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def server(tmp_path: Path, bundle: Bundle, folder: DataFolder) -> Iterator[subprocess.Popen[str]]:
+    script = tmp_path / "server.py"
+    script.write_text(textwrap.dedent(SERVER))
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(folder.root), str(tmp_path / "book" / "lines.yaml")],
+        stdout=subprocess.PIPE, text=True, env=dict(os.environ, PYTHONPATH=os.getcwd()),
+    )  # fmt: skip
+    yield process
+    process.kill()
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def until_finished(folder: DataFolder, run: str, attempts: int) -> None:
+    while True:
+        done = [r for r in events(folder, run) if isinstance(r.event, AttemptFinished)]
+        if len(done) >= attempts:
+            return
+
+
+@pytest.mark.parametrize("after", [0, 4, 15])
+def test_a_killed_servers_runs_go_on_at_the_next_start(
+    after: int, server: subprocess.Popen[str], folder: DataFolder
+) -> None:
+    assert server.stdout is not None
+    run = server.stdout.readline().strip()
+    until_finished(folder, run, after)
+    before = events(folder, run)
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+
+    async def story() -> None:
+        async with open_local(folder, slots=3) as engine:
+            await engine.wait(run)
+            assert engine.state(run).result == EXPECTED
+
+    asyncio.run(story())
+    later = events(folder, run)
+    assert later[: len(before)] == before, "an acknowledged event was lost"
+    scheduled = {r.event.attempt for r in later if isinstance(r.event, AttemptScheduled)}
+    finished = [r.event.attempt for r in later if isinstance(r.event, AttemptFinished)]
+    assert sorted(finished) == sorted(scheduled), "an attempt ended twice or never"
+
+
+def test_a_folder_has_one_owner(server: subprocess.Popen[str], folder: DataFolder) -> None:
+    assert server.stdout is not None
+    server.stdout.readline()
+
+    async def story() -> None:
+        with pytest.raises(FolderInUse, match="in use by another process"):
+            async with open_local(folder):
+                pass
+
+    asyncio.run(story())
+
+
+def test_the_same_key_is_the_same_run_and_another_request_under_it_is_refused(
+    bundle: Bundle, folder: DataFolder
+) -> None:
+    async def story() -> None:
+        async with open_local(folder, slots=3) as engine:
+            await engine.register(bundle, "me")
+            first, second = await asyncio.gather(
+                engine.submit(Submit("test/lines", key="k")),
+                engine.submit(Submit("test/lines", key="k")),
+            )
+            assert first == second
+            with pytest.raises(KeyConflict, match=first):
+                await engine.submit(Submit("test/lines", {"count": 2}, key="k"))
+            await engine.wait(first)
+            assert await engine.submit(Submit("test/lines", key="k")) == first
+
+    asyncio.run(story())
+
+
+def test_what_does_not_fit_is_refused_and_nothing_is_written(
+    bundle: Bundle, folder: DataFolder
+) -> None:
+    async def story() -> None:
+        async with open_local(folder, slots=3) as engine:
+            await engine.register(bundle, "me")
+            with pytest.raises(BadWorkload) as bad:
+                await engine.submit(Submit("test/lines", {"count": "x", "extra": 1}))
+            assert [name for name, _ in bad.value.faults] == ["extra", "count"]
+            with pytest.raises(UnknownPlaybook, match="test/lines"):
+                await engine.submit(Submit("test/nothing"))
+            with pytest.raises(BadOverride, match=r"each\.batch"):
+                await engine.submit(Submit("test/lines", overrides={"write": {"each.batch": 0}}))
+            assert engine.journal.runs(system=None) == []
+
+    asyncio.run(story())
+
+
+def test_an_override_is_what_the_run_runs_with(bundle: Bundle, folder: DataFolder) -> None:
+    async def story() -> None:
+        async with open_local(folder, slots=3) as engine:
+            await engine.register(bundle, "me")
+            run = await run_one(engine, overrides={"write": {"each.batch": 20}})
+            assert engine.values(run)["write"]["batches"] == 2
+
+    asyncio.run(story())
+
+
+def test_cancelling_ends_what_runs_and_leaves_no_worker_on_it(
+    bundle: Bundle, folder: DataFolder
+) -> None:
+    async def story() -> None:
+        async with open_local(folder, slots=3) as engine:
+            await engine.register(bundle, "me")
+            run = await engine.submit(Submit("test/lines", {"wait": 30}))
+            while engine.status["in_flight"] < 3:
+                await asyncio.sleep(0.01)
+            await engine.cancel(run, "me", "enough")
+            row = await engine.wait(run)
+            assert row.state == "cancelled"
+            assert engine.status["in_flight"] == 0
+
+    asyncio.run(story())
