@@ -22,7 +22,8 @@ def tune(
     observations: Sequence[Observation], policy: Mapping[str, Json], rng: random.Random
 ) -> tuple[list[Candidate], list[Reason]]:
     """Return the candidates of one cycle and, for all else, the reasons."""
-    candidates, reasons = [], []
+    candidates: list[Candidate] = []
+    reasons: list[Reason] = []
     limits = Limits.from_policy(policy)
     for one in observations:
         tuned = tune_step(one.scope, one.history, limits, rng)

@@ -115,8 +115,9 @@ class Batches:
 
 
 _NEEDED: Final = (
-    "attempt", "run", "version", "batch", "block", "number", "outcome", "retried", "run_s", "items",
-    "cost_usd", "scheduled_at", "at", "batch_size", "in_flight", "experiment", "arm", "share",
+    "attempt", "run", "version", "batch", "block", "number", "outcome", "retried", "run_s",
+    "items", "cost_usd", "scheduled_at", "at", "batch_size", "in_flight", "experiment", "arm",
+    "share",
 )  # fmt: skip
 
 
