@@ -67,13 +67,13 @@ def ask(service: str, ids: Sequence[int]) -> list[Record]:
     Raises:
         errors.Throttled: too many requests at once; says when to come back.
         errors.Transient: not now.
-        errors.Data: the answer is not what was asked for.
+        errors.DataError: the answer is not what was asked for.
     """
     status, headers, body = _get(service, f"/records?ids={','.join(map(str, ids))}")
     if status == 429:
         raise errors.Throttled(
             f"the records service answered {status}",
-            retry_after_s=float(headers.get("Retry-After", 1)),
+            retry_after=float(headers.get("Retry-After", 1)),
         )
     if status >= 500:
         raise errors.Transient(f"the records service answered {status}")
@@ -81,7 +81,7 @@ def ask(service: str, ids: Sequence[int]) -> list[Record]:
         raise errors.Permanent(f"the records service answered {status}: {body[:200]!r}")
     records: list[Record] = json.loads(body)["records"]
     if [record["id"] for record in records] != ids:
-        raise errors.Data("the records service answered for other patients than asked")
+        raise errors.DataError("the records service answered for other patients than asked")
     return records
 
 

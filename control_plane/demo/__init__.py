@@ -1,0 +1,1 @@
+"""The demo: the whole loop on real work, driven from outside as its users would."""
