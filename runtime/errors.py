@@ -26,6 +26,8 @@ class ToolError(Exception):
 
     cls: ClassVar[str] = "permanent"
     retry_after_s: float | None = None
+    names: tuple[str, ...] = ()
+    """What a tool's ``errors:`` map may call it beside its type: a status, an exit code."""
 
 
 class Transient(ToolError):

@@ -22,7 +22,7 @@ def environment() -> str:
 
 def installed() -> list[str]:
     """``name-version`` of every distribution on the path, sorted."""
-    found = set()
+    found: set[str] = set()
     for folder in sys.path:
         try:
             names = os.listdir(folder or ".")

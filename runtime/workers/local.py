@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, Literal
 
 import msgspec
@@ -34,6 +35,9 @@ _FIRST_PAUSE_S: Final = 0.05
 _HEADER: Final = 4
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder(Report).decode
+_TRIES: Final = 5
+"""How often a task is handed to a new process when the old ones died before reading it."""
+_WITH_TEMPLATE: Final = "the process that started it died, and it died with it"
 _BOOT: Final = """\
 import json, sys
 path, fd, parent, trusted = json.loads(sys.argv[1])
@@ -88,27 +92,27 @@ class LocalPool:
         if not self.free():
             raise RuntimeError(f"pool {self.name} has no free worker; ask free() first")
         if task.slot in self._by_slot:
-            raise ValueError(f"slot {task.slot} already runs {self._by_slot[task.slot].attempt}")
-        seat = self._idle.pop()
+            raise ValueError(f"slot {task.slot} already runs on {self._by_slot[task.slot].name}")
         data = _ENCODE(task)
-        seat.take(task, self._loop.time())
+        seat = self._idle.pop()
         self._by_slot[task.slot] = seat
-        seat.out += len(data).to_bytes(_HEADER, "little") + data
-        self.bytes_sent += len(data) + _HEADER
-        self._write(seat)
-        self._watch(seat)
+        self._give(seat, _Given(task, len(data).to_bytes(_HEADER, "little") + data))
         return seat.name
 
     def kill(self, slot: int, outcome: str) -> None:
         """End that task's process; its report will carry ``outcome``.
 
         A report that the worker had already sent wins: what happened, happened. A slot
-        that runs nothing is left alone, since its report is on its way or was given.
+        that runs nothing is left alone, since its report was given.
         """
         seat = self._by_slot.get(slot)
         if seat is None or seat.verdict:
             return
-        seat.verdict, seat.state = outcome, "ending"
+        seat.verdict = outcome
+        if seat.state == "down":  # it waits for a process that will now not be needed
+            self._loop.call_soon(self._speak_for, seat, 0, "")
+            return
+        seat.state = "ending"
         self._tell_template(KILL, seat.number)
 
     def workers(self) -> list[dict[str, object]]:
@@ -120,10 +124,8 @@ class LocalPool:
         self._stopping = True
         if self._by_slot and grace_s > 0:
             self._quiet.clear()
-            try:
+            with suppress(TimeoutError):  # what still runs is ended below, unreported
                 await asyncio.wait_for(self._quiet.wait(), grace_s)
-            except TimeoutError:
-                pass  # what still runs is ended below and stays unreported
         self._silent = True
         self._cancel_timers()
         for seat in self._seats:
@@ -142,6 +144,13 @@ class LocalPool:
             if seat.state == "down":
                 self._spawn(seat)
 
+    def _restart_template(self) -> None:
+        try:
+            self._start_template()
+        except OSError:  # no process or descriptor to be had now
+            self._template_deaths += 1
+            self._later(self._template_deaths, self._restart_template)
+
     def _hear_template(self, template: _TemplateProcess) -> None:
         messages = template.receive()
         if messages is None:
@@ -157,22 +166,30 @@ class LocalPool:
                 self._buried(seat, os.waitstatus_to_exitcode(value))
 
     def _tell_template(self, what: bytes, number: int, *fds: int) -> None:
-        """Send word to the template; when it is dead, its socket's end says so."""
         if self._template is not None:
             self._template.send(DOWN.pack(what, number), *fds)
 
     def _template_died(self, template: _TemplateProcess) -> None:
-        """Its workers die with it: bury them, and start another, later each time."""
+        """Its workers die with it; each is buried when its socket ends. Start another."""
         self._loop.remove_reader(template.control.fileno())
         template.bury()
         self._template = None
         self._template_deaths += 1
         for seat in self._seats:
+            if seat.state == "down":
+                continue
+            seat.orphaned = True
+            self._retire(seat)
             if seat.pid:
                 kernel.kill_group(seat.pid)
-        for seat in [s for s in self._seats if s.state != "down"]:
-            self._buried(seat, -9, "the process that started it died, and it died with it")
-        self._later(self._template_deaths, self._start_template)
+            self._loop.call_soon(self._read, seat, seat.number)
+            self._loop.call_later(1.0, self._give_up_on, seat, seat.number)
+        self._later(self._template_deaths, self._restart_template)
+
+    def _give_up_on(self, seat: _Seat, number: int) -> None:
+        """Bury a worker whose socket somebody still holds open."""
+        if seat.number == number:
+            self._buried(seat, -9, _WITH_TEMPLATE)
 
     # ---- a seat's process ---------------------------------------------------------------
 
@@ -186,70 +203,99 @@ class LocalPool:
         self._tell_template(SPAWN, seat.number, theirs.fileno())
         theirs.close()
         self._loop.add_reader(ours.fileno(), self._read, seat, seat.number)
-        self._idle.insert(0, seat)
+        if seat.given is None:
+            self._idle.insert(0, seat)
+        else:
+            self._give(seat, seat.given)
 
     def _runs(self, seat: _Seat, pid: int) -> None:
         seat.pid = pid
         if seat.state == "starting":
             seat.state = "idle"
-        if seat.slot is not None and seat.timeout_s is not None:
-            seat.deadline = self._loop.time() + seat.timeout_s  # starting up is not its time
-            self._watch(seat)
+        if seat.given is not None:
+            self._set_deadline(seat, seat.given)  # starting up is not its time
 
-    def _read(self, seat: _Seat, number: int) -> None:
-        if seat.number != number or seat.sock is None:
-            return
-        for report in seat.receive():
-            self._report(seat, report)
-        if seat.ended and seat.sock is not None and seat.number == number:
-            self._loop.remove_reader(seat.sock.fileno())  # its burial will say how it died
+    def _give(self, seat: _Seat, given: _Given) -> None:
+        seat.take(given, self._loop.time())
+        self.bytes_sent += len(given.frame)
+        self._write(seat)
+        if seat.pid:
+            self._set_deadline(seat, given)
 
     def _write(self, seat: _Seat) -> None:
         if seat.sock is None:
             return
         fd = seat.sock.fileno()
-        if seat.push():
+        whole = seat.push()
+        if whole and seat.writing:
             self._loop.remove_writer(fd)
-        else:
+        elif not whole and not seat.writing:
             self._loop.add_writer(fd, self._write, seat)
+        seat.writing = not whole
+
+    def _read(self, seat: _Seat, number: int) -> None:
+        if seat.number != number or seat.sock is None or seat.ended:
+            return
+        for report in seat.receive():
+            self.bytes_received += seat.frame
+            self._report(seat, report)
+        if seat.ended:
+            self._retire(seat)
+            self._loop.remove_reader(seat.sock.fileno())
+            if seat.orphaned:
+                self._buried(seat, -9, _WITH_TEMPLATE)
+
+    def _retire(self, seat: _Seat) -> None:
+        """Give it nothing more; the word of its end is on its way."""
+        seat.state = "ending"
+        if seat in self._idle:
+            self._idle.remove(seat)
 
     def _report(self, seat: _Seat, report: Report) -> None:
         """A worker's own word on its task."""
-        if seat.slot is None or report.slot != seat.slot:
+        given = seat.given
+        if given is None or report.slot != given.slot:
             return
-        late = seat.timeout_s is not None and report.run_s > seat.timeout_s
-        if seat.verdict and (seat.verdict != "timed_out" or late):
-            return  # its end is decided; the burial will report it
-        self.bytes_received += seat.frame
+        if seat.verdict == "timed_out" and report.run_s > (given.timeout_s or 0.0):
+            return  # it came too late; the burial will say so
         seat.deaths = self._template_deaths = 0
         self._release(seat)
-        if not seat.verdict:
+        if seat.state == "busy":
             seat.state = "idle"
             self._idle.append(seat)
         self._deliver(seat.name, report)
 
     def _buried(self, seat: _Seat, code: int, why: str = "") -> None:
         """The process is gone: hear what it still said, speak for it, and start another."""
-        if not seat.ended:
-            self._read(seat, seat.number)
-        report = seat.last_word(code, why, self._loop.time())
+        number = seat.number
+        self._retire(seat)
+        seat.orphaned = False
+        self._read(seat, number)
+        never_began = seat.unread and not seat.verdict and seat.deaths < _TRIES
         if not seat.verdict:
             seat.deaths += 1
-        self._release(seat)
         self._leave(seat)
-        seat.restarts += 1
         if not self._stopping and self._template is not None:
             self._later(seat.deaths, lambda: self._again(seat))
+        if not never_began:
+            self._speak_for(seat, code, why)
+
+    def _speak_for(self, seat: _Seat, code: int, why: str) -> None:
+        """Report the task of a process that cannot, if it owes a report."""
+        report = seat.last_word(code, why, self._loop.time())
+        seat.verdict = ""
         if report is not None:
+            self._release(seat)
             self._deliver(seat.name, report)
 
     def _again(self, seat: _Seat) -> None:
         if self._template is not None and seat.state == "down":
+            seat.restarts += 1
             self._spawn(seat)
 
     def _release(self, seat: _Seat) -> None:
-        if seat.slot is not None:
-            del self._by_slot[seat.slot]
+        if seat.given is not None:
+            del self._by_slot[seat.given.slot]
         seat.clear()
         if not self._by_slot:
             self._quiet.set()
@@ -282,6 +328,11 @@ class LocalPool:
         handle = self._loop.call_later(pause, fire)
         self._respawns.add(handle)
 
+    def _set_deadline(self, seat: _Seat, given: _Given) -> None:
+        if given.timeout_s is not None:
+            seat.deadline = self._loop.time() + given.timeout_s
+            self._watch(seat)
+
     def _watch(self, seat: _Seat) -> None:
         """See that the pool's one timer fires no later than this seat's deadline."""
         if seat.deadline is None:
@@ -297,10 +348,10 @@ class LocalPool:
         self._deadline = None
         now = self._loop.time()
         for seat in self._seats:
-            if seat.slot is None or seat.deadline is None:
+            if seat.given is None or seat.deadline is None or seat.verdict:
                 continue
             if seat.deadline <= now:
-                self.kill(seat.slot, "timed_out")
+                self.kill(seat.given.slot, "timed_out")
             else:
                 self._watch(seat)
 
@@ -311,14 +362,32 @@ class LocalPool:
         self._deadline = None
 
 
+class _Given:
+    """A task as it was given to a process: kept until it is reported."""
+
+    __slots__ = ("attempt", "frame", "slot", "timeout_s")
+
+    def __init__(self, task: Task, frame: bytes) -> None:
+        self.slot, self.attempt, self.timeout_s = task.slot, task.attempt, task.timeout_s
+        self.frame = frame
+
+
 class _Seat:
     """A place in the pool: the process that holds it now, and the task it runs."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.restarts = self.deaths = 0
-        self.stand_up()
-        self.clear()
+        self.number = self.pid = self.frame = 0
+        self.sock: socket.socket | None = None
+        self.state: State = "down"
+        self.since = time.time()
+        self.out, self.buffer = bytearray(), bytearray()
+        self.ended = self.unread = self.orphaned = self.writing = False
+        self.verdict = ""
+        self.given: _Given | None = None
+        self.deadline: float | None = None
+        self.sent_at = 0.0
 
     def sit(self, number: int, sock: socket.socket) -> None:
         """A new process takes the seat."""
@@ -327,32 +396,23 @@ class _Seat:
 
     def stand_up(self) -> None:
         """The seat is empty."""
-        if getattr(self, "sock", None) is not None:
-            assert self.sock is not None
+        if self.sock is not None:
             self.sock.close()
-        self.number = self.pid = self.frame = 0
-        self.sock: socket.socket | None = None
-        self.state: State = "down"
-        self.since = time.time()
-        self.out, self.buffer = bytearray(), bytearray()
-        self.ended = False
-        self.verdict = ""
+        self.sock, self.number, self.pid = None, 0, 0
+        self.out.clear()
+        self.buffer.clear()
+        self.ended = self.unread = self.orphaned = self.writing = False
+        self.state, self.since, self.deadline = "down", time.time(), None
 
-    def take(self, task: Task, now: float) -> None:
+    def take(self, given: _Given, now: float) -> None:
         """The process gets a task."""
-        self.slot, self.attempt, self.timeout_s = task.slot, task.attempt, task.timeout_s
-        self.state, self.since, self.sent_at = "busy", time.time(), now
-        if task.timeout_s is not None and self.pid:
-            self.deadline = now + task.timeout_s
+        self.given, self.sent_at = given, now
+        self.state, self.since = "busy", time.time()
+        self.out += given.frame
 
     def clear(self) -> None:
         """The task is over."""
-        self.slot: int | None = None
-        self.attempt = ""
-        self.timeout_s: float | None = None
-        self.deadline: float | None = None
-        self.sent_at = 0.0
-        self.since = time.time()
+        self.given, self.deadline, self.since = None, None, time.time()
 
     def push(self) -> bool:
         """Write what is due; whether all of it went."""
@@ -374,8 +434,8 @@ class _Seat:
                 data = self.sock.recv(1 << 18)
             except BlockingIOError:
                 break
-            except OSError:
-                data = b""
+            except ConnectionResetError:
+                data, self.unread = b"", True  # it died before it had read all of its task
             self.ended = not data
             self.buffer += data
             yield from self._reports()
@@ -392,18 +452,21 @@ class _Seat:
 
     def last_word(self, code: int, why: str, now: float) -> Report | None:
         """The report that the dead process owes, if it owes one."""
-        if self.slot is None:
+        given = self.given
+        if given is None:
             return None
         outcome = self.verdict or "lost"
         if outcome == "timed_out":
-            fault = faults.fault("timeout", f"it ran longer than {self.timeout_s} s and was ended")
+            fault = faults.fault(
+                "timeout", f"it ran longer than {given.timeout_s} s and was ended"
+            )
         elif outcome == "cancelled":
             fault = faults.fault("cancelled", "it was ended because its run was cancelled")
         else:
             told = why or _death(code)
             fault = faults.fault("lost", f"the worker process ended while it ran: {told}")
         run_s = max(now - self.sent_at, 0.0)
-        return Report(self.slot, self.attempt, outcome, run_s=run_s, fault=fault)
+        return Report(given.slot, given.attempt, outcome, run_s=run_s, fault=fault)
 
     def line(self) -> dict[str, object]:
         """What an operator is shown of it."""
@@ -411,7 +474,7 @@ class _Seat:
             "name": self.name,
             "pid": self.pid or None,
             "state": self.state,
-            "attempt": self.attempt or None,
+            "attempt": self.given.attempt if self.given else None,
             "since": self.since,
             "restarts": self.restarts,
         }

@@ -119,7 +119,7 @@ class Worker:
             with kernel.memory_limit(call.task.memory_bytes):
                 value = tool(str(call.tool.get("kind"))).run(call).value
                 return _finish(call, value)
-        except BaseException as error:  # noqa: BLE001 - a tool may raise anything at all
+        except BaseException as error:  # a tool may raise anything at all
             return _Ended(fault=_fault(error, call), checks=getattr(error, "checks", None))
 
     def _report(self, call: Call, ended: _Ended, meter: _Meter) -> Report:

@@ -26,7 +26,10 @@ class Items(msgspec.Struct, frozen=True):
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """The step's result is to become this product, if it passes the contract."""
+    """The step's result is to become this product, if it passes the contract.
+
+    ``folder`` is the folder of all products; ``contract`` a file's name in the bundle.
+    """
 
     product: str
     format: str

@@ -61,7 +61,8 @@ class _Tables:
             return _nearest(value)
         if table.nbytes > self._limit:
             raise ResourceExhausted(
-                f"the result is a table of {table.nbytes} bytes; this step may return {self._limit}"
+                f"a table of the result has {table.nbytes} bytes; "
+                f"this step may return {self._limit}"
             )
         ref = self._objects.put_table(table)
         self.rows += ref["rows"]

@@ -117,7 +117,7 @@ class Template:
             if code:
                 os.dup2(said, 2)
                 sys.stderr = sys.__stderr__
-                sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+                sys.excepthook(*sys.exc_info())
             os._exit(code)
 
     def _kill(self, number: int) -> None:

@@ -1,0 +1,189 @@
+"""The ``sql`` tool: a query in DuckDB or SQLite; its rows are an Arrow table.
+
+Values are bound, never pasted: ``$name`` in a query is an argument of the step (``with``)
+or an input of the playbook. Tables among the arguments, and the batch of an ``each`` step
+under the name ``items``, can be selected from in DuckDB where they lie; SQLite is bound
+the batch as JSON (``json_each($items)``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from runtime.data import reference
+from runtime.errors import Permanent, Transient
+from runtime.tools.port import Call, Outcome, encode_json
+
+_BUSY: Final = ("Could not set lock", "database is locked", "Conflicting lock")
+_WAIT_S: Final = 5.0
+
+
+class SqlTool:
+    """Runs SQL; the rows of the last statement are the result, or null when it has none."""
+
+    kind: ClassVar[str] = "sql"
+    keys: ClassVar[dict[str, str]] = {
+        "engine": "duckdb (default) or sqlite",
+        "query": "one or more statements; $name is bound from `with` and the workload",
+        "file": "a .sql file beside the playbook, in place of `query`",
+        "db": "the database file, relative to the run's folder; in memory by default",
+        "errors": "exception name → error class, where ours does not fit",
+    }
+
+    def run(self, call: Call) -> Outcome:
+        engine, query = call.text("engine", "duckdb"), _query(call)
+        if engine == "duckdb":
+            return Outcome(_duckdb(call, query))
+        if engine == "sqlite":
+            return Outcome(_sqlite(call, query))
+        raise Permanent(f"tool sql: `engine` is duckdb or sqlite, not {engine!r}")
+
+
+def _query(call: Call) -> str:
+    if ("query" in call.tool) == ("file" in call.tool):
+        raise Permanent("a sql tool has either `query` or `file`")
+    if "query" in call.tool:
+        return call.text("query")
+    path = Path(call.task.bundle, call.text("file"))
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Permanent(f"`file` cannot be read: {error}") from error
+
+
+def _database(call: Call) -> str:
+    db = call.text("db", ":memory:")
+    return db if db == ":memory:" else str(call.run_folder / db)
+
+
+def _values(call: Call) -> dict[str, Any]:
+    """What ``$name`` may be. Arguments stand before inputs of the same name."""
+    return {**call.task.workload, **call.task.args}
+
+
+def _bound(names: Iterator[str] | set[str], call: Call) -> dict[str, Any]:
+    known = _values(call)
+    lacking = sorted(name for name in names if name not in known)
+    if lacking:
+        raise Permanent(
+            f"the query needs {', '.join(f'${n}' for n in lacking)}: "
+            f"known from `with` and the workload are {', '.join(known) or 'none'}"
+        )
+    return {name: call.open(known[name]) for name in names}
+
+
+# ---- DuckDB -----------------------------------------------------------------------------
+
+
+def _duckdb(call: Call, query: str) -> Any:
+    import duckdb
+
+    try:
+        with duckdb.connect(_database(call)) as connection:
+            connection.execute("set autoinstall_known_extensions = false")
+            _show_tables(connection, call)
+            return _run_duckdb(connection, call, query)
+    except duckdb.IOException as error:
+        if any(word in str(error) for word in _BUSY):
+            raise Transient(f"the database is in use: {error}") from error
+        raise
+
+
+def _show_tables(connection: Any, call: Call) -> None:
+    """Let the query select from the batch and from tables among the arguments."""
+    if call.task.items is not None:
+        connection.register("items", call.table())
+    for name, value in call.task.args.items():
+        if reference.is_table(value):
+            connection.register(name, call.args[name])
+
+
+def _run_duckdb(connection: Any, call: Call, query: str) -> Any:
+    import duckdb
+
+    result = None
+    for statement in connection.extract_statements(query):
+        names = set(statement.named_parameters)
+        cursor = connection.execute(statement, _bound(names, call) or None)
+        kinds = statement.expected_result_type
+        has_rows = duckdb.ExpectedResultType.QUERY_RESULT in kinds and cursor.description
+        result = cursor.to_arrow_table() if has_rows else None
+    return result
+
+
+# ---- SQLite -----------------------------------------------------------------------------
+
+
+def _sqlite(call: Call, query: str) -> Any:
+    connection = sqlite3.connect(_database(call), timeout=_WAIT_S, isolation_level=None)
+    try:
+        connection.execute("begin")
+        table = _run_sqlite(connection, call, query)
+        connection.execute("commit")
+        return table
+    except sqlite3.OperationalError as error:
+        if any(word in str(error) for word in _BUSY):
+            raise Transient(f"the database is in use: {error}") from error
+        raise
+    finally:
+        connection.close()  # what was not committed is rolled back
+
+
+def _run_sqlite(connection: sqlite3.Connection, call: Call, query: str) -> Any:
+    names = _Names(call)
+    result = None
+    for statement in _statements(query):
+        cursor = connection.execute(statement, names)
+        result = _to_arrow(cursor) if cursor.description else None
+    return result
+
+
+class _Names(dict[str, Any]):
+    """The values SQLite asks for by name, as it can hold them."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self._call = call
+
+    def __missing__(self, name: str) -> Any:
+        if name == "items" and self._call.task.items is not None:
+            value: Any = self._call.items()
+        else:
+            value = _bound({name}, self._call)[name]
+        self[name] = encode_json(value) if isinstance(value, (dict, list)) else value
+        return self[name]
+
+
+def _statements(query: str) -> Iterator[str]:
+    """The query's statements, as SQLite itself tells where one ends."""
+    start = 0
+    for at, character in enumerate(query):
+        if character == ";" and sqlite3.complete_statement(query[start : at + 1]):
+            yield query[start : at + 1]
+            start = at + 1
+    if query[start:].strip():
+        yield query[start:]
+
+
+def _to_arrow(cursor: sqlite3.Cursor) -> Any:
+    import pyarrow as pa
+
+    names = [column[0] for column in cursor.description]
+    columns: list[Any] = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
+    arrays = [_column(list(values)) for values in columns]
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+def _column(values: list[Any]) -> Any:
+    """One column; numbers of both kinds become floats, and other mixtures text."""
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return pa.array([None if v is None else float(v) for v in values], pa.float64())
+    if len(kinds) > 1:
+        return pa.array([None if v is None else str(v) for v in values], pa.string())
+    return pa.array(values)
