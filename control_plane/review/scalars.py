@@ -14,14 +14,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-KNOBS: Final[dict[str, str]] = {
-    "each.batch": "batch",
-    "each.in_flight": "concurrency",
-    "retry.attempts": "retry",
-    "timeout": "timeout",
-    "runs_on": "placement",
-}
-"""Every knob that a proposal may name, with its class. Everything else is not tunable."""
+from optimizer.knobs import CLASSES
 
 MODES: Final = ("off", "advise", "review")
 """From the most careful on: take no proposals, show them only, let people approve them."""
@@ -95,9 +88,9 @@ def flag(value: Any) -> bool:
 def knob(value: Any) -> str:
     """Read a knob's name, or a pattern that matches one."""
     name = text(value)
-    if any(fnmatchcase(known, name) for known in KNOBS):
+    if any(fnmatchcase(known, name) for known in CLASSES):
         return name
-    raise ValueError(f"unknown knob {name!r}" + hint(name, KNOBS))
+    raise ValueError(f"unknown knob {name!r}" + hint(name, CLASSES))
 
 
 def mode(value: Any) -> str:

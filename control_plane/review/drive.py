@@ -1,0 +1,273 @@
+"""What happens next to a proposal by itself: facts in, a decision out, or nothing.
+
+Pure, and asked again after every commit, so that a restart at any moment goes on from
+what the journal holds. Missing data never moves a proposal forward: without a finding
+only the ways back are open, and those need no statistics, no record and no optimizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
+
+from control_plane.review import apply, plan
+from control_plane.review.apply import Decision
+from control_plane.review.gate import Refusal, Scope
+from control_plane.review.lifecycle import Hand, Move, State
+from control_plane.review.policy import Policy
+from control_plane.review.proposal import Proposal, knobs
+from control_plane.review.reasons import Reason, words
+from control_plane.review.scalars import DAY_S
+from optimizer.verify import Finding
+from runtime.run.events import Json
+
+STRUCTURAL: Final = frozenset(
+    {Reason.SCOPE_DENIED, Reason.OUT_OF_BOUNDS, Reason.STEP_TOO_LARGE, Reason.NOT_REPEATABLE}
+)
+"""Guardrails that hold at every moment of a life, not only at the gate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that a decision may depend on, as it is now.
+
+    ``policy`` is the stricter of the approved one and today's; ``refusals`` is what it
+    says today. ``room`` is whether the blast radius allows another start. ``finding`` is
+    None while nothing was measured. ``stable_seen``: work was seen running the stable
+    values after the experiment ended.
+    """
+
+    now: float
+    policy: Policy
+    scope: Scope | None
+    moved: bool = False
+    refusals: tuple[Refusal, ...] = ()
+    lock_free: bool = True
+    room: bool = True
+    killed: bool = False
+    finding: Finding | None = None
+    may_advance: bool = False
+    nodes: int = 0
+    previous: Mapping[str, Json] | None = None
+    shares: Mapping[str, float] | None = None
+    stable_seen: bool = False
+    runs_live: bool = False
+    run_items: int = 0
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing may move forward now."""
+        playbook = self.scope.playbook if self.scope is not None else ""
+        return self.policy.frozen(playbook, self.now) is not None
+
+
+def next_decision(
+    proposal: Proposal, facts: Facts, salt: Callable[[], str]
+) -> Decision | None:  # fmt: skip
+    """Return what to write now about a proposal, or None when it is to wait."""
+    decision = Decision.about(proposal, facts.now, facts.policy.hash)
+    match proposal.state:
+        case State.BLOCKED:
+            _expire(decision, proposal, facts)
+        case State.PROPOSED:
+            _ = _invalidate(decision, proposal, facts) or _expire(decision, proposal, facts)
+        case State.APPROVED:
+            decision.move(Move.SCHEDULE, Hand.SCHEDULER, Reason.QUEUED)
+        case State.SCHEDULED:
+            _start(decision, proposal, facts, salt)
+        case State.SHADOW:
+            apply.roll_back(decision, Hand.VERIFIER, Reason.INCONCLUSIVE, experiment_live=False)
+        case State.CANARY:
+            _canary(decision, proposal, facts)
+        case State.PAUSED | State.INCONCLUSIVE:
+            _take_back(decision, proposal, facts)
+        case State.WATCH:
+            _watch(decision, proposal, facts)
+        case State.ROLLING_BACK | State.ROLLBACK_FAILED:
+            _settle(decision, proposal, facts)
+        case (
+            State.DRAFT | State.GATED | State.KEPT | State.LEARNED | State.ROLLED_BACK
+            | State.REJECTED | State.SUPERSEDED | State.EXPIRED | State.STALE
+            | State.WITHDRAWN | State.DISCARDED | State.FAILED
+        ):  # fmt: skip
+            return None
+        case _:
+            assert_never(proposal.state)
+    return decision if decision.events else None
+
+
+# ---- before the trial ----------------------------------------------------------------------
+
+
+def staleness(proposal: Proposal, facts: Facts) -> Reason | None:
+    """Return why a proposal no longer fits what it was made for, or None."""
+    if facts.scope is None or facts.scope.bound != proposal.bound:
+        return Reason.CODE_CHANGED
+    if facts.moved:
+        return Reason.BASE_MOVED
+    if any(refusal.reason in STRUCTURAL for refusal in facts.refusals):
+        return Reason.POLICY_CHANGED
+    return None
+
+
+def _invalidate(decision: Decision, proposal: Proposal, facts: Facts) -> bool:
+    reason = staleness(proposal, facts)
+    if reason is not None:
+        decision.move(Move.INVALIDATE, Hand.INVALIDATOR, reason)
+    return reason is not None
+
+
+def _expire(decision: Decision, proposal: Proposal, facts: Facts) -> bool:
+    over = facts.now - proposal.since >= facts.policy.expire_s
+    if over:
+        decision.move(Move.EXPIRE, Hand.CLOCK, Reason.EXPIRED)
+    return over
+
+
+def _start(decision: Decision, proposal: Proposal, facts: Facts, salt: Callable[[], str]) -> None:
+    """Take the lock when it is free and nothing holds the change back."""
+    if _invalidate(decision, proposal, facts) or _expire(decision, proposal, facts):
+        return
+    held = facts.killed or facts.frozen or not facts.lock_free or not facts.room
+    if held or facts.scope is None or facts.policy.mode != "review":
+        return
+    drafted, scope = proposal.drafted, facts.scope
+    stages = plan.plan(drafted, facts.policy)
+    first = next(stage for stage in stages if isinstance(stage, plan.Begin))
+    apply.begin(
+        decision, first, plan.frozen_plan(drafted, facts.policy).to_json(), base=scope.stable,
+        bound=scope.bound, salt=salt(),
+        block_items=plan.block_items(drafted, scope.stable, facts.policy, facts.run_items),
+    )  # fmt: skip
+
+
+# ---- the trial ------------------------------------------------------------------------------
+
+
+def _take_back(decision: Decision, proposal: Proposal, facts: Facts) -> bool:
+    """The ways back that are always open: kill switch, staleness, proven harm."""
+    finding = facts.finding
+    if facts.killed:
+        apply.roll_back(decision, Hand.KILL_SWITCH, Reason.KILL_SWITCH, finding=finding)
+        return True
+    stale = staleness(proposal, facts)
+    if stale is not None:
+        apply.roll_back(decision, Hand.INVALIDATOR, stale, finding=finding)
+        return True
+    if finding is not None and finding.final and finding.verdict == "worse":
+        apply.roll_back(decision, Hand.VERIFIER, Reason.HARM, finding=finding)
+        return True
+    return False
+
+
+def _canary(decision: Decision, proposal: Proposal, facts: Facts) -> None:
+    if _take_back(decision, proposal, facts) or facts.finding is None:
+        return
+    finding = _at_horizon(proposal, facts, facts.finding)
+    if finding.final and finding.verdict == "inconclusive":
+        _inconclusive(decision, proposal, finding)
+    elif facts.frozen:
+        return
+    elif finding.final:
+        _promote(decision, proposal, facts, finding)
+    elif _shrunk(facts):
+        apply.drop(decision, _shrunk(facts), finding)
+    elif facts.may_advance:
+        stages = plan.plan(proposal.drafted, facts.policy)
+        ramps = [s for s in stages if isinstance(s, plan.Ramp) and s.stage == proposal.stage + 1]
+        if ramps:
+            apply.ramp(decision, ramps[0], finding)
+
+
+def _at_horizon(proposal: Proposal, facts: Facts, finding: Finding) -> Finding:
+    """Too few units within the days of the horizon is an answer too: we cannot tell."""
+    enrolled = proposal.last("enrol")
+    began = enrolled.at if enrolled is not None else proposal.since
+    if finding.final or facts.now - began < facts.policy.verify.horizon_s:
+        return finding
+    return replace(finding, verdict="inconclusive", reason="horizon", final=True)
+
+
+def _inconclusive(decision: Decision, proposal: Proposal, finding: Finding) -> None:
+    if finding.reason == "learned":
+        apply.learn(decision, finding, lesson(proposal, Reason.LEARNED, finding))
+        return
+    decision.move(Move.GIVE_UP, Hand.VERIFIER, Reason.HORIZON)
+    apply.roll_back(decision, Hand.VERIFIER, Reason.INCONCLUSIVE, finding=finding)
+
+
+def _shrunk(facts: Facts) -> dict[str, float]:
+    """The shares without the arms that were found harmful; empty when none was."""
+    dropped = set(facts.finding.statistics.get("dropped", ())) if facts.finding else set()
+    shares = dict(facts.shares or {})
+    if not dropped & shares.keys():
+        return {}
+    return {arm: share for arm, share in shares.items() if arm not in dropped}
+
+
+def _promote(decision: Decision, proposal: Proposal, facts: Facts, finding: Finding) -> None:
+    """Proven better: on to the watch, once calendar and nodes have been seen."""
+    enrolled = proposal.last("enrol")
+    gates, seen_s = facts.policy.gates, facts.now - (enrolled.at if enrolled else facts.now)
+    if seen_s < max(gates.hold_s, DAY_S * gates.daily_cycle) or facts.nodes < gates.nodes:
+        return
+    stages = plan.plan(proposal.drafted, facts.policy)
+    watch = next(stage for stage in stages if isinstance(stage, plan.Watch))
+    apply.watch(decision, watch)
+    if watch.seconds == 0:
+        _keep(decision, proposal, facts, finding, Reason.NO_WATCH)
+
+
+def _watch(decision: Decision, proposal: Proposal, facts: Facts) -> None:
+    if _take_back(decision, proposal, facts) or facts.finding is None or facts.frozen:
+        return
+    if facts.now - proposal.since >= facts.policy.gates.watch_s:
+        _keep(decision, proposal, facts, facts.finding, Reason.WATCHED)
+
+
+def _keep(
+    decision: Decision, proposal: Proposal, facts: Facts, finding: Finding, reason: Reason
+) -> None:
+    if facts.scope is None or facts.previous is None:
+        raise ValueError(f"{proposal.id}: kept without its scope")
+    stages = plan.plan(proposal.drafted, facts.policy)
+    kept = next(stage for stage in stages if isinstance(stage, plan.Keep))
+    approval = proposal.approval
+    apply.keep(
+        decision, kept, finding, previous=facts.previous, bound=facts.scope.bound, reason=reason,
+        approver=approval.event.actor if approval is not None else "",
+    )  # fmt: skip
+
+
+# ---- the way back -----------------------------------------------------------------------------
+
+
+def _settle(decision: Decision, proposal: Proposal, facts: Facts) -> None:
+    """Rolled back is what was seen to be gone: stable work, or no run that could use it."""
+    back = proposal.last("roll_back")
+    why = Reason(back.event.reason) if back is not None else Reason.OPERATOR
+    if facts.stable_seen or not facts.runs_live:
+        seen = Reason.EFFECT_SEEN if facts.stable_seen else Reason.NO_RUN_LIVE
+        apply.settle(decision, seen, why, lesson(proposal, why, facts.finding))
+    elif (
+        proposal.state is State.ROLLING_BACK
+        and facts.now - proposal.since >= facts.policy.rollback_deadline_s
+    ):
+        decision.move(Move.GET_STUCK, Hand.EXPERIMENTS, Reason.EFFECT_NOT_SEEN)
+
+
+def lesson(proposal: Proposal, reason: Reason, finding: Finding | None) -> str:
+    """Return what is to be remembered, in words whose numbers are all measured."""
+    drafted = proposal.drafted
+    change = "; ".join(
+        f"{line['knob']} {line['from']} to {line.get('to', line.get('values'))}"
+        for line in drafted.diff
+    )
+    text = f"{drafted.playbook}#{drafted.step}: {change}: {words(reason.value)}"
+    verdict = proposal.verdict
+    realised = verdict.statistics.get("realised") if verdict is not None else None
+    if finding is not None:
+        realised = finding.statistics.get("realised", realised)
+    measured = f"; measured {drafted.objective} {realised:+.1%}" if realised is not None else ""
+    return f"{text} ({', '.join(knobs(drafted))}){measured}"

@@ -1,0 +1,53 @@
+"""Stages in words: what an approval will set in motion, as a reviewer reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from control_plane.review.plan import Begin, Keep, Learn, Queue, Ramp, Shadow, Stage, Watch
+from runtime.run.events import Json
+
+
+def explain(stages: tuple[Stage, ...]) -> list[str]:
+    """Say in words what each stage does."""
+    return [_say(stage) for stage in stages]
+
+
+def _say(stage: Stage) -> str:
+    match stage:
+        case Queue():
+            return f"wait until no other proposal is live on {stage.playbook}#{stage.step}"
+        case Shadow():
+            return "dry run: passed through, there is no simulator yet"
+        case Begin():
+            return _say_begin(stage)
+        case Ramp():
+            shares = _shares(stage.shares)
+            return f"stage {stage.stage}: {shares}, until {stage.min_candidate} candidate blocks"
+        case Watch() if stage.seconds == 0:
+            return "watch: passed through, the profile asks for none"
+        case Watch():
+            return f"watch for {stage.seconds / 3600:g} h: {_shares(stage.shares)}"
+        case Keep():
+            return f"keep, when proven better: {_values(stage.knobs)} become the stable values"
+        case Learn():
+            return f"end when each arm has {stage.units} blocks; no value is changed"
+        case _:
+            assert_never(stage)
+
+
+def _say_begin(stage: Begin) -> str:
+    tried = "; ".join(f"{name} with {_values(values)}" for name, values in stage.arms.items())
+    until = f"until {stage.min_candidate} candidate blocks"
+    if stage.design == "switchback":
+        return f"stage 1: control and {tried} alternate in drained blocks, {until} each"
+    return f"stage 1: {tried}, beside the control ({_shares(stage.shares)}), {until}"
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} on {share:.0%} of the blocks" for name, share in shares.items())
+
+
+def _values(knobs: Mapping[str, Json]) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in knobs.items())

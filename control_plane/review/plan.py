@@ -1,0 +1,146 @@
+"""The plan: an approved proposal as a list of frozen stages, before anything is done.
+
+One reader explains the stages to a person (`explain`), another turns them into events
+(`apply`), so whatever can be applied can be explained. The statistics of the trial are
+part of the plan and are frozen into the experiment when it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from control_plane.review.policy import Policy
+from control_plane.review.proposal import arms
+from optimizer import verify
+from runtime.run.events import Json, ProposalDrafted
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Wait for the lock of the step, and for a freeze to end."""
+
+    playbook: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """A dry run before any live work; passed through while there is no simulator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Start the experiment at its first shares."""
+
+    arms: Mapping[str, Mapping[str, Json]]
+    shares: Mapping[str, float]
+    design: str
+    min_candidate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ramp:
+    """Give the candidate a larger share, once the stage before has its samples."""
+
+    stage: int
+    shares: Mapping[str, float]
+    min_candidate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Run it almost everywhere beside a small holdback, for so long."""
+
+    shares: Mapping[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Append the values to the overlay: they become the stable ones."""
+
+    knobs: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """End with what was measured; nothing is changed."""
+
+    units: int
+
+
+Stage: TypeAlias = Queue | Shadow | Begin | Ramp | Watch | Keep | Learn
+
+
+def plan(drafted: ProposalDrafted, policy: Policy) -> tuple[Stage, ...]:
+    """Return the stages that an approved proposal goes through when all goes well."""
+    wait: tuple[Stage, ...] = (Queue(drafted.playbook, drafted.step), Shadow())
+    candidates = arms(drafted)
+    trial = frozen_plan(drafted, policy)
+    first = trial.ramp[0]
+    shares = dict.fromkeys(candidates, first.share)
+    begin = Begin(candidates, shares, trial.design, first.min_candidates)
+    if drafted.kind == "experiment":
+        return (*wait, begin, Learn(policy.explore.min_units))
+    (name,) = candidates
+    ramps = tuple(
+        Ramp(k, {name: stage.share}, stage.min_candidates)
+        for k, stage in enumerate(trial.ramp[1:], 2)
+    )
+    watch = Watch({name: 1.0 - policy.gates.holdback}, policy.gates.watch_s)
+    return (*wait, begin, *ramps, watch, Keep(candidates[name]))
+
+
+def frozen_plan(drafted: ProposalDrafted, policy: Policy) -> verify.Plan:
+    """Return the statistics of the trial, as they are frozen into the experiment."""
+    settings = policy.verify
+    slow = drafted.evidence.get("slow_s_per_item")
+    return verify.Plan(
+        design=design_of(drafted),
+        kind="change" if drafted.kind == "change" else "experiment",
+        objective="cost" if drafted.objective == "cost" else "time",
+        ramp=_ramp(drafted, policy),
+        harm_alpha=settings.harm_alpha,
+        gain_alpha=settings.gain_alpha,
+        min_gain=settings.min_gain,
+        min_units=settings.min_units,
+        noninferiority=settings.noninferiority,
+        min_pairs=settings.min_pairs,
+        horizon_runs=settings.horizon_runs,
+        t_opt=settings.t_opt,
+        slow_s_per_item=float(slow) if isinstance(slow, int | float) else None,
+    )
+
+
+def design_of(drafted: ProposalDrafted) -> verify.Design:
+    """Blocks side by side; knobs that share a limit alternate in drained blocks."""
+    return "switchback" if drafted.knob_class == "concurrency" else "blocks"
+
+
+def _ramp(drafted: ProposalDrafted, policy: Policy) -> tuple[verify.Stage, ...]:
+    if design_of(drafted) == "switchback":
+        return (verify.Stage(0.5, policy.verify.min_pairs),)
+    if drafted.kind == "experiment":
+        share = policy.explore.share / len(arms(drafted))
+        return (verify.Stage(share, policy.explore.min_units),)
+    return tuple(verify.Stage(s.share, s.min_candidate) for s in policy.ramp)
+
+
+def block_items(
+    drafted: ProposalDrafted, stable: Mapping[str, Json], policy: Policy, run_items: int
+) -> int:
+    """Return how many items a block has.
+
+    As many as the largest arm's batch; for alternating blocks as many as fill the policy's
+    number of batches, or its share of a run of ``run_items`` where that is fewer (0: unknown).
+    """
+    batch = int(stable.get("each.batch") or 1)
+    if design_of(drafted) == "switchback":
+        batches = policy.switchback.batches
+        if run_items:
+            batches = min(batches, int(policy.switchback.of_run * run_items / batch))
+        return max(1, batches) * batch
+    sizes = [int(values.get("each.batch", batch)) for values in arms(drafted).values()]
+    return max(batch, *sizes)

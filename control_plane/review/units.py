@@ -1,0 +1,184 @@
+"""Units: an experiment's blocks, folded from the events of the runs that took part.
+
+A block is drawn to an arm before it is cut into batches; it is one unit once every batch
+of it is final, rescues included. Its outcomes are per item. The step's last block is
+left out when it is shorter than the others. Nothing here asks a database: what was
+committed is all there is to know, and reading the journal again gives the same units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from optimizer.verify import CONTROL, Unit
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptScheduled,
+    EachCut,
+    ExperimentStarted,
+    Recorded,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+)
+
+LEAST_SECONDS = 1e-6
+"""A block that took no measurable time still took some."""
+
+
+@dataclass(slots=True)
+class Block:
+    """One block of a run while its batches come in."""
+
+    arm: str
+    share: float
+    items: int
+    whole: bool
+    began: float
+    pair: tuple[str, int] | None
+    open: set[int]
+    own: int
+    ranges: dict[int, tuple[int, int]]
+    seconds: float = 0.0
+    cost: float | None = 0.0
+    retried: int = 0
+    failed_items: int = 0
+    ended: float = 0.0
+
+    def finish(self, event: AttemptFinished, at: float, *, rescue: bool) -> None:
+        """Take one try of one of its batches into account."""
+        self.seconds += event.run_s
+        self.ended = max(self.ended, at)
+        if self.cost is not None:
+            self.cost = None if event.cost_usd is None else self.cost + event.cost_usd
+        failed = event.outcome != "succeeded"
+        if failed and event.number == 1 and not rescue:
+            self.retried += 1
+        if event.retry_at is not None:
+            return
+        self.open.discard(event.batch)
+        if failed and not rescue:
+            self.failed_items += self.ranges[event.batch][1]
+
+
+@dataclass(slots=True)
+class Units:
+    """The fold. Feed it every committed event since the experiment began, in order."""
+
+    started: ExperimentStarted
+    runs: set[str] = field(default_factory=set)
+    ended_runs: int = 0
+    workers: set[str] = field(default_factory=set)
+    _blocks: dict[tuple[str, int], Block] = field(default_factory=dict)
+    _batches: dict[tuple[str, int], tuple[tuple[str, int], bool]] = field(default_factory=dict)
+    _pairs: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def take(self, recorded: Recorded) -> None:
+        """Take one event into account."""
+        event, run = recorded.event, recorded.stream
+        match event:
+            case EachCut() if event.step == self.started.step:
+                self._cut(run, event, recorded.at)
+            case AttemptScheduled() if event.step == self.started.step and event.batch == -1:
+                self._single(run, event, recorded.at)
+            case AttemptFinished() if event.step == self.started.step:
+                self._finished(run, event, recorded.at)
+            case RunCompleted() | RunFailed() | RunCancelled() if run in self.runs:
+                self._run_ended(run)
+            case _:
+                pass
+
+    def ready(self) -> Iterator[Unit]:
+        """Yield, once each, the units that are complete, in the order in which they ended.
+
+        Ask after a whole commit was taken: a failed batch and the cut that rescues it are
+        committed together.
+        """
+        done = [key for key, block in self._blocks.items() if not block.open]
+        for key in sorted(done, key=lambda k: self._blocks[k].ended):
+            block = self._blocks.pop(key)
+            if block.whole and block.own:
+                yield self._unit(block)
+
+    def _cut(self, run: str, event: EachCut, at: float) -> None:
+        batches = range(
+            event.first_batch, event.first_batch - (-(event.stop - event.start) // event.size)
+        )
+        if event.kind == "rescue" and event.rescues is not None:
+            self._rescue(run, event, batches)
+        if event.experiment != self.started.experiment or event.kind != "block":
+            return
+        self.runs.add(run)
+        key = (run, event.block)
+        items = event.stop - event.start
+        self._blocks[key] = Block(
+            event.arm or CONTROL, event.share or 0.0, items, items >= self.started.block_items,
+            at, None if event.pair is None else (run, event.pair), set(batches), len(batches),
+            {
+                b: (event.start + i * event.size, min(event.size, items - i * event.size))
+                for i, b in enumerate(batches)
+            },
+        )  # fmt: skip
+        self._batches |= {(run, b): (key, False) for b in batches}
+
+    def _rescue(self, run: str, event: EachCut, batches: range) -> None:
+        """The items of a batch, or of all from it on, are done again in other batches."""
+        found = self._batches.get((run, event.rescues or 0))
+        block = self._blocks.get(found[0]) if found is not None else None
+        if found is None or block is None:
+            return
+        taken = range(event.start, event.stop)
+        block.open -= {b for b, (start, _) in block.ranges.items() if start in taken}
+        block.open |= set(batches)
+        self._batches |= {(run, b): (found[0], True) for b in batches}
+
+    def _single(self, run: str, event: AttemptScheduled, at: float) -> None:
+        """A step that is no ``each``: the run is the unit."""
+        if event.experiment != self.started.experiment or event.number > 1:
+            return
+        self.runs.add(run)
+        key = (run, -1)
+        self._blocks[key] = Block(
+            event.arm or CONTROL, event.share or 0.0, 1, True, at, None, {-1}, 1, {-1: (0, 1)}
+        )
+        self._batches[(run, -1)] = (key, False)
+
+    def _finished(self, run: str, event: AttemptFinished, at: float) -> None:
+        found = self._batches.get((run, event.batch))
+        block = self._blocks.get(found[0]) if found is not None else None
+        if found is None or block is None:
+            return
+        if block.arm != CONTROL and event.worker:
+            self.workers.add(event.worker)
+        block.finish(event, at, rescue=found[1])
+
+    def _run_ended(self, run: str) -> None:
+        """What a run left open counts when it failed, and is dropped when nothing went wrong.
+
+        Only a block whose own batches failed tells something about its arm.
+        """
+        self.ended_runs += 1
+        for key in [k for k in self._blocks if k[0] == run]:
+            block = self._blocks[key]
+            if block.open and not block.failed_items:
+                del self._blocks[key]
+            block.open.clear()
+        for batch in [k for k in self._batches if k[0] == run]:
+            del self._batches[batch]
+
+    def _unit(self, block: Block) -> Unit:
+        seconds = block.seconds
+        if self.started.design == "switchback":
+            seconds = block.ended - block.began
+        return Unit(
+            arm=block.arm, share=block.share, items=block.items, batches=block.own,
+            seconds_per_item=max(seconds, LEAST_SECONDS) / block.items,
+            cost_per_item=None if block.cost is None else block.cost / block.items,
+            retried=block.retried, failed_items=block.failed_items,
+            pair=None if block.pair is None else self._number(block.pair), at=block.ended,
+        )  # fmt: skip
+
+    def _number(self, pair: tuple[str, int]) -> int:
+        """Pairs are numbered within a run; here within the experiment."""
+        return self._pairs.setdefault(pair, len(self._pairs))
