@@ -63,7 +63,6 @@ _TOKEN: Final = re.compile(
     |(?P<operator>==|!=|<=|>=|//|\*\*|.)""",
     re.VERBOSE | re.DOTALL,
 )
-_OFFSET_OF_VALUE: Final = len("(")
 
 
 class Expressions:
@@ -126,7 +125,8 @@ class Expressions:
             return _evaluate(expression, "true if (", ") else false", given, self._fuel)
         text = _evaluate(expression, "(", ")|tojson", given, self._fuel)
         if text == "null" and _evaluate(expression, "(", ") is undefined", given, self._fuel):
-            raise ExpressionFault(f"{expression.text.strip()} has no value", text=expression.text)
+            message = f"{expression.text.strip()} has no value"
+            raise ExpressionFault(message, text=expression.text, offset=expression.offset)
         return json.loads(text)
 
 
@@ -333,7 +333,7 @@ def _root(expression: Expression, name: Name, names: Mapping[str, Json]) -> Json
     except KeyError:
         raise ExpressionFault(
             f"unknown name {root}",
-            text=expression.text, offset=name.offset, unknown=root,
+            text=expression.text, offset=expression.offset + name.offset, unknown=root,
             hint=did_you_mean(root, [str(known) for known in names]),
         ) from None  # fmt: skip
 
@@ -362,8 +362,8 @@ def _missing(expression: Expression, name: Name, depth: int, value: Json) -> NoR
     known = [str(key) for key in value] if isinstance(value, Mapping) else []
     what = "is null" if value is None else f"has no {name.path[depth]}"
     raise ExpressionFault(
-        f"{owner} {what}", text=expression.text, offset=name.offset, unknown=full,
-        hint=did_you_mean(name.path[depth], known),
+        f"{owner} {what}", text=expression.text, offset=expression.offset + name.offset,
+        unknown=full, hint=did_you_mean(name.path[depth], known),
     )  # fmt: skip
 
 
@@ -400,11 +400,12 @@ def _evaluate(
 
 
 def _parse(expression: Expression, fuel: int) -> None:
-    """Let minijinja read the expression, without any value."""
+    """Let minijinja read the expression. Without values it may well fail later: that is fine."""
     try:
-        _environments(fuel).undeclared_variables_in_str("{{ (" + expression.text + ") }}")
+        _environments(fuel).eval_expr(expression.text)
     except minijinja.TemplateError as error:
-        raise _fault(error, expression, len("{{ (")) from None
+        if error.kind == "SyntaxError":
+            raise _fault(error, expression, 0) from None
 
 
 def _fault(error: minijinja.TemplateError, expression: Expression, shift: int) -> ExpressionFault:

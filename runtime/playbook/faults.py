@@ -60,7 +60,8 @@ class BundleFault(PlaybookError):
 class ExpressionFault(PlaybookError):
     """An expression cannot be read or evaluated.
 
-    ``offset`` counts characters in ``text``; ``unknown`` is the name that stands for nothing.
+    ``text`` is the expression; ``offset`` counts the characters before the fault in the whole
+    template; ``unknown`` is the name that stands for nothing.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from runtime.playbook import keys
 from runtime.playbook.arcs import check_join, read_arcs, read_split
 from runtime.playbook.draft import Draft, Mention, Slot, StepDraft
 from runtime.playbook.expressions import WORDS
-from runtime.playbook.faults import did_you_mean
+from runtime.playbook.faults import did_you_mean, nearest
 from runtime.playbook.knobs import LIMITS
 from runtime.playbook.model import Each, Effect, Json, Place, Publishes, Retry, Slo, Step
 from runtime.playbook.part import CLASS_HINT, WORD, Part
@@ -121,15 +121,17 @@ def _tool(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json] |
     kind = kind_part.choice("tool kind", TOOLS, later=LATER) if kind_part else None
     if kind_part is None:
         part.refuse("a tool says its kind", f"add kind: {' or '.join(TOOLS)}")
-    block: dict[str, Json] = {"kind": kind or ""}
-    if kind is None:
-        return block
-    _tool_keys(part, kind)
-    for name, child in part.children().items():
-        key = TOOLS[kind].keys.get(name)
-        if key is not None:
-            block[name] = _tool_value(read, child, name, key, draft)
-    return block
+    meant = kind or nearest(str(kind_part.value if kind_part else ""), TOOLS)
+    if not meant:
+        return {"kind": ""}
+    _tool_keys(part, meant)
+    known = TOOLS[meant].keys
+    block = {
+        name: _tool_value(read, child, name, known[name], draft)
+        for name, child in part.children().items()
+        if name in known
+    }
+    return {"kind": meant, **block}
 
 
 def _tool_keys(part: Part, kind: str) -> None:

@@ -81,16 +81,23 @@ def _has(name: str, part: Part, step: Part) -> bool:
 
 
 def _within(knob: Knob, part: Part, step_part: Part, step: Step) -> None:
-    """Hold the author's own value against the bounds it may be tuned in."""
-    owner, _, inner = knob.name.partition(".")
-    stated = step_part.child(owner)
-    if stated is not None and inner:
-        stated = stated.child(inner)
-    value = defaults(step)[knob.name]
-    if value is None or stated is None:
+    """Hold the author's own value, if there is a sound one, against the knob's bounds."""
+    value = defaults(step)[knob.name] if _is_stated(knob.name, step_part) else None
+    if value is None:
         return
     if knob.choices and value not in knob.choices:
         part.refuse(f"the step's own {knob.name}, {value}, is not among the choices")
     elif knob.min is not None and knob.max is not None and not knob.min <= value <= knob.max:
-        part.refuse(f"the step's own {knob.name}, {value:g}, is outside {knob.min:g} to "
-                    f"{knob.max:g}")  # fmt: skip
+        bounds = f"{knob.min:g} to {knob.max:g}"
+        part.refuse(f"the step's own {knob.name}, {value:g}, is outside {bounds}")
+
+
+def _is_stated(name: str, step: Part) -> bool:
+    """Whether the author gave the knob a value that could be read."""
+    owner, _, inner = name.partition(".")
+    stated = step.child(owner)
+    if stated is not None and inner:
+        stated = stated.child(inner)
+    if stated is None:
+        return False
+    return _knob_value(name, Part(stated.node, stated.path, stated.key, [])) is not None
