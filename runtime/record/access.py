@@ -1,0 +1,160 @@
+"""Where the record of a data folder is reached, and with which right.
+
+The recorder listens on loopback at a port it writes to ``recorder.json``. Two tokens in
+``tokens.json`` separate those who read (shipped statements alone) from the recorder, who
+writes. ``settings.json`` may name servers instead of the embedded engines, under
+``record``: ``{"clickhouse": "https://user:pw@host:8443/db", "qdrant": "https://host:6333",
+"qdrant_key": "…", "embedder": "…"}``.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from runtime.data.folder import DataFolder, read_json, write_json
+
+Role: TypeAlias = Literal["read", "write"]
+ROLES: Final[tuple[Role, ...]] = ("write", "read")
+_START_S: Final = 20.0
+
+
+class RecordError(Exception):
+    """The record could not answer.
+
+    ::
+
+        RecordError
+        ├─ RecorderAway      no recorder answers for this data folder
+        ├─ UnknownStatement  no statement of that name ships with us
+        └─ RecordBehind      the record did not catch up in time
+    """
+
+
+class RecorderAway(RecordError):
+    """No recorder answers for this data folder."""
+
+    def __init__(self, folder: Path, why: str) -> None:
+        super().__init__(
+            f"no recorder answers for {folder}: {why}. `trimtab dev` and `trimtab run` start one; "
+            f"{folder / 'logs' / 'recorder.log'} says what it last did."
+        )
+
+
+class RecordBehind(RecordError):
+    """The record did not catch up in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """Which engines keep the record. None means the embedded one."""
+
+    clickhouse: str | None = None
+    """DSN of a ClickHouse server."""
+    qdrant: str | None = None
+    """URL of a Qdrant server."""
+    qdrant_key: str | None = None
+    """Its API key."""
+    embedder: str | None = None
+    """Name or path of a sentence-transformers model; None is the model that ships with us."""
+
+    @classmethod
+    def of(cls, folder: DataFolder) -> RecordSettings:
+        """Read the folder's settings; a missing file means all embedded."""
+        kept = (read_json(folder.root / "settings.json") or {}).get("record") or {}
+        return cls(**{name: kept.get(name) for name in cls.__dataclass_fields__})
+
+
+def tokens(folder: DataFolder) -> dict[Role, str]:
+    """Return the folder's tokens; make them the first time."""
+    kept = read_json(folder.tokens)
+    if kept is None:
+        kept = {role: secrets.token_urlsafe(32) for role in ROLES}
+        write_json(folder.tokens, kept)
+    return {role: str(kept[role]) for role in ROLES}
+
+
+def port(folder: DataFolder, wait_s: float = _START_S) -> int:
+    """Return the recorder's port; wait for a recorder that is starting.
+
+    Raises:
+        RecorderAway: there is none after ``wait_s``.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        found = read_json(folder.recorder_json)
+        if found is not None and found.get("port"):
+            return int(found["port"])
+        if time.monotonic() > deadline:
+            raise RecorderAway(folder.root, "it has written no address (recorder.json)")
+        time.sleep(0.05)
+
+
+def ask(
+    folder: DataFolder, path: str, body: dict[str, Any] | None = None, *,
+    wait_s: float = _START_S, timeout_s: float = 30.0,
+) -> Any:  # fmt: skip
+    """Ask one of the recorder's own routes and return its JSON answer.
+
+    A recorder that is just restarting is asked again until ``wait_s`` have passed.
+
+    Raises:
+        RecorderAway: it did not answer.
+        RecordError: it answered that it cannot.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        url = f"http://127.0.0.1:{port(folder, left)}{path}"
+        try:
+            return _fetch(url, tokens(folder)["read"], body, timeout_s)
+        except urllib.error.HTTPError as error:
+            raise RecordError(f"{path}: {error.read().decode(errors='replace')}") from None
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise RecorderAway(folder.root, str(error)) from error
+            time.sleep(0.05)
+
+
+def _fetch(url: str, token: str, body: dict[str, Any] | None, timeout_s: float) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 loopback
+    with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def status(folder: DataFolder, wait_s: float = _START_S) -> dict[str, Any]:
+    """Return what the recorder says of itself: cursor, lag and sinks."""
+    answer: dict[str, Any] = ask(folder, "/status", wait_s=wait_s)
+    return answer
+
+
+def await_caught_up(
+    folder: DataFolder, cursor: dict[int, int], timeout_s: float = 30.0
+) -> dict[str, Any]:
+    """Wait until every sink of the record holds all events up to ``cursor``.
+
+    Returns the recorder's status.
+
+    Raises:
+        RecordBehind: it does not within ``timeout_s``; the message says how far it is.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left = max(0.05, deadline - time.monotonic())
+        asked = {"cursor": {str(w): p for w, p in cursor.items()}, "wait_s": min(left, 5.0)}
+        said: dict[str, Any] = ask(folder, "/caught-up", asked, wait_s=left)
+        if said["caught_up"]:
+            return said
+        if time.monotonic() > deadline:
+            sinks = {n: (s["behind_events"], s["error"]) for n, s in said["sinks"].items()}
+            raise RecordBehind(
+                f"the record of {folder.root} is behind after {timeout_s:g} s: {sinks}"
+            )

@@ -1,0 +1,147 @@
+"""ClickHouse as a sink: rows of a batch go in once, whatever dies in between.
+
+Every insert carries a token made of its batch's span, so a batch that is written again is
+known again, in the tables and in what depends on them. ClickHouse notes a token before the
+part it stands for is visible, so a kill in that instant could lose the part and keep the
+token; `mend` therefore looks at what is there after a crash and adds what is not. A table's
+DDL moves forward by numbered files and never back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any, Final
+
+from runtime.data.folder import DataFolder
+from runtime.record.access import RecordSettings, Role, port, tokens
+from runtime.record.derive import Lookup, derive
+from runtime.record.follow import Batch, Span
+from runtime.record.tables import TABLES, Kind, Row, Rows, Table
+
+_INSERT: Final = {
+    "async_insert": 0,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "max_partitions_per_insert_block": 0,
+}
+_MIGRATIONS: Final = (
+    "CREATE TABLE IF NOT EXISTS migration (name String, at DateTime('UTC') DEFAULT now())"
+    " ENGINE = MergeTree ORDER BY name"
+)
+
+
+def connect(folder: DataFolder, role: Role, settings: RecordSettings | None = None) -> Any:
+    """Return a clickhouse-connect client for this folder's ClickHouse, embedded or not.
+
+    It may be shared by threads. With a server the DSN's user decides what is allowed.
+    """
+    import clickhouse_connect
+
+    settings = settings or RecordSettings.of(folder)
+    if settings.clickhouse is not None:
+        return clickhouse_connect.get_client(
+            dsn=settings.clickhouse, autogenerate_session_id=False, tz_source="server"
+        )
+    return clickhouse_connect.get_client(
+        host="127.0.0.1", port=port(folder), username=role, password=tokens(folder)[role],
+        autogenerate_session_id=False, compress=False, tz_source="server", connect_timeout=5,
+    )  # fmt: skip
+
+
+class ClickHouseSink:
+    """Writes the rows of batches, exactly once each."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def prepare(self) -> bool:
+        """Bring the schema up to date; return whether the database was empty before."""
+        self._client.command(_MIGRATIONS)
+        done = {row[0] for row in self._client.query("SELECT name FROM migration").result_rows}
+        for name, statements in migrations():
+            if name not in done:
+                for statement in statements:
+                    self._client.command(statement)
+                self._client.insert("migration", [[name]], column_names=["name"], settings=_INSERT)
+        return not done
+
+    def write(self, batch: Batch, lookup: Lookup) -> None:
+        """Insert the rows of a batch. Doing it again changes nothing."""
+        self._insert(derive(batch.facts, lookup), str(batch.span))
+
+    def mend(self, batch: Batch, lookup: Lookup) -> None:
+        """Write a batch that may be there wholly, in part or not at all.
+
+        Nobody else writes while the recorder has its lock, so what is missing after the
+        batch was sent again is missing for good and may be added under a token of its own.
+        """
+        rows = derive(batch.facts, lookup)
+        self._insert(rows, str(batch.span))
+        missing = {t.name: self._missing(t, rows.get(t.name, []), batch.span) for t in TABLES}
+        if any(missing.values()):
+            self._insert(missing, f"{batch.span} mended")
+        self._mend_minutes()
+
+    def _insert(self, rows: Rows, token: str) -> None:
+        for table in TABLES:
+            if rows.get(table.name):
+                settings = {**_INSERT, "insert_deduplication_token": f"{table.name} {token}"}
+                self._client.insert_arrow(
+                    table.name, arrow(table, rows[table.name]), settings=settings
+                )
+
+    def _missing(self, table: Table, rows: list[Row], span: Span) -> list[Row]:
+        if not rows:
+            return []
+        sql = (
+            f"SELECT DISTINCT pos FROM {table.name} WHERE writer = {span.writer}"  # noqa: S608
+            f" AND pos BETWEEN {span.first} AND {span.last}"
+        )
+        there = {row[0] for row in self._client.query(sql).result_rows}
+        return [row for row in rows if row[1] not in there]
+
+    def _mend_minutes(self) -> None:
+        """Make the minutes again when they do not add up to the attempts."""
+        sql = "SELECT (SELECT sum(attempts) FROM step_minute), (SELECT count() FROM attempt)"
+        minutes, attempts = self._client.query(sql).result_rows[0]
+        if minutes != attempts:
+            self._client.command("TRUNCATE TABLE step_minute")
+            self._client.command("INSERT INTO step_minute SELECT * FROM step_minute_of_attempt")
+
+    def close(self) -> None:
+        """Close the client."""
+        self._client.close()
+
+
+def migrations() -> Iterator[tuple[str, list[str]]]:
+    """Yield the schema's steps in order: the file's name and its statements."""
+    folder = files("runtime.record").joinpath("migrations")
+    for name in sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql")):
+        lines = folder.joinpath(name).read_text(encoding="utf-8").splitlines()
+        text = "\n".join(line for line in lines if not line.startswith("--"))
+        yield name, [s.strip() for s in text.split(";\n") if s.strip()]
+
+
+def arrow(table: Table, rows: list[Row]) -> Any:
+    """Return the rows as an Arrow table with the table's column names."""
+    import pyarrow as pa
+
+    columns = zip(*rows, strict=True)
+    return pa.table(
+        {
+            name: _column(pa, kind, values)
+            for (name, kind), values in zip(table.columns, columns, strict=True)
+        }
+    )
+
+
+def _column(pa: Any, kind: Kind, values: tuple[Any, ...]) -> Any:
+    if kind == "time":
+        micros = [round(v * 1_000_000) for v in values]
+        return pa.array(micros, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    types = {
+        "u8": pa.uint8(), "u16": pa.uint16(), "u32": pa.uint32(), "u64": pa.uint64(),
+        "i64": pa.int64(), "f64": pa.float64(), "f64?": pa.float64(), "text": pa.string(),
+        "texts": pa.list_(pa.string()),
+    }  # fmt: skip
+    return pa.array(values, types[kind])

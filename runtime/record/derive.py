@@ -1,0 +1,292 @@
+"""From facts to rows: what each event means for each table of the record.
+
+A pure function of the event and of earlier events that it points to, which a `Lookup`
+finds in the journal. Nothing is carried from one event to the next, so rows do not depend
+on how the journal was cut into batches, and deriving again after a crash gives the same
+rows. A fact that points to something the journal does not hold gets empty columns there,
+never no row: counts stay equal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol
+
+from runtime.record.follow import Fact
+from runtime.record.masking import mask
+from runtime.record.tables import Row, Rows
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptLeased,
+    AttemptScheduled,
+    ConfigStored,
+    EachCut,
+    Fault,
+    OutcomeRecorded,
+    ProposalDrafted,
+    ProposalMoved,
+    Recorded,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    RunSubmitted,
+    StepRouted,
+    VerdictReached,
+)
+
+ENDED: Final = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
+_EACH: Final = "each.batch"
+
+
+class Lookup(Protocol):
+    """Earlier facts of the journal."""
+
+    def event(self, stream: str, seq: int) -> Recorded | None:
+        """Return one event, or None."""
+        ...
+
+    def read(self, stream: str, after: int = 0) -> Iterator[Recorded]:
+        """Yield the events of a stream, in order."""
+        ...
+
+
+def derive(facts: Iterable[Fact], lookup: Lookup) -> Rows:
+    """Return the rows of all tables that these facts stand for."""
+    rows: Rows = {}
+    for fact in facts:
+        rows.setdefault("event", []).append(_event(fact))
+        for table, row in _rows(fact.recorded, lookup):
+            rows.setdefault(table, []).append(row)
+    return rows
+
+
+def submitted(recorded: Recorded, lookup: Lookup) -> tuple[RunSubmitted | None, float]:
+    """Return how the run of this event was submitted, and when."""
+    first = lookup.event(recorded.stream, 1)
+    if first is None or not isinstance(first.event, RunSubmitted):
+        return None, recorded.at
+    return first.event, first.at
+
+
+def fault_text(step: str, fault: Fault) -> str:
+    """Return what a fault says, without what varies between its occurrences."""
+    where = f" at {fault.where}" if fault.where else ""
+    return mask(f"{step}: {fault.cls}: {fault.message}{where}")
+
+
+def cause(step: str, fault: Fault) -> str:
+    """Return the fault's fingerprint; its masked text stands in where the tool gave none."""
+    return fault.fingerprint or fault_text(step, fault)
+
+
+def _place(r: Recorded) -> Row:
+    return (r.writer, r.pos, r.stream, r.stream_seq, r.at)
+
+
+def _event(fact: Fact) -> Row:
+    r = fact.recorded
+    return (*_place(r), r.event.TYPE, fact.version, fact.body)
+
+
+def _rows(r: Recorded, lookup: Lookup) -> Iterator[tuple[str, Row]]:
+    event = r.event
+    if r.stream.startswith("run/"):
+        yield from (("transition", row) for row in _transitions(r, lookup))
+    if isinstance(event, AttemptFinished):
+        yield "attempt", _attempt(r, event, lookup)
+    elif type(event) in ENDED:
+        yield "run", _run(r, lookup)
+    elif isinstance(event, ProposalDrafted | ProposalMoved):
+        yield "proposal", _proposal(r, event, lookup)
+    elif isinstance(event, VerdictReached):
+        yield "verdict", _verdict(r, event)
+    elif isinstance(event, OutcomeRecorded):
+        yield "outcome", _outcome(r, event)
+
+
+# ---- attempts ---------------------------------------------------------------------------
+
+
+def _attempt(r: Recorded, e: AttemptFinished, lookup: Lookup) -> Row:
+    found = lookup.event(r.stream, e.scheduled)
+    plan = found.event if found is not None else None
+    if not isinstance(plan, AttemptScheduled):
+        plan, found = AttemptScheduled(e.attempt, e.step, e.number, "", "", e.batch), None
+    run, _ = submitted(r, lookup)
+    knobs, overridden = _config(plan.config, lookup)
+    fault = e.fault
+    return (
+        *_place(r), found.at if found else r.at, r.stream.removeprefix("run/"),
+        run.playbook if run else "", run.version if run else "", run.number if run else 0,
+        e.step, e.batch, plan.block, plan.start, e.attempt, e.number, e.outcome,
+        fault.cls if fault else "", fault.message if fault else "",
+        cause(e.step, fault) if fault else "", int(e.retry_at is not None),
+        e.queue_s, e.run_s, e.total_s, plan.items, e.rows_in, e.rows_out, e.bytes_in, e.bytes_out,
+        e.cpu_s, e.rss_peak, e.worker, e.hardware, e.environment, e.price_usd_hour, e.cost_usd,
+        e.spend_usd, plan.config, _whole(knobs.get(_EACH)), _whole(knobs.get("each.in_flight")),
+        _whole(knobs.get("retry.attempts")), _number(knobs.get("timeout")),
+        str(knobs.get("runs_on") or ""), plan.experiment or "", plan.arm or "", plan.share,
+        int(run is not None and run.system), int(overridden), int(e.post_decision),
+        fault_text(e.step, fault) if fault else "",
+    )  # fmt: skip
+
+
+def _config(config: str, lookup: Lookup) -> tuple[dict[str, Any], bool]:
+    found = lookup.event(f"config/{config}", 1) if config else None
+    if found is None or not isinstance(found.event, ConfigStored):
+        return {}, False
+    return found.event.effective, found.event.locked
+
+
+def _whole(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+# ---- transitions ------------------------------------------------------------------------
+
+
+def _transitions(r: Recorded, lookup: Lookup) -> Iterator[Row]:
+    run, _ = submitted(r, lookup)
+    playbook = run.playbook if run else ""
+    for ordinal, (at, name, detail) in enumerate(_moves(r, lookup)):
+        e = r.event
+        yield (
+            r.writer, r.pos, r.stream, r.stream_seq, at, ordinal, r.stream.removeprefix("run/"),
+            playbook, getattr(e, "step", ""), getattr(e, "batch", -1),
+            getattr(e, "number", 0) if isinstance(e, AttemptScheduled | AttemptFinished) else 0,
+            getattr(e, "attempt", ""), name, detail,
+        )  # fmt: skip
+
+
+def _moves(r: Recorded, lookup: Lookup) -> Iterator[tuple[float, str, str]]:
+    """Yield the transitions that one durable fact stands for: when, which, and with what."""
+    e = r.event
+    if isinstance(e, AttemptScheduled):
+        if e.number == 1 and e.batch <= 0:
+            yield r.at, "token.consumed", e.step
+        yield r.at, "configured", e.config
+        yield r.at, "scheduled", e.arm or ""
+    elif isinstance(e, AttemptLeased):
+        yield r.at, "leased", e.worker
+    elif isinstance(e, AttemptFinished):
+        yield from _finish(r, e, lookup)
+    elif isinstance(e, StepRouted):
+        yield r.at, "routed", "" if e.fault is None else e.fault.cls
+        yield from ((r.at, "token.produced", arc) for arc in e.arcs)
+    elif isinstance(e, EachCut):
+        yield r.at, "cut", f"{e.kind} {e.start}-{e.stop} by {e.size}"
+    else:
+        yield r.at, e.TYPE, getattr(getattr(e, "fault", None), "cls", "")
+
+
+def _finish(r: Recorded, e: AttemptFinished, lookup: Lookup) -> Iterator[tuple[float, str, str]]:
+    plan = lookup.event(r.stream, e.scheduled)
+    if e.worker and plan is not None:
+        yield plan.at + e.queue_s, "started", e.worker
+    yield r.at, "finished", e.outcome
+    if e.retry_at is not None:
+        yield r.at, "retried", e.fault.cls if e.fault else ""
+    if e.arcs is not None:
+        yield r.at, "completed", e.outcome
+        yield from ((r.at, "token.produced", arc) for arc in e.arcs)
+
+
+# ---- runs -------------------------------------------------------------------------------
+
+
+class _Tally:
+    """What a run's row adds up from its stream."""
+
+    def __init__(self) -> None:
+        self.started: float | None = None
+        self.attempts = self.failed = 0
+        self.items = 1
+        self.cost: float | None = None
+        self.experiments: set[str] = set()
+
+    def add(self, recorded: Recorded) -> None:
+        event = recorded.event
+        if isinstance(event, AttemptFinished):
+            self.attempts += 1
+            self.failed += event.outcome != "succeeded"
+            if event.cost_usd is not None:
+                self.cost = (self.cost or 0.0) + event.cost_usd
+        elif isinstance(event, EachCut):
+            self.items = max(self.items, int((event.items or {}).get("count", 0)))
+            if event.experiment:
+                self.experiments.add(event.experiment)
+        elif isinstance(event, AttemptScheduled) and event.experiment:
+            self.experiments.add(event.experiment)
+        elif isinstance(event, RunStarted) and self.started is None:
+            self.started = recorded.at
+
+
+def _run(r: Recorded, lookup: Lookup) -> Row:
+    run, submitted_at = submitted(r, lookup)
+    tally = _Tally()
+    for recorded in lookup.read(r.stream):
+        if recorded.stream_seq > r.stream_seq:
+            break
+        tally.add(recorded)
+    started_at = submitted_at if tally.started is None else tally.started
+    fault = r.event.fault if isinstance(r.event, RunFailed) else None
+    step = r.event.step if isinstance(r.event, RunFailed) else ""
+    return (
+        *_place(r), r.stream.removeprefix("run/"), run.playbook if run else "",
+        run.version if run else "", run.number if run else 0, ENDED[type(r.event)],
+        submitted_at, started_at, r.at, r.at - started_at, tally.attempts, tally.failed,
+        tally.items, tally.cost, run.actor if run else "", int(run is not None and run.system),
+        int(run is not None and bool(run.overrides)), sorted(tally.experiments), step,
+        fault.cls if fault else "", fault.message if fault else "",
+        cause(step, fault) if fault else "",
+    )  # fmt: skip
+
+
+# ---- review -----------------------------------------------------------------------------
+
+
+def _proposal(r: Recorded, e: ProposalDrafted | ProposalMoved, lookup: Lookup) -> Row:
+    first = r if isinstance(e, ProposalDrafted) else lookup.event(r.stream, 1)
+    draft = first.event if first is not None else None
+    d = draft if isinstance(draft, ProposalDrafted) else None
+    moved = e if isinstance(e, ProposalMoved) else None
+    return (
+        *_place(r), e.proposal, d.kind if d else "", d.playbook if d else "", d.step if d else "",
+        d.knob_class if d else "", d.objective if d else "", d.author if d else "",
+        _json(d.diff if d else []), _json(d.predicted if d else {}),
+        str(d.evidence.get("id", "")) if d else "",
+        moved.move if moved else "draft", moved.source if moved else "",
+        moved.target if moved else "draft", moved.actor if moved else (d.author if d else ""),
+        moved.reason if moved else "", moved.note if moved else (d.note if d else ""),
+        moved.bound_hash if moved else "", moved.policy_hash if moved else "",
+        moved.stage if moved else 0,
+    )  # fmt: skip
+
+
+def _verdict(r: Recorded, e: VerdictReached) -> Row:
+    return (
+        *_place(r), e.proposal, e.experiment, e.verdict, e.reason, _json(e.units),
+        _json(e.statistics), int(e.final),
+    )  # fmt: skip
+
+
+def _outcome(r: Recorded, e: OutcomeRecorded) -> Row:
+    said = e.predicted.get(e.objective, e.predicted)
+    said = said if isinstance(said, dict) else {}
+    low, high = (*e.interval, None, None)[:2]
+    covered = "" if e.covered is None else str(e.covered).lower()
+    return (
+        *_place(r), e.proposal, e.knob_class, e.objective, _number(said.get("lower")),
+        _number(said.get("median")), _number(said.get("upper")), _number(e.realised),
+        _number(low), _number(high), covered,
+    )  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,162 @@
+"""Embedding: texts become vectors, dense for meaning and sparse for words.
+
+One port for dense models. The default is a static model that ships with us (distilled from
+MiniLM by ``bench/distill_model.py``; no torch, some 20,000 texts a second); any
+sentence-transformers model by name or path takes its place with the ``[embeddings]`` extra.
+Sparse vectors are BM25's term weights under hashed words; the index supplies the rarity of
+words. Both are loaded when the first text comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+STATIC: Final = "static-minilm-256-1"
+"""The name of the model that ships with us; a new one gets a new name."""
+_MODEL: Final = Path(__file__).parent / "model"
+_WORD: Final = re.compile(r"[a-z]+|\d+")
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_STOP: Final = frozenset(["a", "an", "and", "at", "in", "is", "n", "of", "on", "the", "to"])
+_K1: Final = 1.2
+_B: Final = 0.75
+_MEAN_WORDS: Final = 16.0
+_REMEMBERED: Final = 20_000
+
+Dense = list[float]
+Sparse = tuple[list[int], list[float]]
+
+
+class Embedder(Protocol):
+    """Makes dense vectors of one length."""
+
+    name: str
+
+    @property
+    def dimensions(self) -> int:
+        """The vectors' length."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> list[Dense]:
+        """Return one vector of length 1 a text, in order."""
+        ...
+
+
+class StaticEmbedder:
+    """The model that ships with us, or another model2vec folder."""
+
+    def __init__(self, path: Path = _MODEL, name: str = STATIC) -> None:
+        self.name, self._path = name, path
+        self._model: Any = None
+
+    @property
+    def dimensions(self) -> int:
+        return int(self._loaded().dim)
+
+    def embed(self, texts: Sequence[str]) -> list[Dense]:
+        vectors = self._loaded().encode(list(texts), use_multiprocessing=False)
+        return [_unit(v.tolist()) for v in vectors]
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            from model2vec import StaticModel
+
+            self._model = StaticModel.from_pretrained(str(self._path))
+        return self._model
+
+
+class SentenceEmbedder:
+    """Any sentence-transformers model, by its name or folder."""
+
+    def __init__(self, model: str) -> None:
+        self.name, self._source = f"st-{model}", model
+        self._model: Any = None
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.embed(["a"])[0])
+
+    def embed(self, texts: Sequence[str]) -> list[Dense]:
+        vectors = self._loaded().encode(list(texts), show_progress_bar=False)
+        return [_unit(v.tolist()) for v in vectors]
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            try:
+                from sentence_transformers import SentenceTransformer
+            except ModuleNotFoundError as error:
+                raise RuntimeError(
+                    f"embedder {self._source!r} needs sentence-transformers: "
+                    "pip install 'trimtab[embeddings]'"
+                ) from error
+            self._model = SentenceTransformer(self._source)
+        return self._model
+
+
+class Remembering:
+    """An embedder that embeds each distinct text once, as long as it remembers it."""
+
+    def __init__(self, inner: Embedder) -> None:
+        self._inner, self.name = inner, inner.name
+        self._kept: OrderedDict[str, Dense] = OrderedDict()
+
+    @property
+    def dimensions(self) -> int:
+        return self._inner.dimensions
+
+    def embed(self, texts: Sequence[str]) -> list[Dense]:
+        fresh = [t for t in dict.fromkeys(texts) if t not in self._kept]
+        made = dict(zip(fresh, self._inner.embed(fresh), strict=True)) if fresh else {}
+        vectors = [self._kept.get(t) or made[t] for t in texts]
+        self._kept.update(made)
+        while len(self._kept) > _REMEMBERED:
+            self._kept.popitem(last=False)
+        return vectors
+
+
+def embedder(model: str | None) -> Embedder:
+    """Return the embedder that the settings name; the static one without a name."""
+    return Remembering(StaticEmbedder() if model is None else SentenceEmbedder(model))
+
+
+def words(text: str) -> list[str]:
+    """Return a text's words, lower case, without those that say nothing.
+
+    >>> words("Read timed out in fetchRecords (<n> s)")
+    ['read', 'timed', 'out', 'fetch', 'records', 's']
+    """
+    return [w for w in _WORD.findall(_CAMEL.sub(" ", text).lower()) if w not in _STOP]
+
+
+def sparse_document(text: str) -> Sparse:
+    """Return BM25's weights of a stored text's words."""
+    counts = Counter(words(text))
+    length = _K1 * (1 - _B + _B * sum(counts.values()) / _MEAN_WORDS)
+    weights: dict[int, float] = {}
+    for word, n in counts.items():
+        index = _index(word)
+        weights[index] = weights.get(index, 0.0) + n * (_K1 + 1) / (n + length)
+    return list(weights), list(weights.values())
+
+
+def sparse_query(text: str) -> Sparse:
+    """Return a question's words, each with weight 1."""
+    indices = list(dict.fromkeys(_index(w) for w in words(text)))
+    return indices, [1.0] * len(indices)
+
+
+def _index(word: str) -> int:
+    return int.from_bytes(hashlib.blake2s(word.encode(), digest_size=4).digest(), "big") >> 1
+
+
+def _unit(vector: Dense) -> Dense:
+    """Return the vector at length 1; a text without a known word gets a fixed direction."""
+    length = math.sqrt(sum(x * x for x in vector))
+    if length == 0.0:
+        return [1.0] + [0.0] * (len(vector) - 1)
+    return [x / length for x in vector]

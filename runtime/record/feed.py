@@ -1,0 +1,192 @@
+"""A feed: one thread that carries the journal into one sink, span by span.
+
+``begin`` the span in the ledger, ``write`` it, ``settle`` the cursor. After a crash, and
+after an error whose effect is unknown, the open span is mended first. A sink that is down
+is tried again with growing pauses; nothing is skipped, and the other feeds go on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from runtime.journal.sqlite import SqliteReader
+from runtime.record.derive import Lookup
+from runtime.record.follow import Batch, Known, advanced, behind, next_batch, read_again
+from runtime.record.ledger import Ledger
+
+_POLL_S: Final = 1.0
+_SLOWEST_RETRY_S: Final = 5.0
+
+
+class Sink(Protocol):
+    """Where a feed writes. A batch that is written twice is there once."""
+
+    def prepare(self) -> bool:
+        """Make ready; return whether the sink is empty, so that it is fed from the start."""
+        ...
+
+    def write(self, batch: Batch, lookup: Lookup) -> None:
+        """Write a batch."""
+        ...
+
+    def mend(self, batch: Batch, lookup: Lookup) -> None:
+        """Write a batch that may have been written wholly, in part or not at all."""
+        ...
+
+    def close(self) -> None:
+        """Make durable what was written and let go."""
+        ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a feed is; read by other threads."""
+
+    cursor: dict[int, int] = field(default_factory=dict)
+    ready: bool = False
+    error: str | None = None
+    events: int = 0
+
+
+class Feed:
+    """Carries the journal into one sink, on a thread of its own."""
+
+    def __init__(
+        self, name: str, journal: Path, ledger: Path, open_sink: Callable[[], Sink],
+        say: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.name, self.progress = name, Progress()
+        self._journal, self._ledger_path, self._open_sink, self._say = (
+            journal,
+            ledger,
+            open_sink,
+            say,
+        )
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._moved = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to feed."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that the journal has grown."""
+        self._wake.set()
+
+    def stop(self, timeout_s: float = 10.0) -> bool:
+        """End after the batch under way; return whether it ended in time."""
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def caught_up(self, cursor: dict[int, int], wait_s: float) -> bool:
+        """Wait up to ``wait_s`` until the sink holds everything up to ``cursor``."""
+        with self._moved:
+            return self._moved.wait_for(lambda: not behind(self.progress.cursor, cursor), wait_s)
+
+    def _run(self) -> None:
+        pause = 0.1
+        while not self._stop.is_set():
+            try:
+                self._carry()
+            except Exception as error:
+                said = f"{type(error).__name__}: {error}"
+                if said != self.progress.error:
+                    self._say(f"{self.name}: {traceback.format_exc()}")
+                self.progress.error = said
+                self._stop.wait(pause)
+                pause = min(pause * 2, _SLOWEST_RETRY_S)
+
+    def _carry(self) -> None:
+        """Open the sink and feed it until told to stop; any error starts this over."""
+        if not self._journal_is_there():
+            return
+        source, ledger = SqliteReader.open(self._journal), Ledger(self._ledger_path, self.name)
+        try:
+            sink = self._open_sink()
+            try:
+                self._feed(sink, ledger, source)
+            finally:
+                sink.close()
+        finally:
+            ledger.close()
+            source.close()
+
+    def _journal_is_there(self) -> bool:
+        while not self._stop.is_set():
+            if self._journal.exists() and _has_schema(self._journal):
+                return True
+            self._rest()
+        return False
+
+    def _feed(self, sink: Sink, ledger: Ledger, source: SqliteReader) -> None:
+        if sink.prepare():
+            ledger.reset()
+        known, cursor = Known(source), ledger.cursor()
+        span = ledger.open_batch()
+        if span is not None:
+            batch = read_again(source, span)
+            known.take(batch)
+            sink.mend(batch, known)
+            cursor = self._settle(ledger, cursor, batch)
+            self._say(f"{self.name}: mended {span}")
+        self.progress.ready = True
+        self._advance(cursor)
+        while not self._stop.is_set():
+            found = next_batch(source, cursor)
+            if found is None:
+                self._rest()
+                continue
+            known.take(found)
+            ledger.begin(found.span)
+            sink.write(found, known)
+            cursor = self._settle(ledger, cursor, found)
+
+    def _settle(self, ledger: Ledger, cursor: dict[int, int], batch: Batch) -> dict[int, int]:
+        cursor = advanced(cursor, batch.span)
+        ledger.settle(cursor)
+        self.progress.events += len(batch.facts)
+        self._advance(cursor)
+        return cursor
+
+    def _advance(self, cursor: dict[int, int]) -> None:
+        with self._moved:
+            self.progress.cursor, self.progress.error = cursor, None
+            self._moved.notify_all()
+
+    def _rest(self) -> None:
+        self._wake.wait(_POLL_S)
+        self._wake.clear()
+
+
+def _has_schema(path: Path) -> bool:
+    """Whether the server has made its tables yet."""
+    reader = SqliteReader.open(path)
+    try:
+        reader.heads()
+    except Exception:  # sqlite3 says "no such table" until the first commit of the server
+        return False
+    else:
+        return True
+    finally:
+        reader.close()
+
+
+def describe(feed: Feed, source: Any, clock: Callable[[], float] = time.time) -> dict[str, Any]:
+    """Return a feed's place and lag as JSON, measured against the journal now."""
+    p = feed.progress
+    late = behind(p.cursor, source.heads())
+    rows = source.follow_rows(p.cursor, 1) if late else []
+    return {
+        "cursor": {str(w): pos for w, pos in p.cursor.items()}, "ready": p.ready,
+        "behind_events": late, "behind_s": max(0.0, clock() - rows[0][6]) if rows else 0.0,
+        "events": p.events, "error": p.error,
+    }  # fmt: skip

@@ -1,0 +1,166 @@
+"""Following the journal: what comes next past a vector cursor, in spans that can be read again.
+
+A cursor is ``{writer: pos}``. A `Batch` holds the facts of one writer without a gap, so
+the three numbers of its `Span` name it for good: read again, it is the same batch. Facts
+carry the journal's own bytes beside the decoded event, because what is compared later is
+what was written. `Known` answers look-ups of earlier facts and remembers the recent ones;
+facts never change, so remembering them cannot make an answer wrong.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from runtime.journal.wire import decode
+from runtime.run.events import (
+    AttemptScheduled,
+    ConfigStored,
+    ProposalDrafted,
+    Recorded,
+    RunSubmitted,
+)
+
+BATCH_EVENTS: Final = 4_000
+BATCH_BYTES: Final = 16 << 20
+_REMEMBERED: Final = 20_000
+_LOOKED_UP: Final = (AttemptScheduled, ConfigStored, ProposalDrafted, RunSubmitted)
+
+
+class JournalGap(Exception):
+    """The journal lacks a position that a follower has not read yet."""
+
+    def __init__(self, writer: int, expected: int, found: int) -> None:
+        super().__init__(
+            f"journal: writer {writer} goes from {expected - 1} to {found}, position {expected} "
+            "is missing. Restore journal.db from a backup, or remove recorder.db, clickhouse/ and "
+            "qdrant/ to record again what is left."
+        )
+
+
+class FactSource(Protocol):
+    """What following needs of a journal; `runtime.journal.sqlite.SqliteReader` has it."""
+
+    def follow_rows(self, cursor: dict[int, int], limit: int = 1000) -> list[tuple[Any, ...]]: ...
+
+    def event(self, stream: str, seq: int) -> Recorded | None: ...
+
+    def read(self, stream: str, after: int = 0) -> Iterator[Recorded]: ...
+
+    def heads(self) -> dict[int, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An event with the version and the text under which it stands in the journal."""
+
+    recorded: Recorded
+    version: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The facts of ``writer`` from ``first`` to ``last``, both included."""
+
+    writer: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.writer}:{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All facts of a span, in order."""
+
+    span: Span
+    facts: tuple[Fact, ...]
+
+
+def next_batch(source: FactSource, cursor: dict[int, int]) -> Batch | None:
+    """Return the facts that come right after the cursor, or None when there are none yet."""
+    rows = source.follow_rows(cursor, BATCH_EVENTS)
+    if not rows:
+        return None
+    writer = int(rows[0][0])
+    return _batch(writer, _bounded([r for r in rows if r[0] == writer]), cursor.get(writer, 0))
+
+
+def read_again(source: FactSource, span: Span) -> Batch:
+    """Return the batch that a span names, the same as when it was first read."""
+    cursor = source.heads() | {span.writer: span.first - 1}
+    rows = source.follow_rows(cursor, span.last - span.first + 1)
+    return _batch(span.writer, [r for r in rows if r[0] == span.writer], span.first - 1)
+
+
+def advanced(cursor: dict[int, int], span: Span) -> dict[int, int]:
+    """Return the cursor after a span."""
+    return cursor | {span.writer: span.last}
+
+
+def behind(cursor: dict[int, int], heads: dict[int, int]) -> int:
+    """Return how many events of ``heads`` the cursor has not reached."""
+    return sum(max(0, pos - cursor.get(writer, 0)) for writer, pos in heads.items())
+
+
+def _bounded(rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
+    size = 0
+    for n, row in enumerate(rows):
+        size += len(row[7])
+        if size > BATCH_BYTES:
+            return rows[: max(1, n)]
+    return rows
+
+
+def _batch(writer: int, rows: Sequence[tuple[Any, ...]], after: int) -> Batch:
+    facts = []
+    for row in rows:
+        after += 1
+        if row[1] != after:
+            raise JournalGap(writer, after, row[1])
+        facts.append(_fact(row))
+    return Batch(Span(writer, facts[0].recorded.pos, after), tuple(facts))
+
+
+def _fact(row: tuple[Any, ...]) -> Fact:
+    writer, pos, stream, seq, type_, version, at, body = row
+    recorded = Recorded(writer, pos, stream, seq, at, decode(type_, version, body.encode()))
+    return Fact(recorded, version, body)
+
+
+class Known:
+    """Look-ups of single facts, with the recent ones kept in memory."""
+
+    def __init__(self, source: FactSource) -> None:
+        self._source = source
+        self._kept: OrderedDict[tuple[str, int], Recorded] = OrderedDict()
+
+    def take(self, batch: Batch) -> None:
+        """Remember those facts of a batch that others are joined with."""
+        for fact in batch.facts:
+            if isinstance(fact.recorded.event, _LOOKED_UP):
+                self._keep(fact.recorded)
+
+    def event(self, stream: str, seq: int) -> Recorded | None:
+        """Return one event of the journal, or None."""
+        found = self._kept.get((stream, seq))
+        if found is None:
+            found = self._source.event(stream, seq)
+            if found is not None:
+                self._keep(found)
+        else:
+            self._kept.move_to_end((stream, seq))
+        return found
+
+    def read(self, stream: str, after: int = 0) -> Iterator[Recorded]:
+        """Yield the events of a stream, in order."""
+        return self._source.read(stream, after)
+
+    def _keep(self, recorded: Recorded) -> None:
+        self._kept[(recorded.stream, recorded.stream_seq)] = recorded
+        if len(self._kept) > _REMEMBERED:
+            self._kept.popitem(last=False)

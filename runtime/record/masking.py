@@ -1,0 +1,33 @@
+"""Masking: two texts that differ in ids, numbers, times or addresses alone become one.
+
+Used where texts are compared or embedded, so that a thousand failures of one cause are
+one text.
+
+>>> mask("patient 1742 of run 0193f0c2a1b24c5d8e9f00112233abcd: timeout after 30.5 s")
+'patient <n> of run <id>: timeout after <n> s'
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_RULES: Final = (
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?"), "<time>"),
+    (re.compile(r"\b[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
+    (re.compile(r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{12,}\b"), "<id>"),
+    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<addr>"),
+    (re.compile(r"(?<![\w.])[-+]?\d+(\.\d+)?([eE][-+]?\d+)?(?![\w])"), "<n>"),
+    (re.compile(r"\d{3,}"), "<n>"),
+    (re.compile(r"\s+"), " "),
+)
+LIMIT: Final = 1_000
+"""Longest text kept, in characters."""
+
+
+def mask(text: str) -> str:
+    """Return the text with what varies between occurrences taken out, cut to `LIMIT`."""
+    text = text[: 4 * LIMIT]
+    for pattern, put in _RULES:
+        text = pattern.sub(put, text)
+    return text.strip()[:LIMIT]

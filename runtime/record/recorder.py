@@ -1,0 +1,278 @@
+"""The recorder process: follows the journal, owns the embedded engines, answers readers.
+
+``python -m runtime.record.recorder DATA_FOLDER``. One asyncio loop serves HTTP on loopback
+(ClickHouse's protocol, ``/search``, ``/status``, ``/caught-up``); one thread a sink carries
+the journal. A byte on standard input says that the journal has grown; its end says that
+the server is gone, and then the recorder finishes the batch under way, closes both
+engines and exits. It takes ``recorder.lock`` before it touches either engine's folder: a
+second process that as much as opens an Edge shard breaks the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import hmac
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from runtime.data.folder import DataFolder, read_json, write_json
+from runtime.journal.sqlite import SqliteReader
+from runtime.record.access import ROLES, RecordSettings, Role, tokens
+from runtime.record.clickhouse import ClickHouseSink, connect
+from runtime.record.endpoint import BODY_LIMIT, Endpoint, Engine, Receive, Send, reply
+from runtime.record.feed import Feed, describe
+from runtime.record.search import VectorIndex
+from runtime.record.statements import allowed
+
+LOCKED: Final = 3
+"""Exit code when another recorder has the folder."""
+_LOCK_WAIT_S: Final = 2.0
+_MEMORY_BYTES: Final = 1_500_000_000
+
+
+class FolderHasRecorder(Exception):
+    """Another recorder owns this data folder's record."""
+
+
+@contextmanager
+def owned(folder: DataFolder, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
+    """Hold the recorder's lock of a data folder.
+
+    Raises:
+        FolderHasRecorder: another process has held it for ``wait_s``.
+    """
+    deadline = time.monotonic() + wait_s
+    with folder.recorder_lock.open("a+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    pid = (read_json(folder.recorder_json) or {}).get("pid", "unknown")
+                    raise FolderHasRecorder(
+                        f"{folder.root} already has a recorder (pid {pid}); "
+                        "stop the server that started it, or use another data folder"
+                    ) from None
+                time.sleep(0.05)
+        yield
+
+
+class Recorder:
+    """Joins the parts of the record and runs them until told to stop."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._folder, self._settings = folder, RecordSettings.of(folder)
+        self._tokens = tokens(folder)
+        self._engine = (
+            None if self._settings.clickhouse else Engine(folder.clickhouse, _MEMORY_BYTES)
+        )
+        self._endpoint = None if self._engine is None else Endpoint(self._engine, allowed())
+        self._vectors = VectorIndex(folder, self._settings)
+        self._feeds = [
+            Feed("clickhouse", folder.journal, folder.recorder_db, self._clickhouse, say),
+            Feed("qdrant", folder.journal, folder.recorder_db, self._vectors.sink, say),
+        ]
+        self._began = time.time()
+
+    async def run(self) -> None:
+        """Serve and feed until standard input ends."""
+        import uvicorn
+
+        listening = _listen((read_json(self._folder.recorder_json) or {}).get("port", 0))
+        config = uvicorn.Config(
+            self, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=75,
+            timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        write_json(
+            self._folder.recorder_json, {"pid": os.getpid(), "port": listening.getsockname()[1]}
+        )
+        for feed in self._feeds:
+            feed.start()
+        await self._until_told(serving)
+        await asyncio.to_thread(self._close_feeds)
+        server.should_exit = True
+        await serving
+        self._vectors.close()
+        if self._engine is not None:
+            self._engine.close()
+
+    async def _until_told(self, serving: asyncio.Task[None]) -> None:
+        """Wake the feeds with each byte on standard input; return at its end."""
+        heard = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(heard), sys.stdin)
+        while not serving.done():
+            listen = asyncio.ensure_future(heard.read(4096))
+            done, _ = await asyncio.wait({listen, serving}, return_when=asyncio.FIRST_COMPLETED)
+            if listen not in done:
+                listen.cancel()
+                return
+            if not listen.result():
+                return
+            for feed in self._feeds:
+                feed.wake()
+
+    def _close_feeds(self) -> None:
+        for feed in self._feeds:
+            if not feed.stop():
+                say(f"{feed.name}: still busy; its open batch is mended at the next start")
+
+    def _clickhouse(self) -> ClickHouseSink:
+        return ClickHouseSink(connect(self._folder, "write", self._settings))
+
+    # ---- HTTP -------------------------------------------------------------------------
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        if scope["path"] == "/ping":
+            await reply(send, 200, b"Ok.\n", {"content-type": "text/plain"})
+            return
+        body = await _body(receive)
+        role = self._role(scope)
+        own = {
+            "/status": self._status,
+            "/caught-up": self._caught_up,
+            "/search": self._search,
+            "/points": self._points,
+        }
+        if scope["path"] in own:
+            await self._own(own[scope["path"]], role, body, send)
+        elif self._endpoint is not None:
+            await self._endpoint(scope, body, role, send)
+        else:
+            await _say_no(send, 404, "ClickHouse is a server here (settings.json); ask it itself")
+
+    async def _own(self, answer: Any, role: Role | None, body: bytes, send: Send) -> None:
+        if role is None:
+            await _say_no(send, 401, "send a token of tokens.json as `Authorization: Bearer …`")
+            return
+        try:
+            asked = json.loads(body or b"{}")
+            said = await asyncio.to_thread(answer, asked)
+        except (ValueError, KeyError, TypeError) as error:
+            await _say_no(send, 400, f"{type(error).__name__}: {error}")
+            return
+        await reply(send, 200, json.dumps(said).encode(), {"content-type": "application/json"})
+
+    def _role(self, scope: dict[str, Any]) -> Role | None:
+        headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
+        params = dict(parse_qsl(scope["query_string"].decode()))
+        offered = _offered(headers) or params.get("password", "")
+        for role in ROLES:
+            if hmac.compare_digest(offered.encode(), self._tokens[role].encode()):
+                return role
+        return None
+
+    def _status(self, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        source = SqliteReader.open(self._folder.journal) if self._folder.journal.exists() else None
+        try:
+            sinks = {f.name: describe(f, source) if source else {} for f in self._feeds}
+            heads = source.heads() if source else {}
+        finally:
+            if source is not None:
+                source.close()
+        return {
+            "pid": os.getpid(), "up_s": time.time() - self._began, "sinks": sinks,
+            "heads": {str(w): pos for w, pos in heads.items()},
+            "behind_events": max((s.get("behind_events", 0) for s in sinks.values()), default=0),
+            "behind_s": max((s.get("behind_s", 0.0) for s in sinks.values()), default=0.0),
+        }  # fmt: skip
+
+    def _caught_up(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        cursor = {int(w): int(pos) for w, pos in asked["cursor"].items()}
+        deadline = time.monotonic() + min(float(asked.get("wait_s", 0.0)), 10.0)
+        done = [f.caught_up(cursor, max(0.0, deadline - time.monotonic())) for f in self._feeds]
+        return self._status() | {"caught_up": all(done)}
+
+    def _search(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        return {"hits": self._vectors.search(**asked)}
+
+    def _points(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        return {"ids": self._vectors.ids()}
+
+
+def _offered(headers: Mapping[str, str]) -> str:
+    """Return the token in a request's headers, in any of the ways ClickHouse clients send it."""
+    if key := headers.get("x-clickhouse-key"):
+        return key
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value).decode().partition(":")[2]
+        except ValueError:
+            return ""
+    return ""
+
+
+async def _body(receive: Receive) -> bytes:
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > BODY_LIMIT:
+            raise ValueError(f"a request body may have {BODY_LIMIT} bytes")
+    return bytes(body)
+
+
+async def _say_no(send: Send, status: int, text: str) -> None:
+    await reply(
+        send, status, json.dumps({"error": text}).encode(), {"content-type": "application/json"}
+    )
+
+
+def _listen(wanted: int) -> socket.socket:
+    """Return a socket on loopback: at the port of last time if it is free, else at any."""
+    for number in (wanted, 0):
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", number))
+        except OSError:
+            listening.close()
+            continue
+        listening.listen(128)
+        return listening
+    raise OSError("no free port on 127.0.0.1")
+
+
+def say(text: str) -> None:
+    """Write a line to the recorder's log."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+    print(f"{stamp} {text}", file=sys.stderr, flush=True)  # noqa: T201 the log is stderr
+
+
+def main(argv: list[str]) -> int:
+    """Run the recorder of the data folder named on the command line."""
+    if len(argv) != 2:
+        say("usage: python -m runtime.record.recorder DATA_FOLDER")
+        return 2
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    folder = DataFolder(Path(argv[1]).resolve())
+    try:
+        with owned(folder):
+            asyncio.run(Recorder(folder).run())
+    except FolderHasRecorder as error:
+        say(str(error))
+        return LOCKED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
