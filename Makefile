@@ -2,6 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 STAGE ?= 6
+BEGAN := $(shell date +%s)
 KEEP ?=
 SERVICE ?=
 RUN := .venv/bin/python
@@ -16,7 +17,7 @@ help: ## list these verbs
 	@echo "  make demo SERVICE='max_ids=120'         other manners of the records service"
 
 demo: core ## the whole loop on real work, from nothing: about four minutes
-	@$(RUN) -m control_plane.demo --stage $(STAGE) $(if $(KEEP),--keep) --service '$(SERVICE)'
+	@$(RUN) -m control_plane.demo --stage $(STAGE) $(if $(KEEP),--keep) --service "$(SERVICE)" --began $(BEGAN)
 
 test: dev ## all tests
 	@$(RUN) -m pytest

@@ -103,7 +103,10 @@ def evidence_lines(evidence: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     """Yield the evidence as far as one line each can tell it."""
     for name, value in evidence.items():
         if isinstance(value, str | int | float | bool):
-            yield name.replace("_", " "), f"{value:.3g}" if isinstance(value, float) else str(value)
+            yield (
+                name.replace("_", " "),
+                f"{value:.3g}" if isinstance(value, float) else str(value),
+            )
 
 
 def diff_text(line: Mapping[str, Json]) -> str:
