@@ -106,7 +106,7 @@ class Dossier:
         out = self.outcome
         if out is None or out.realised is None:
             return None
-        low, high = (out.interval + [None, None])[:2]
+        low, high = [*out.interval, None, None][:2]
         return Range(
             out.objective,
             out.realised if low is None else low,

@@ -46,7 +46,8 @@ def intervals(bands: Sequence[Band]) -> str:
 
 def _says(band: Band) -> str:
     r = band.range
-    return f"{band.name}: {change(r.median)}, 90% interval from {change(r.lower)} to {change(r.upper)}"
+    interval = f"90% interval from {change(r.lower)} to {change(r.upper)}"
+    return f"{band.name}: {change(r.median)}, {interval}"
 
 
 def _scale(ranges: Sequence[Range]) -> tuple[float, float]:

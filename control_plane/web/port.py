@@ -2,16 +2,19 @@
 
 `Pages` is answered from the journal (runs, proposals, playbooks: always there) and from
 the record (search, trends: there while the recorder is up; else they say why not).
-`Desk` is the review service as the pages use it. Both are protocols, so that a page can be
-tried over any journal.
+`Desk` is the review service as the pages use it, `News` tells them when to draw again.
+They are protocols, so that the pages can be tried over any journal.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from control_plane.auth import Principal
 from control_plane.web.dossier import Dossier
 from control_plane.web.story import RunStory
 from runtime.journal.port import RunRow
@@ -41,7 +44,11 @@ class RunLine:
     row: RunRow
     cost_usd: float | None = None
     attempts: int | None = None
-    items: int | None = None
+
+    def seconds(self, now: float) -> float:
+        """From submission to the end, or to now."""
+        end = now if self.row.ended_at is None else self.row.ended_at
+        return max(0.0, end - self.row.submitted_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +78,25 @@ class PlaybookView:
     playbook: Playbook | None
     versions: Sequence[tuple[int, str, float]]
     last: Sequence[RunRow]
-    overlays: Mapping[str, Mapping[str, Json]]
-    suspended: Mapping[str, Sequence[str]]
-    experiments: Mapping[str, str]
+    knobs: Sequence[KnobLine]
+
+
+@dataclass(frozen=True, slots=True)
+class KnobLine:
+    """One tunable value: the author's, the one in force, and what is being tried."""
+
+    step: str
+    knob: str
+    default: Json
+    value: Json
+    bounds: str
+    experiment: str = ""
+    suspended: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether an overlay set it to something else than the author."""
+        return bool(self.value != self.default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +153,8 @@ class Trend:
 
     points: Sequence[TrendPoint]
     bucket_s: float
+    marks: Sequence[tuple[float, str]] = ()
+    """When an overlay changed, and what it set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +190,10 @@ class Pages(Protocol):
         """Seconds since the epoch."""
         ...
 
+    def paths(self) -> list[str]:
+        """The paths of all playbooks, sorted."""
+        ...
+
     async def runs(self, wanted: RunFilter) -> list[RunLine]:
         """Return runs, newest first."""
         ...
@@ -175,10 +204,6 @@ class Pages(Protocol):
 
     async def events(self, run: str, after: int, limit: int) -> list[Recorded]:
         """Return events of a run whose sequence is above ``after``, in order."""
-        ...
-
-    def changes(self, prefixes: Iterable[str]) -> AsyncIterator[None]:
-        """Yield once at the start, and then each time a stream with such a name grew."""
         ...
 
     async def proposals(self) -> list[Dossier]:
@@ -195,10 +220,6 @@ class Pages(Protocol):
         Raises:
             RecordAway: the record cannot be asked.
         """
-        ...
-
-    async def similar(self, run: str) -> str:
-        """Return words that find runs like this one."""
         ...
 
     async def trends(self, question: TrendQuestion) -> Trend:
@@ -227,32 +248,38 @@ class Pages(Protocol):
 
 
 class Desk(Protocol):
-    """Where a reviewer's decision goes. Refusals are `control_plane.errors`."""
+    """Where a decision goes. Refusals are of the tree in `control_plane.errors`."""
 
-    def bound_hash(self, proposal: str) -> str:
+    async def bound_hash(self, proposal: str) -> str:
         """The hash that an approval given now would be bound to."""
         ...
 
-    async def approve(
-        self, proposal: str, actor: str, roles: Iterable[str], expected: str
-    ) -> None:
+    async def approve(self, proposal: str, who: Principal, expected: str) -> None:
         """Approve what was read: refused when it hashes to something else than ``expected``."""
         ...
 
-    async def reject(
-        self, proposal: str, actor: str, roles: Iterable[str], reason: str, note: str
-    ) -> None:
+    async def reject(self, proposal: str, who: Principal, reason: str, note: str) -> None:
         """Reject, with a reason code and words."""
         ...
 
-    async def roll_back(self, proposal: str, actor: str, roles: Iterable[str], note: str) -> None:
+    async def roll_back(self, proposal: str, who: Principal, note: str) -> None:
         """Take a live or kept change back."""
         ...
 
-    async def pause(self, proposal: str, actor: str, roles: Iterable[str], note: str) -> None:
+    async def pause(self, proposal: str, who: Principal) -> None:
         """Draw no new unit to the candidate."""
         ...
 
-    async def resume(self, proposal: str, actor: str, roles: Iterable[str]) -> None:
+    async def resume(self, proposal: str, who: Principal) -> None:
         """Go on after a pause."""
+        ...
+
+
+class News(Protocol):
+    """Who wakes a page that follows something live (`control_plane.streams.Streams`)."""
+
+    closing: bool
+
+    def open(self, wanted: Callable[[Recorded], bool]) -> AbstractContextManager[asyncio.Event]:
+        """Give an event that is set when something wanted was committed, or at the end."""
         ...

@@ -179,3 +179,9 @@ def short(run: str) -> str:
 def plural(n: int, noun: str) -> str:
     """Say a number of a noun."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def first_line(value: str, most: int = 160) -> str:
+    """Return the first line of a text, shortened."""
+    line = value.strip().partition("\n")[0]
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,98 @@
+"""Trends as charts: the figures of a `Trend` put in the form that ECharts draws.
+
+One chart per line with p50, p95 and p99, and one of cost with all lines. Series differ by
+dash as well as colour; colours and number formats belong to ``static/pages.js``, which
+knows whether the page is light or dark. What changed meanwhile is marked on the time axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from control_plane.web import words
+from control_plane.web.port import Trend, TrendPoint
+from runtime.run.events import Json
+
+MOST_LINES: Final = 6
+PERCENTILES: Final = (("p50", "solid"), ("p95", "dashed"), ("p99", "dotted"))
+DASHES: Final = ("solid", "dashed", "dotted", "solid", "dashed", "dotted")
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One chart: its title, what ECharts is told, and the same in a sentence."""
+
+    title: str
+    option: dict[str, Json]
+    unit: str
+    says: str
+
+
+def charts(trend: Trend) -> list[Chart]:
+    """Return a latency chart per line, the busiest first, and one chart of cost."""
+    lines = busiest(trend.points)
+    drawn = [_latency(name, lines[name], trend) for name in list(lines)[:MOST_LINES]]
+    priced = {n: p for n, p in lines.items() if any(one.cost_usd is not None for one in p)}
+    return [*drawn, _cost(priced, trend)] if priced else drawn
+
+
+def busiest(points: Sequence[TrendPoint]) -> dict[str, list[TrendPoint]]:
+    """Return the points by line, lines with most time spent first."""
+    lines: dict[str, list[TrendPoint]] = {}
+    for point in points:
+        lines.setdefault(point.line, []).append(point)
+    weight = {name: sum(p.p50_s * p.attempts for p in of) for name, of in lines.items()}
+    return {
+        name: sorted(lines[name], key=lambda p: p.at)
+        for name in sorted(lines, key=lambda n: (-weight[n], n))
+    }
+
+
+def _latency(name: str, points: list[TrendPoint], trend: Trend) -> Chart:
+    values = {"p50": [p.p50_s for p in points], "p95": [p.p95_s for p in points],
+              "p99": [p.p99_s for p in points]}  # fmt: skip
+    series = [_series(p, dash, points, values[p]) for p, dash in PERCENTILES]
+    if trend.marks:
+        series[0]["markLine"] = _marks(trend.marks)
+    last = points[-1]
+    said = (
+        f"Latency of {name}. Latest: p50 {words.seconds(last.p50_s)}, "
+        f"p95 {words.seconds(last.p95_s)}, p99 {words.seconds(last.p99_s)}."
+    )
+    return Chart(f"Latency of {name}", {"series": series}, "s", said)
+
+
+def _cost(lines: dict[str, list[TrendPoint]], trend: Trend) -> Chart:
+    series = [
+        _series(name, DASHES[i], points, [p.cost_usd for p in points])
+        for i, (name, points) in enumerate(list(lines.items())[:MOST_LINES])
+    ]
+    if trend.marks and series:
+        series[0]["markLine"] = _marks(trend.marks)
+    total = sum(p.cost_usd or 0.0 for points in lines.values() for p in points)
+    bucket = words.seconds(trend.bucket_s)
+    return Chart(
+        f"Cost per {bucket}", {"series": series}, "usd",
+        f"Cost per {bucket}; {words.money(total)} in all.",
+    )  # fmt: skip
+
+
+def _series(
+    name: str, dash: str, points: Sequence[TrendPoint], values: Sequence[float | None]
+) -> dict[str, Json]:
+    data = [[round(p.at * 1000), v] for p, v in zip(points, values, strict=True)]
+    alone = len(points) < 40
+    return {
+        "type": "line", "name": name, "data": data, "showSymbol": alone,
+        "symbolSize": 6, "lineStyle": {"type": dash, "width": 2},
+    }  # fmt: skip
+
+
+def _marks(marks: Sequence[tuple[float, str]]) -> dict[str, Json]:
+    return {
+        "symbol": "none", "lineStyle": {"type": "solid", "width": 1},
+        "data": [{"xAxis": round(at * 1000), "name": said} for at, said in marks],
+        "label": {"formatter": "{b}", "position": "insideEndTop"},
+    }  # fmt: skip

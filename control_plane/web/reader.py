@@ -1,0 +1,401 @@
+"""The pages' data, from the journal and the record of a running server.
+
+Runs and proposals are folded from their streams and kept while they are looked at: the
+next look only reads what is new. Nothing here waits for the record except search and
+trends, and those give up after `PATIENCE_S` with words that say what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from control_plane.clock import Clock
+from control_plane.readings import Readings
+from control_plane.readings import TrendQuestion as Asked
+from control_plane.schedule import Schedules, ScheduleView
+from control_plane.web.dossier import Dossier, gather
+from control_plane.web.port import (
+    Found,
+    KnobLine,
+    PlaybookLine,
+    PlaybookView,
+    Question,
+    RecordAway,
+    RunFilter,
+    RunLine,
+    RunView,
+    ScheduleLine,
+    System,
+    Trend,
+    TrendPoint,
+    TrendQuestion,
+)
+from control_plane.web.story import RunStory
+from runtime.engine.catalogue import Version
+from runtime.engine.engine import Engine
+from runtime.engine.errors import UnknownPlaybook
+from runtime.ids import run_stream
+from runtime.journal.port import RunRow
+from runtime.playbook.model import Knob, Playbook
+from runtime.playbook.parse import PlaybookFaults
+from runtime.record.access import RecordError
+from runtime.record.search import Hit
+from runtime.record.supervise import RecorderProcess
+from runtime.run.events import ConfigStored, Json, OverlayAppended, Recorded
+
+PATIENCE_S: Final = 6.0
+KEPT_STORIES: Final = 24
+LONGEST_TOLD: Final = 20_000
+"""A run in the list is not folded for its cost when it has more events than this."""
+SLICE: Final = 2000
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Told:
+    """A story in the making; the lock keeps two looks from feeding it twice."""
+
+    story: RunStory
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class JournalPages:
+    """Answers `control_plane.web.port.Pages` for a running server."""
+
+    def __init__(
+        self, engine: Engine, readings: Readings, schedules: Schedules,
+        recorder: RecorderProcess | None, clock: Clock, about: Mapping[str, Json],
+    ) -> None:  # fmt: skip
+        self._engine, self._readings, self._schedules = engine, readings, schedules
+        self._recorder, self._clock, self._about = recorder, clock, about
+        self._stories: OrderedDict[str, _Told] = OrderedDict()
+        self._ended: dict[str, tuple[float | None, int]] = {}
+        self._dossiers: dict[str, tuple[int, Dossier]] = {}
+        self._configs: dict[str, ConfigStored] = {}
+
+    def now(self) -> float:
+        return self._clock()
+
+    def paths(self) -> list[str]:
+        return self._engine.catalogue.paths()
+
+    # ---- runs ---------------------------------------------------------------------------
+
+    async def runs(self, wanted: RunFilter) -> list[RunLine]:
+        rows = self._engine.journal.runs(
+            state=wanted.state or None, playbook=wanted.playbook or None,
+            system=None if wanted.system else False, limit=wanted.limit,
+            before=wanted.before or None,
+        )  # fmt: skip
+        return [await self._line(row) for row in rows]
+
+    async def run(self, run: str) -> RunView | None:
+        row = self._engine.journal.run(run)
+        if row is None:
+            return None
+        story = await self._tell(run)
+        row = self._engine.journal.run(run) or row
+        configs = {s.config: self._config(s.config) for s in story.steps.values() if s.config}
+        known = {name: config for name, config in configs.items() if config is not None}
+        return RunView(row, story, self._playbook(row.playbook, row.version), known)
+
+    async def events(self, run: str, after: int, limit: int) -> list[Recorded]:
+        journal, stream = self._engine.journal, run_stream(run)
+        last = min(journal.length(stream), after + limit)
+        found = (journal.event(stream, seq) for seq in range(after + 1, last + 1))
+        return [one for one in found if one is not None]
+
+    async def _line(self, row: RunRow) -> RunLine:
+        if row.run in self._ended:
+            return RunLine(row, *self._ended[row.run])
+        if row.length > LONGEST_TOLD and row.run not in self._stories:
+            return RunLine(row)
+        story = await self._tell(row.run)
+        if story.ended:
+            self._ended[row.run] = (story.cost_usd, story.attempts)
+        await asyncio.sleep(0)
+        return RunLine(row, story.cost_usd, story.attempts)
+
+    async def _tell(self, run: str) -> RunStory:
+        told = self._stories.setdefault(run, _Told(RunStory(run)))
+        self._stories.move_to_end(run)
+        while len(self._stories) > KEPT_STORIES:
+            self._stories.popitem(last=False)
+        async with told.turn:
+            fresh = self._engine.journal.read(run_stream(run), told.story.length)
+            for i, recorded in enumerate(fresh, 1):
+                told.story.take(recorded)
+                if i % SLICE == 0:
+                    await asyncio.sleep(0)
+        return told.story
+
+    def _config(self, config: str) -> ConfigStored | None:
+        if config not in self._configs:
+            recorded = self._engine.journal.event(f"config/{config}", 1)
+            if recorded is None or not isinstance(recorded.event, ConfigStored):
+                return None
+            self._configs[config] = recorded.event
+        return self._configs[config]
+
+    def _playbook(self, path: str, version: str) -> Playbook | None:
+        try:
+            return self._engine.catalogue.get(path, version).playbook
+        except (UnknownPlaybook, PlaybookFaults):
+            return None  # the page says that there is no picture
+
+    # ---- proposals ----------------------------------------------------------------------
+
+    async def proposals(self) -> list[Dossier]:
+        names = [s.removeprefix("proposal/") for s in self._engine.journal.streams("proposal/")]
+        dossiers = [d for name in names if (d := self._dossier(name)) is not None]
+        return sorted(dossiers, key=lambda d: -d.moved_at)
+
+    async def proposal(self, proposal: str) -> Dossier | None:
+        return self._dossier(proposal)
+
+    def _dossier(self, proposal: str) -> Dossier | None:
+        journal = self._engine.journal
+        streams = [f"proposal/{proposal}", f"experiment/x-{proposal.removeprefix('p-')}"]
+        length = sum(journal.length(stream) for stream in streams)
+        kept = self._dossiers.get(proposal)
+        if kept is not None and kept[0] == length:
+            return kept[1]
+        dossier = gather(proposal, [one for stream in streams for one in journal.read(stream)])
+        if dossier is not None:
+            self._dossiers[proposal] = (length, dossier)
+        return dossier
+
+    # ---- the record ---------------------------------------------------------------------
+
+    async def search(self, question: Question) -> list[Found]:
+        hits = await _asked(self._readings.search(
+            question.text, kind=question.kind or None, playbook=question.playbook or None,
+            state=question.state or None, limit=question.limit,
+        ))  # fmt: skip
+        return [_found(hit) for hit in hits]
+
+    async def trends(self, question: TrendQuestion) -> Trend:
+        until = self._clock()
+        since, bucket = until - question.hours * 3600, bucket_of(question.hours)
+        asked = Asked(since, until, bucket, question.playbook, question.step)
+        if question.by == "playbook":
+            rows = await _asked(self._readings.query(
+                "trend_runs", bucket=bucket, playbook=question.playbook,
+                since=int(since), until=int(until),
+            ))  # fmt: skip
+            points = [_run_point(row) for row in rows]
+        else:
+            rows = await _asked(self._readings.trends(asked))
+            points = _step_points(rows, question.by)
+        return Trend(points, bucket, self._marks(question, since))
+
+    def _marks(self, question: TrendQuestion, since: float) -> list[tuple[float, str]]:
+        marks = []
+        for stream in self._engine.journal.streams(f"overlay/{question.playbook}"):
+            for recorded in self._engine.journal.read(stream):
+                event = recorded.event
+                if not isinstance(event, OverlayAppended) or recorded.at < since:
+                    continue
+                if question.step in ("", event.step):
+                    said = ", ".join(f"{knob} {value}" for knob, value in event.knobs.items())
+                    marks.append((recorded.at, said))
+        return marks
+
+    # ---- the rest -----------------------------------------------------------------------
+
+    async def playbooks(self) -> list[PlaybookLine]:
+        return [self._playbook_line(path) for path in self._engine.catalogue.paths()]
+
+    def _playbook_line(self, path: str) -> PlaybookLine:
+        told = self._engine.catalogue.latest(path).registered
+        last = self._engine.journal.runs(playbook=path, system=None, limit=10)
+        return PlaybookLine(told, self._registered_at(path, told.number), last)
+
+    def _registered_at(self, path: str, number: int) -> float:
+        recorded = self._engine.journal.event(f"playbook/{path}", number)
+        return recorded.at if recorded is not None else 0.0
+
+    async def playbook(self, path: str, number: int | None) -> PlaybookView | None:
+        try:
+            version = self._engine.catalogue.get(path, None if number is None else str(number))
+        except UnknownPlaybook:
+            return None
+        versions = [
+            (v.registered.number, v.registered.version, 0.0)
+            for v in self._engine.catalogue.versions(path)
+        ]
+        last = self._engine.journal.runs(playbook=path, system=None, limit=10)
+        playbook = self._playbook(path, version.registered.version)
+        knobs = self._knobs(version, playbook) if playbook is not None else []
+        return PlaybookView(version.registered, playbook, versions, last, knobs)
+
+    def _knobs(self, version: Version, playbook: Playbook) -> list[KnobLine]:
+        layers, path = self._engine.layers, playbook.path
+        lines = []
+        for step in playbook.steps:
+            if not step.tune:
+                continue
+            bound, defaults = version.bound(step.name), version.defaults(step.name)
+            killed = layers.is_killed(path, step.name)
+            stable = {} if killed else layers.stable(path, step.name, bound)
+            live = layers.experiment(path, step.name, bound)
+            tried = {k for values in live.started.arms.values() for k in values} if live else set()
+            suspended = layers.suspended(path, step.name, bound)
+            lines += [
+                KnobLine(
+                    step.name, knob.name, defaults.get(knob.name),
+                    stable.get(knob.name, defaults.get(knob.name)), bounds_of(knob),
+                    live.started.proposal if live and knob.name in tried else "",
+                    knob.name in suspended,
+                )
+                for knob in step.tune
+            ]  # fmt: skip
+        return lines
+
+    async def schedules(self) -> list[ScheduleLine]:
+        return [_schedule(view) for view in self._schedules.list()]
+
+    async def system(self) -> System:
+        journal = self._engine.journal
+        said = dict(self._engine.status)
+        workers = said.pop("workers", [])
+        written = {"events": sum(journal.heads().values()), **said}
+        return System(workers, await self._recorder_status(), written, self._about)
+
+    async def _recorder_status(self) -> dict[str, Json]:
+        if self._recorder is None:
+            return {"state": "switched off by the setting record.enabled"}
+        try:
+            return await asyncio.wait_for(self._recorder.status(), PATIENCE_S)
+        except (RecordError, OSError, TimeoutError) as error:
+            return {"state": "does not answer at the moment", "why": str(error) or "no answer"}
+
+
+async def _asked(question: Awaitable[T]) -> T:
+    """Wait for the record, but not for ever.
+
+    Raises:
+        RecordAway: it said no, or nothing, in time.
+    """
+    try:
+        return await asyncio.wait_for(question, PATIENCE_S)
+    except TimeoutError:
+        raise RecordAway(
+            "The recorder does not answer at the moment. Runs go on without it; this page "
+            "fills when it is back. `trimtab doctor` says more."
+        ) from None
+    except (RecordError, OSError) as error:
+        raise RecordAway(str(error)) from error
+
+
+def bucket_of(hours: float) -> int:
+    """Return the width of a bucket in seconds, so that a chart has some dozens of them.
+
+    >>> bucket_of(1), bucket_of(24), bucket_of(720)
+    (60, 900, 28800)
+    """
+    wanted = hours * 3600 / 100
+    widths = (60, 300, 900, 3600, 4 * 3600, 8 * 3600)
+    return next((w for w in widths if w >= wanted), 86_400)
+
+
+def bounds_of(knob: Knob) -> str:
+    """Say what a knob may be set to."""
+    if knob.choices:
+        return ", ".join(str(choice) for choice in knob.choices)
+    low = "" if knob.min is None else f"{knob.min:g}"
+    high = "" if knob.max is None else f"{knob.max:g}"
+    return f"{low} to {high}".strip()
+
+
+def _run_point(row: Mapping[str, Any]) -> TrendPoint:
+    return TrendPoint(
+        row["playbook"], float(row["bucket"]), int(row["runs"]), row["p50_s"], row["p95_s"],
+        row["p99_s"], row["cost_usd"], int(row["failed"]),
+    )  # fmt: skip
+
+
+def _step_points(rows: list[dict[str, Any]], by: str) -> list[TrendPoint]:
+    """Return a point per row; by step, the configuration with most attempts of a bucket.
+
+    Percentiles of several configurations cannot be added up, so the rows of a step are
+    told apart by batch size and number in flight when asked by configuration.
+    """
+    named: Callable[[Mapping[str, Any]], str] = _config_name if by == "configuration" else _step
+    groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((named(row), float(row["bucket"])), []).append(row)
+    return [_merged(line, at, group) for (line, at), group in groups.items()]
+
+
+def _step(row: Mapping[str, Any]) -> str:
+    return f"{row['playbook']} › {row['step']}"
+
+
+def _config_name(row: Mapping[str, Any]) -> str:
+    if not row["batch_size"]:
+        return _step(row)
+    return f"{_step(row)}, batch {row['batch_size']}, {row['in_flight']} in flight"
+
+
+def _merged(line: str, at: float, rows: list[dict[str, Any]]) -> TrendPoint:
+    attempts = sum(int(r["attempts"]) for r in rows)
+    costs = [r["cost_usd"] for r in rows if r["cost_usd"] is not None]
+
+    def mean(name: str) -> float:
+        return float(sum(r[name] * r["attempts"] for r in rows) / max(attempts, 1))
+
+    return TrendPoint(
+        line, at, attempts, mean("p50_s"), mean("p95_s"), mean("p99_s"),
+        sum(costs) if costs else None, sum(int(r["failed"]) for r in rows),
+    )  # fmt: skip
+
+
+def _found(hit: Hit) -> Found:
+    facts: dict[str, Json] = {"state": hit.state} if hit.kind in ("run", "proposal") else {}
+    many = f" (stands for {hit.count:,} events)" if hit.count > 1 else ""
+    return Found(
+        hit.kind, _title(hit), hit.text, hit.because + many, hit.score, _href(hit), facts
+    )  # fmt: skip
+
+
+def _title(hit: Hit) -> str:
+    where = f"{hit.playbook} › {hit.step}" if hit.step else hit.playbook
+    match hit.kind:
+        case "run":
+            return f"{hit.playbook}, run {str(hit.payload.get('run', ''))[-8:]}"
+        case "failure":
+            return f"{where}: {hit.state}"
+        case "proposal":
+            return f"{where}, {hit.payload.get('proposal', '')}"
+        case "lesson":
+            return f"{where}, a lesson"
+        case _:
+            return where
+
+
+def _href(hit: Hit) -> str:
+    """Return the page that a hit leads to; a failure leads to the very event."""
+    match hit.kind:
+        case "run":
+            return f"/runs/{hit.payload['run']}"
+        case "failure":
+            run = hit.stream.removeprefix("run/")
+            return f"/runs/{run}/events?after={max(0, hit.stream_seq - 4)}#seq-{hit.stream_seq}"
+        case "proposal" | "lesson":
+            return f"/proposals/{hit.payload['proposal']}"
+        case _:
+            return f"/playbooks/{hit.playbook}"
+
+
+def _schedule(view: ScheduleView) -> ScheduleLine:
+    last = view.last
+    return ScheduleLine(
+        view.name, view.cron, view.text, view.zone, view.playbook, view.enabled, view.next[:3],
+        last.scheduled_for if last else None, last.run if last else "",
+        last.error if last else "",
+    )  # fmt: skip
