@@ -72,7 +72,7 @@ def _play(play: Play, options: Options) -> str:
     screen.act("The loop", "the optimizer reads that history, a person decides, a trial proves")
     if options.stage < LOOP_STAGE:
         for proposal in play.cycle():
-            screen.proposal(play.stage.reviewer.get(f"/api/proposals/{proposal['proposal']}"))
+            screen.proposal(play.stage.reviewer.get(f"/api/proposals/{proposal['id']}"))
         return f"stage {options.stage} ends before the first decision"
     stopped = play.improve()
     if options.harm:

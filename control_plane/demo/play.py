@@ -106,9 +106,9 @@ class Play:
     def decide(self, proposals: Sequence[Json]) -> None:
         """Show each proposal, and approve what was read."""
         for line in proposals:
-            view = self.stage.reviewer.get(f"/api/proposals/{line['proposal']}")
+            view = self.stage.reviewer.get(f"/api/proposals/{line['id']}")
             self.screen.proposal(view)
-            approve = f"/api/proposals/{view['proposal']}/approve"
+            approve = f"/api/proposals/{view['id']}/approve"
             self.stage.reviewer.post(approve, {"bound_hash": view["bound_hash"]})
             self.screen.say(f"  approved by {self.stage.reviewer.name}, as read")
 
@@ -127,7 +127,7 @@ class Play:
         found = [p for p in self.stage.reviewer.get("/api/proposals") if is_open(p)]
         for p in found:
             if p["state"] in STUCK:
-                raise DidNotClose(f"{p['proposal']} ({diff(p)}) is {p['state']}: {p['reason']}")
+                raise DidNotClose(f"{p['id']} ({diff(p)}) is {p['state']}: {p['reason']}")
         return found
 
     def improve(self) -> str:
@@ -151,10 +151,11 @@ class Play:
         body = harmful(self.stage.author.get(f"/api/playbooks/{PLAYBOOK}"))
         view = self.stage.author.post("/api/proposals", body)
         if view["state"] != State.PROPOSED.value:
-            raise DidNotClose(f"the harmful candidate is {view['state']}: {view['reason']}")
+            why = "; ".join(check["text"] for check in view["checks"]) or view["reason_words"]
+            raise DidNotClose(f"the harmful candidate is {view['state']}: {why}")
         self.decide([view])
         self.try_out()
-        ended = self.stage.reviewer.get(f"/api/proposals/{view['proposal']}")
+        ended = self.stage.reviewer.get(f"/api/proposals/{view['id']}")
         if ended["state"] != State.ROLLED_BACK.value:
             raise DidNotClose(f"the harmful candidate is {ended['state']}, not rolled back")
         return ended

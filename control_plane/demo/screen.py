@@ -72,7 +72,7 @@ class Screen:
         grid = Table.grid(padding=(0, 2))
         for name, text in proposal_lines(view):
             grid.add_row(f"[dim]{escape(name)}", escape(text))
-        title = f"{view['kind']} {view['proposal']}"
+        title = f"{view['kind']} {view['id']}"
         self.console.print(Panel(grid, title=escape(title), title_align="left", width=98))
 
     def table(self, report: Mapping[str, Json]) -> None:
@@ -95,6 +95,10 @@ def proposal_lines(view: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
         yield "predicted", "nothing: history cannot say, so this is tried in order to learn"
     yield from evidence_lines(view.get("evidence", {}))
     yield "proposed by", view["author"]
+    for number, stage in enumerate(view.get("plan", []), 1):
+        yield f"plan {number}", stage
+    for check in view.get("checks", []):
+        yield "policy", check["text"]
     if view.get("note"):
         yield "note", view["note"]
 

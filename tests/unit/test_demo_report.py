@@ -168,7 +168,7 @@ def test_the_screen_shows_a_proposal_and_the_table_of_the_end(told: dict[str, An
     out = StringIO()
     screen = Screen(Console(file=out, width=120))
     view = {
-        "proposal": "p-1", "kind": "change", "playbook": PLAYBOOK, "step": "fetch",
+        "id": "p-1", "kind": "change", "playbook": PLAYBOOK, "step": "fetch",
         "knob_class": "batch", "objective": "cost", "author": "optimizer", "evidence": {},
         "diff": told["proposals"][0]["diff"],
         "predicted": {"cost": {"lower": -0.5, "median": -0.4, "upper": -0.3}},
