@@ -97,7 +97,7 @@ class ContractBroken(DataError):
         super().__init__(
             f"{product} breaks its contract in {len(failed)} of {len(checks)}: {told}"
         )
-        self.checks = [check.to_json() for check in checks]
+        self.checks = [{**check.to_json(), "product": product} for check in failed]
 
 
 def parse(text: str, name: str = "contract") -> Contract:

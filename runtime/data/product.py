@@ -43,7 +43,7 @@ def publish_table(
     if publish.format not in _MEDIA:
         raise Permanent(f"a product is published as parquet or arrow, not {publish.format!r}")
     data = encode(table, publish.format)
-    folder = Path(publish.folder) / publish.product
+    folder = Path(publish.folder)
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         sync_folder(folder.parent)
@@ -53,7 +53,7 @@ def publish_table(
     return {
         "product": publish.product,
         "number": publish.number,
-        "location": os.path.relpath(path, Path(publish.folder).parent),
+        "location": os.path.relpath(path, folder.parents[1]),
         "media": _MEDIA[publish.format],
         "rows": table.num_rows,
         "bytes": len(data),

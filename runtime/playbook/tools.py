@@ -56,6 +56,7 @@ TOOLS: Final[dict[str, ToolKind]] = {
             "params": ToolKey("query of the address", "map"),
             "json": ToolKey("a body, sent as JSON", "any"),
             "body": ToolKey("a body, sent as it is"),
+            "allow_loopback": ToolKey("true lets it reach this machine and its link", "any", True),
             "errors": _ERRORS,
         },
         required=("url",),
@@ -77,6 +78,9 @@ TOOLS: Final[dict[str, ToolKind]] = {
         {
             "run": ToolKey("a command line, or a list of words that no shell reads", "texts"),
             "env": ToolKey("variable → text", "map"),
+            "output": ToolKey(
+                "text, or json: the last line is the result", "word", True, ("text", "json")
+            ),
             "errors": _ERRORS,
         },
         required=("run",),

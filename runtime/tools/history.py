@@ -1,8 +1,8 @@
 """The ``history`` tool: one named statement over the record, for system runs alone.
 
 The statements ship with us (``runtime/record/sql``); a playbook names one and binds its
-parameters through ``with``. Only a system run in a trusted pool may read, because the
-record holds what every run of the installation did.
+parameters through ``with``. Only a system run may read, because the record holds
+what every run of the installation did.
 """
 
 from __future__ import annotations
@@ -19,10 +19,6 @@ class HistoryTool:
     """Reads the record by a named statement; the result is a table."""
 
     kind: ClassVar[str] = "history"
-    keys: ClassVar[dict[str, str]] = {
-        "query": "the name of a statement; its parameters come from `with`",
-        "errors": "exception name → error class, where ours does not fit",
-    }
 
     def run(self, call: Call) -> Outcome:
         return Outcome(history_of(call).query(call.text("query"), **call.args))
@@ -34,8 +30,8 @@ def history_of(call: Call) -> Any:
     Raises:
         Permanent: it may not.
     """
-    if not call.trusted:
-        raise Permanent("history is read by system runs in a trusted pool only")
+    if not call.task.system:
+        raise Permanent("the record is read by system runs only; this run is an ordinary one")
     from runtime.record.history import History
 
     return History.open(DataFolder(Path(call.task.objects).parent))

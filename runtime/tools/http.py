@@ -31,16 +31,6 @@ class HttpTool:
     """Sends a request; the result is {status, headers, body}."""
 
     kind: ClassVar[str] = "http"
-    keys: ClassVar[dict[str, str]] = {
-        "url": "where to; http or https",
-        "method": "GET by default",
-        "params": "the query, as a mapping",
-        "headers": "request headers; an Idempotency-Key is added where the method writes",
-        "json": "a JSON body; the items of a batch when neither `json` nor `body` is given",
-        "body": "a text body",
-        "allow_loopback": "true to reach this machine and link-local addresses",
-        "errors": "status or exception name → error class, where ours does not fit",
-    }
 
     def __init__(self) -> None:
         self._clients: dict[bool, httpx2.Client] = {}

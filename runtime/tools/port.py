@@ -44,11 +44,9 @@ class Outcome:
 
 
 class Tool(Protocol):
-    """One kind of tool. Its docstring is its entry in the reference."""
+    """One kind of tool."""
 
     kind: ClassVar[str]
-    keys: ClassVar[dict[str, str]]
-    """Key of the tool block → what it means, for the reference and the linter."""
 
     def run(self, call: Call) -> Outcome:
         """Do it. Raises what `runtime.tools.faults` can give a class."""
@@ -85,13 +83,11 @@ class Log:
 class Call:
     """One attempt, as its tool sees it. Inputs are opened when asked for, and counted."""
 
-    def __init__(self, task: Task, objects: Objects, *, trusted: bool = False) -> None:
+    def __init__(self, task: Task, objects: Objects) -> None:
         self.task = task
         self.objects = objects
         self.tool = task.tool
         self.log = Log()
-        self.trusted = trusted and task.system
-        """Whether this attempt may read the record: a system run in a trusted pool."""
         self.rows_in = task.items.count if task.items else 0
         self.bytes_in = 0
         self.inline_offset: int | None = None

@@ -23,8 +23,8 @@ from runtime.tools.port import Call, Outcome
 
 
 def _services(call: Call) -> Any:
-    if not call.trusted:
-        raise Permanent("`services` is for system runs in a trusted pool only")
+    if not call.task.system:
+        raise Permanent("`services` is given to system runs only; this run is an ordinary one")
     return call.task.services
 
 
@@ -33,6 +33,9 @@ def _history(call: Call) -> Any:
 
     return history_of(call)
 
+
+SOURCE: Final = "playbook.yaml"
+"""What the playbook's own text is called in its bundle."""
 
 OFFERS: Final[dict[str, Callable[[Call], Any]]] = {
     "items": lambda call: call.items(),
@@ -52,11 +55,6 @@ class PythonTool:
     """Runs Python: `call: module:function` or `code: |`."""
 
     kind: ClassVar[str] = "python"
-    keys: ClassVar[dict[str, str]] = {
-        "call": "module:function, the module beside the playbook or installed",
-        "code": "Python that assigns `result`, or defines `main`",
-        "errors": "exception name → error class, where ours does not fit",
-    }
 
     def __init__(self) -> None:
         self._bundles = Bundles()
@@ -174,8 +172,8 @@ def _offset(call: Call, text: str) -> int | None:
     the step. None when they are not found as they were written.
     """
     task = call.task
-    path = Path(task.bundle, task.source_name)
-    if not task.source_name or not path.is_file():
+    path = Path(task.bundle, SOURCE)
+    if not path.is_file():
         return None
     wanted = [line.strip() for line in text.strip("\n").splitlines()]
     blank = len(text) - len(text.lstrip("\n"))

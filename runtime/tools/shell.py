@@ -38,15 +38,9 @@ class ShellTool:
     """Runs a command with /bin/sh; an exit code other than 0 is a permanent failure."""
 
     kind: ClassVar[str] = "shell"
-    keys: ClassVar[dict[str, str]] = {
-        "run": "the command; `with` arguments are its environment variables",
-        "output": "text (default: {exit_code, stdout}) or json (the last line is the result)",
-        "env": "more environment variables",
-        "errors": "exit code → error class, where `permanent` does not fit",
-    }
 
     def run(self, call: Call) -> Outcome:
-        command, output = call.text("run"), call.text("output", "text")
+        command, output = _command(call), call.text("output", "text")
         if output not in ("text", "json"):
             raise Permanent(f"tool shell: `output` is text or json, not {output!r}")
         with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
@@ -62,23 +56,40 @@ class ShellTool:
 
 
 def _execute(
-    command: str, call: Call, stdin: IO[bytes], stderr: IO[bytes]
+    command: str | list[str], call: Call, stdin: IO[bytes], stderr: IO[bytes]
 ) -> tuple[int, bytearray]:
     """Run the command; return its exit code and the end of what it printed."""
-    with subprocess.Popen(  # noqa: S602 - this is what the tool is for
-        command,
-        shell=True,
-        cwd=call.run_folder,
-        env=_environment(call),
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        preexec_fn=_die_with_worker,
-    ) as process:
+    with _started(command, call, stdin, stderr) as process:
         if process.stdout is None:
             raise Permanent("the command's output could not be caught")
         tail = _listen(process, process.stdout)
         return process.wait(), tail
+
+
+def _started(
+    command: str | list[str], call: Call, stdin: IO[bytes], stderr: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - this is what the tool is for
+            command,
+            shell=isinstance(command, str),
+            cwd=call.run_folder,
+            env=_environment(call),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            preexec_fn=_die_with_worker,
+        )
+    except FileNotFoundError as error:
+        raise Permanent(f"there is no program {error.filename!r}") from error
+
+
+def _command(call: Call) -> str | list[str]:
+    """The command line, or the words that no shell reads."""
+    run = call.tool.get("run")
+    if isinstance(run, list) and run:
+        return [_text(word) for word in run]
+    return call.text("run")
 
 
 def _die_with_worker() -> None:

@@ -25,13 +25,6 @@ class SqlTool:
     """Runs SQL; the rows of the last statement are the result, or null when it has none."""
 
     kind: ClassVar[str] = "sql"
-    keys: ClassVar[dict[str, str]] = {
-        "engine": "duckdb (default) or sqlite",
-        "query": "one or more statements; $name is bound from `with` and the workload",
-        "file": "a .sql file beside the playbook, in place of `query`",
-        "db": "the database file, relative to the run's folder; in memory by default",
-        "errors": "exception name → error class, where ours does not fit",
-    }
 
     def run(self, call: Call) -> Outcome:
         engine, query = call.text("engine", "duckdb"), _query(call)
@@ -55,7 +48,7 @@ def _query(call: Call) -> str:
 
 
 def _database(call: Call) -> str:
-    db = call.text("db", ":memory:")
+    db = call.text("database", ":memory:")
     return db if db == ":memory:" else str(call.run_folder / db)
 
 

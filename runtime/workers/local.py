@@ -40,17 +40,17 @@ _TRIES: Final = 5
 _WITH_TEMPLATE: Final = "the process that started it died, and it died with it"
 _BOOT: Final = """\
 import json, sys
-path, fd, parent, trusted = json.loads(sys.argv[1])
+path, fd, parent = json.loads(sys.argv[1])
 sys.path[:] = path
 from runtime.workers.template import main
-main(fd, parent, trusted)
+main(fd, parent)
 """
 
 
 class LocalPool:
     """Worker processes on this machine. All methods belong to the loop's thread.
 
-    ``system`` says that this pool is trusted: system runs in it may read the record.
+    A pool made with ``system`` keeps its processes for system runs alone.
     """
 
     def __init__(
@@ -91,6 +91,8 @@ class LocalPool:
         """Give a task to a free worker and return the worker's name. Needs ``free() > 0``."""
         if not self.free():
             raise RuntimeError(f"pool {self.name} has no free worker; ask free() first")
+        if self.system and not task.system:
+            raise ValueError(f"pool {self.name} takes system runs only, not {task.attempt}")
         if task.slot in self._by_slot:
             raise ValueError(f"slot {task.slot} already runs on {self._by_slot[task.slot].name}")
         data = _ENCODE(task)
@@ -138,7 +140,7 @@ class LocalPool:
     # ---- the template -------------------------------------------------------------------
 
     def _start_template(self) -> None:
-        self._template = template = _TemplateProcess(self.system)
+        self._template = template = _TemplateProcess()
         self._loop.add_reader(template.control.fileno(), self._hear_template, template)
         for seat in self._seats:
             if seat.state == "down":
@@ -490,9 +492,9 @@ def _death(code: int) -> str:
 class _TemplateProcess:
     """The template as the pool holds it: a process and a socket to it."""
 
-    def __init__(self, trusted: bool) -> None:
+    def __init__(self) -> None:
         self.control, theirs = socket.socketpair()
-        args = json.dumps([sys.path, theirs.fileno(), os.getpid(), trusted])
+        args = json.dumps([sys.path, theirs.fileno(), os.getpid()])
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
             [sys.executable, "-c", _BOOT, args],
             stdin=subprocess.DEVNULL,

@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,9 +38,8 @@ _CHILDREN: Final = resource.RUSAGE_CHILDREN
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a worker is told once: whether its pool is trusted, and where it runs."""
+    """What a worker is told once."""
 
-    trusted: bool
     environment: str
 
 
@@ -102,8 +103,9 @@ class Worker:
         known = secrets.values(task.secrets)
         os.fchdir(self._home)
         self._capture.begin()
+        _prepare(task)
         meter = _Meter(self._peak)
-        call = Call(task, self._objects(task.objects), trusted=self._setting.trusted)
+        call = Call(task, self._objects(task.objects))
         call.bytes_in = size
         ended = self._run(call, known)
         if kernel.has_children():
@@ -149,6 +151,15 @@ class Worker:
         if root not in self._stores:
             self._stores[root] = Objects(Path(root))
         return self._stores[root]
+
+
+def _prepare(task: Task) -> None:
+    """Load Arrow before the clock starts: a young worker is no reason for a slow attempt."""
+    if "pyarrow" in sys.modules:
+        return
+    inputs = [task.args, task.items.source if task.items else None]
+    if any(reference.is_table(ref) for ref in reference.references(inputs)):
+        import_module("pyarrow")
 
 
 _NOTHING: Final = Settled(None, 0, 0)

@@ -28,7 +28,7 @@ class Items(msgspec.Struct, frozen=True):
 class Publish(msgspec.Struct, frozen=True):
     """The step's result is to become this product, if it passes the contract.
 
-    ``folder`` is the folder of all products; ``contract`` a file's name in the bundle.
+    ``folder`` is the product's own folder; ``contract`` a file's name in the bundle.
     """
 
     product: str

@@ -153,12 +153,12 @@ def _stop(sig: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
-def main(fd: int, parent: int, trusted: bool) -> None:
+def main(fd: int, parent: int) -> None:
     """Be the template of the pool at the other end of ``fd``."""
     kernel.die_with_parent(signal.SIGTERM)
     kernel.adopt_orphans()
     sys.dont_write_bytecode = True
-    template = Template(socket.socket(fileno=fd), Setting(trusted, environment()))
+    template = Template(socket.socket(fileno=fd), Setting(environment()))
     gc.collect()
     gc.freeze()
     if os.getppid() == parent:

@@ -1,0 +1,640 @@
+"""What every pool owes the engine: one report a task, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.data.folder import DataFolder
+from runtime.data.objects import Objects
+from runtime.workers.environment import environment
+from runtime.workers.local import LocalPool
+from runtime.workers.port import Pool
+from runtime.workers.protocol import Items, Report, Task
+
+PATIENCE_S = 60.0
+REPOSITORY = Path(__file__).parents[2]
+CODE = """
+import ctypes, os, subprocess, sys, time
+from pathlib import Path
+
+def echo(value): return value
+def pid(): return os.getpid()
+def raises(): raise ValueError("no good")
+def leaves(code): os._exit(code)
+def calls_exit(): sys.exit(2)
+def crashes(): ctypes.string_at(0)
+def waits(file, seconds=600):
+    Path(file).write_text(str(os.getpid()))
+    time.sleep(seconds)
+    return "waited"
+def closes_output():
+    print("last words")
+    sys.stdout.close(); os.close(1); os.close(2)
+def prints(megabytes):
+    for _ in range(megabytes * 16): print("x" * 65535)
+    print("the end")
+def prints_everywhere():
+    print("from python", flush=True)
+    ctypes.CDLL(None).puts(b"from c")
+    subprocess.run(["echo", "from a child"], check=True)
+    os.write(2, b"from stderr\\n")
+def hungry(megabytes): return len(bytearray(megabytes << 20))
+def big_table(rows):
+    import numpy as np, pyarrow as pa
+    return pa.table({"n": np.arange(rows), "twice": np.arange(rows) * 2})
+def sums(table): return int(table["n"].to_numpy().sum())
+def writes_into(table): table["n"].chunk(0).to_numpy()[0] = 7
+def maps(table):
+    from pathlib import Path
+    address = table["n"].chunk(0).buffers()[1].address
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        low, high = (int(x, 16) for x in line.split()[0].split("-"))
+        if low <= address < high: return line.split()[1] + " " + line.split()[-1]
+def long_list(count): return [{"n": n} for n in range(count)]
+def forks():
+    if os.fork() == 0: return "child"
+    return "parent"
+def starts_a_child(file):
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    Path(file).write_text(str(child.pid))
+    return "left it"
+def told(services): return services
+def where(): return os.getcwd()
+def wanders(): os.chdir("/")
+def unsayable(): return {"n": 2 ** 80}
+def huge(): return "x" * 200_000
+"""
+
+
+class Bench:
+    """A pool with somebody at the other end who remembers every report."""
+
+    def __init__(self, pool: Pool, folder: DataFolder) -> None:
+        self.pool, self.folder = pool, folder
+        self.reports: list[tuple[str, Report]] = []
+        self.bundle = folder.bundles / "first"
+        self.bundle.mkdir()
+        (self.bundle / "work.py").write_text(CODE)
+        self._slots = 0
+        self._waiting: dict[int, asyncio.Future[Report]] = {}
+        self._moved = asyncio.Event()
+
+    def heard(self, worker: str, report: Report) -> None:
+        self.reports.append((worker, report))
+        waiting = self._waiting.get(report.slot)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(report)
+        self._moved.set()
+
+    def task(self, call: str | dict[str, Any], **options: Any) -> Task:
+        self._slots += 1
+        tool = {"kind": "python", "call": f"work:{call}"} if isinstance(call, str) else call
+        items = options.get("items")
+        fields = {
+            "args": {}, "workload": {}, "run": "r", "playbook": "p", "version": "v",
+            "step": "s", "number": 1, "key": "k", "bundle": str(self.bundle),
+            "run_folder": str(self.folder.run("r")), "objects": str(self.folder.objects),
+            "attempt": f"r/s/{0 if items else -1}/{self._slots}",
+        }  # fmt: skip
+        return Task(slot=self._slots, tool=tool, **{**fields, **options})
+
+    async def send(self, call: str | dict[str, Any], **options: Any) -> asyncio.Future[Report]:
+        """Send a task as soon as a worker is free."""
+        await self.until(lambda: self.pool.free() > 0)
+        task = self.task(call, **options)
+        self._waiting[task.slot] = asyncio.get_running_loop().create_future()
+        self.pool.send(task)
+        return self._waiting[task.slot]
+
+    async def run(self, call: str | dict[str, Any], **options: Any) -> Report:
+        return await asyncio.wait_for(await self.send(call, **options), PATIENCE_S)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not true():
+            assert time.monotonic() < deadline, "it never came true"
+            await asyncio.sleep(0.005)
+
+    async def started(self, file: Path) -> int:
+        await self.until(lambda: file.exists() and file.read_text() != "")
+        return int(file.read_text())
+
+    async def gone(self, pid: int) -> None:
+        await self.until(lambda: not alive(pid))
+
+    def pids(self) -> list[int]:
+        return [int(str(line["pid"])) for line in self.pool.workers() if line["pid"]]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.fixture(params=[LocalPool], ids=["local"])
+def make_pool(request: pytest.FixtureRequest) -> Callable[..., Pool]:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> DataFolder:
+    folder = DataFolder(tmp_path / "data")
+    folder.prepare()
+    return folder
+
+
+@pytest.fixture
+def with_bench(
+    make_pool: Callable[..., Pool], folder: DataFolder
+) -> Callable[[Callable[[Bench], Any]], None]:
+    """Run a story against a pool of two, and see that it leaves nothing behind."""
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Bench]:
+        pool = make_pool(2, folder)
+        bench = Bench(pool, folder)
+        pool.start(asyncio.get_running_loop(), bench.heard)
+        try:
+            yield bench
+        finally:
+            pids = bench.pids()
+            await pool.stop(0)
+            for pid in pids:
+                await bench.gone(pid)
+            assert max(Counter(r.slot for _, r in bench.reports).values(), default=1) == 1
+
+    async def story(tell: Callable[[Bench], Any]) -> None:
+        async with opened() as bench:
+            await tell(bench)
+
+    return lambda tell: asyncio.run(story(tell))
+
+
+Stage = Callable[[Callable[[Bench], Any]], None]
+
+
+class TestOneReportATask:
+    def test_a_task_is_answered_by_the_worker_it_was_given_to(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            task = bench.task("echo", args={"value": {"a": [1, None, "ü"]}})
+            name = bench.pool.send(task)
+            await bench.until(lambda: bool(bench.reports))
+            worker, report = bench.reports[0]
+            assert (worker, report.slot, report.attempt) == (name, task.slot, task.attempt)
+            assert (report.outcome, report.result) == ("succeeded", {"a": [1, None, "ü"]})
+            assert report.environment == environment()
+            assert report.rss_peak > 1 << 20
+            assert report.fault is None
+
+        with_bench(tell)
+
+    def test_as_many_tasks_run_at_once_as_there_are_slots(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            assert bench.pool.free() == bench.pool.slots == 2
+            for n in (1, 2):
+                bench.pool.send(bench.task("waits", args={"file": str(tmp_path / f"{n}")}))
+            assert bench.pool.free() == 0
+            with pytest.raises(RuntimeError, match="no free worker"):
+                bench.pool.send(bench.task("pid"))
+            pids = {await bench.started(tmp_path / f"{n}") for n in (1, 2)}
+            assert len(pids) == 2
+            lines = bench.pool.workers()
+            assert {line["state"] for line in lines} == {"busy"}
+            assert {line["pid"] for line in lines} == pids
+
+        with_bench(tell)
+
+    def test_an_exception_fails_the_attempt_and_the_worker_goes_on(
+        self, with_bench: Stage
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            before = {(await bench.run("pid")).result}
+            report = await bench.run("raises", source_name="p.yaml", source_line=9)
+            assert report.outcome == "failed"
+            assert report.fault is not None
+            assert report.fault["cls"] == "permanent"
+            assert report.fault["message"] == "ValueError: no good"
+            left = await bench.run("calls_exit")
+            assert left.fault is not None
+            assert "sys.exit(2)" in left.fault["message"]
+            assert {(await bench.run("pid")).result} == before
+
+        with_bench(tell)
+
+    @pytest.mark.parametrize(
+        ("call", "args", "told"),
+        [("leaves", {"code": 3}, "exit code 3"), ("leaves", {"code": 0}, "exit code 0"),
+         ("crashes", {}, "signal 11 (SIGSEGV)")],
+    )  # fmt: skip
+    def test_a_process_that_ends_loses_its_attempt_alone(
+        self, with_bench: Stage, call: str, args: dict[str, Any], told: str
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            report = await bench.run(call, args=args)
+            assert report.outcome == "lost"
+            assert report.fault is not None
+            assert report.fault["cls"] == "lost"
+            assert told in report.fault["message"]
+            assert (await bench.run("echo", args={"value": 1})).result == 1
+
+        with_bench(tell)
+
+    def test_a_killed_worker_is_replaced(self, with_bench: Stage, tmp_path: Path) -> None:
+        async def tell(bench: Bench) -> None:
+            sent = await bench.send("waits", args={"file": str(tmp_path / "pid")})
+            pid = await bench.started(tmp_path / "pid")
+            os.kill(pid, signal.SIGKILL)
+            report = await sent
+            assert report.outcome == "lost"
+            assert report.fault is not None
+            assert "signal 9 (SIGKILL)" in report.fault["message"]
+            await bench.until(lambda: bench.pool.free() == 2)
+            assert sum(int(str(line["restarts"])) for line in bench.pool.workers()) == 1
+            assert pid not in bench.pids()
+
+        with_bench(tell)
+
+    def test_a_task_that_no_process_ever_read_is_given_to_the_next(
+        self, with_bench: Stage
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            await bench.until(lambda: len(bench.pids()) == 2)
+            for pid in bench.pids():
+                os.kill(pid, signal.SIGSTOP)
+            sent = await bench.send("echo", args={"value": 5})
+            for pid in bench.pids():
+                os.kill(pid, signal.SIGKILL)
+            report = await asyncio.wait_for(sent, PATIENCE_S)
+            assert (report.outcome, report.result) == ("succeeded", 5)
+
+        with_bench(tell)
+
+    def test_when_the_template_dies_its_tasks_are_lost_and_another_starts(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            sent = [
+                await bench.send("waits", args={"file": str(tmp_path / f"{n}")}) for n in (1, 2)
+            ]
+            pids = [await bench.started(tmp_path / f"{n}") for n in (1, 2)]
+            (template,) = [p for p in children_of(os.getpid()) if pids[0] in children_of(p)]
+            os.kill(template, signal.SIGKILL)
+            assert {(await s).outcome for s in sent} == {"lost"}
+            assert (await bench.run("echo", args={"value": 1})).result == 1
+            for pid in pids:
+                await bench.gone(pid)
+
+        with_bench(tell)
+
+    def test_nothing_is_lost_or_doubled_while_workers_are_killed_at_random(
+        self, with_bench: Stage
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            chance = random.Random(7)
+            sent = []
+            for n in range(150):
+                sent.append(await bench.send("echo", args={"value": n}))
+                if chance.random() < 0.2 and bench.pids():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(chance.choice(bench.pids()), signal.SIGKILL)
+            reports = await asyncio.wait_for(asyncio.gather(*sent), PATIENCE_S)
+            assert {r.outcome for r in reports} <= {"succeeded", "lost"}
+            assert all(r.result == n for n, r in enumerate(reports) if r.outcome == "succeeded")
+            assert len(bench.reports) == 150
+
+        with_bench(tell)
+
+    def test_a_child_that_a_tool_forked_answers_nothing(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            assert (await bench.run("forks")).result == "parent"
+            assert (await bench.run("echo", args={"value": 1})).result == 1
+            assert len(bench.reports) == 2
+
+        with_bench(tell)
+
+    def test_a_result_that_cannot_be_said_is_a_fault(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            report = await bench.run("unsayable")
+            assert report.outcome == "failed"
+            assert report.fault is not None
+            assert report.fault["cls"] == "permanent"
+
+        with_bench(tell)
+
+
+class TestLimits:
+    def test_a_task_over_its_time_is_ended(self, with_bench: Stage, tmp_path: Path) -> None:
+        async def tell(bench: Bench) -> None:
+            slow = await bench.send("waits", args={"file": str(tmp_path / "a")}, timeout_s=0.5)
+            later = await bench.send(
+                "waits", args={"file": str(tmp_path / "b"), "seconds": 1.0}, timeout_s=PATIENCE_S
+            )
+            pid = await bench.started(tmp_path / "a")
+            report = await slow
+            assert report.outcome == "timed_out"
+            assert report.fault is not None
+            assert report.fault["cls"] == "timeout"
+            assert report.run_s >= 0.5
+            await bench.gone(pid)
+            assert (await later).outcome == "succeeded"
+
+        with_bench(tell)
+
+    def test_a_killed_slot_reports_what_was_asked_for(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            task = bench.task("waits", args={"file": str(tmp_path / "pid")})
+            bench.pool.send(task)
+            pid = await bench.started(tmp_path / "pid")
+            bench.pool.kill(task.slot, "cancelled")
+            bench.pool.kill(task.slot, "timed_out")
+            await bench.until(lambda: bool(bench.reports))
+            report = bench.reports[0][1]
+            assert report.outcome == "cancelled"
+            assert report.fault is not None
+            assert report.fault["cls"] == "cancelled"
+            await bench.gone(pid)
+            bench.pool.kill(task.slot, "cancelled")
+            assert (await bench.run("echo", args={"value": 1})).result == 1
+
+        with_bench(tell)
+
+    def test_a_task_over_its_memory_fails_as_resource(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            report = await bench.run("hungry", args={"megabytes": 600}, memory_bytes=300 << 20)
+            assert report.fault is not None
+            assert report.fault["cls"] == "resource"
+            again = await bench.run("hungry", args={"megabytes": 400})
+            assert again.result == 400 << 20
+            assert again.rss_peak > 400 << 20
+            small = await bench.run("hungry", args={"megabytes": 1})
+            assert small.rss_peak < 200 << 20
+
+        with_bench(tell)
+
+    def test_a_result_over_its_size_fails_as_resource(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            report = await bench.run("huge", output_bytes=100_000)
+            assert report.fault is not None
+            assert report.fault["cls"] == "resource"
+            assert "100000" in report.fault["message"]
+
+        with_bench(tell)
+
+
+class TestOutput:
+    def test_output_is_caught_wherever_it_comes_from(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            report = await bench.run("prints_everywhere")
+            lines = set(report.stdout.split("\n"))
+            assert {"from python", "from c", "from a child", "from stderr"} <= lines
+            assert (await bench.run("echo", args={"value": 1})).stdout == ""
+
+        with_bench(tell)
+
+    def test_only_the_end_of_long_output_is_kept(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            report = await bench.run("prints", args={"megabytes": 10})
+            assert report.outcome == "succeeded"
+            assert report.stdout.endswith("the end\n")
+            assert 60_000 < len(report.stdout) < 70_000
+            assert "bytes left out" in report.stdout[:100]
+
+        with_bench(tell)
+
+    def test_closed_output_is_mended(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            assert (await bench.run("closes_output")).stdout == "last words\n"
+            report = await bench.run("prints_everywhere")
+            assert "from python" in report.stdout
+
+        with_bench(tell)
+
+    def test_a_tool_that_changes_folder_does_not_move_the_next(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            assert (await bench.run("wanders")).outcome == "succeeded"
+            assert (await bench.run("where")).result == os.getcwd()
+
+        with_bench(tell)
+
+    def test_secrets_reach_the_tool_and_nobody_else(
+        self, with_bench: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TRIMTAB_SECRET_DB_PASSWORD", "hunter2")
+        monkeypatch.setenv("TRIMTAB_TOKEN", "the server's own")
+
+        async def tell(bench: Bench) -> None:
+            code = (
+                "import os\nprint('pw', pw)\n"
+                "result = [pw, len(pw), os.environ.get('TRIMTAB_TOKEN')]"
+            )
+            report = await bench.run(
+                {"kind": "python", "code": code},
+                args={"pw": {"secret": "db-password"}},
+                secrets=("db-password",),
+            )
+            assert report.result == ["•••", 7, None]
+            assert report.stdout == "pw •••\n"
+            undeclared = await bench.run(
+                {"kind": "python", "code": code}, args={"pw": {"secret": "x"}}, secrets=("y",)
+            )
+            assert undeclared.fault is not None
+            assert "not declared" in undeclared.fault["message"]
+
+        with_bench(tell)
+
+
+class TestLargeData:
+    def test_a_table_of_a_hundred_megabytes_never_travels(
+        self, make_pool: Callable[..., Pool], with_bench: Stage, folder: DataFolder
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            pool = bench.pool
+            assert isinstance(pool, LocalPool)
+            rows = 100_000_000 // 16
+            made = await bench.run("big_table", args={"rows": rows})
+            ref = made.result
+            assert made.rows_out == rows
+            assert made.bytes_out == ref["bytes"] > 100_000_000
+            assert ref["schema"] == {"n": "int64", "twice": "int64"}
+            assert Objects(folder.objects).path(ref).stat().st_size == ref["bytes"]
+            for start in (0, 1000, rows - 1000):
+                items = Items(ref, start, 1000, sliced=False)
+                report = await bench.run("sums", items=items)
+                assert report.result == sum(range(start, start + 1000))
+                assert report.rows_in == 1000
+                assert 16_000 <= report.bytes_in < 20_000
+                assert report.rss_peak < 400 << 20
+            assert pool.bytes_sent + pool.bytes_received < 10_000
+
+        with_bench(tell)
+
+    def test_a_batch_is_a_read_only_window_on_the_file(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            ref = (await bench.run("big_table", args={"rows": 100_000})).result
+            items = Items(ref, 10, 5, sliced=False)
+            mapped = (await bench.run("maps", items=items)).result
+            assert mapped.startswith("r--")
+            assert mapped.endswith(ref["$ref"])
+            refused = await bench.run("writes_into", items=items)
+            assert refused.fault is not None
+            assert "read-only" in refused.fault["message"]
+
+        with_bench(tell)
+
+    def test_long_json_goes_by_reference_and_comes_back_in_pieces(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            ref = (await bench.run("long_list", args={"count": 20_000})).result
+            assert (ref["media"], ref["rows"]) == ("application/json", 20_000)
+            code = "items[0]['n'] += 1000\nresult = items"
+            for _ in range(2):
+                batch = await bench.run(
+                    {"kind": "python", "code": code}, items=Items(ref, 19_998, 2, sliced=False)
+                )
+                assert batch.result == [{"n": 20_998}, {"n": 19_999}]
+
+        with_bench(tell)
+
+
+class TestNothingIsLeftBehind:
+    def test_what_a_tool_leaves_running_ends_with_its_attempt(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            file = tmp_path / "pid"
+            assert (await bench.run("starts_a_child", args={"file": str(file)})).result
+            await bench.gone(int(file.read_text()))
+            shell = {"kind": "shell", "run": f"setsid sleep 600 & echo $! > {file}"}
+            assert (await bench.run(shell)).outcome == "succeeded"
+            await bench.gone(int(file.read_text()))
+
+        with_bench(tell)
+
+    def test_a_timed_out_shell_takes_its_children_with_it(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            file = tmp_path / "pid"
+            run = f"(setsid sh -c 'echo $$ > {file}; sleep 600; true') ; true"
+            report = await bench.run({"kind": "shell", "run": run}, timeout_s=1.0)
+            assert report.outcome == "timed_out"
+            await bench.gone(int(file.read_text()))
+
+        with_bench(tell)
+
+    def test_stop_lets_a_task_end_within_the_grace(
+        self, make_pool: Callable[..., Pool], folder: DataFolder, tmp_path: Path
+    ) -> None:
+        async def story() -> None:
+            pool = make_pool(2, folder)
+            bench = Bench(pool, folder)
+            pool.start(asyncio.get_running_loop(), bench.heard)
+            short = bench.task("waits", args={"file": str(tmp_path / "short"), "seconds": 0.2})
+            long = bench.task("waits", args={"file": str(tmp_path / "long")})
+            pool.send(short)
+            pool.send(long)
+            pids = [await bench.started(tmp_path / n) for n in ("short", "long")]
+            await pool.stop(1.5)
+            assert [r.slot for _, r in bench.reports] == [short.slot]
+            assert not any(alive(pid) for pid in pids)
+            assert pool.free() == 0
+
+        asyncio.run(story())
+
+    def test_when_the_server_is_killed_nothing_of_it_goes_on(
+        self, folder: DataFolder, tmp_path: Path
+    ) -> None:
+        bench = Bench(LocalPool(1, folder), folder)
+        (tmp_path / "server.py").write_text(SERVER)
+        run = f"setsid sleep 600 & echo $! > {tmp_path}/one; sleep 600 & echo $! > {tmp_path}/two"
+        run += "; wait"
+        task = bench.task({"kind": "shell", "run": run})
+        python = bench.task("waits", args={"file": str(tmp_path / "three")})
+        options = json.dumps([_plain(task), _plain(python)])
+        with running(
+            [sys.executable, str(tmp_path / "server.py"), str(folder.root), options]
+        ) as p:
+            names = [tmp_path / name for name in ("one", "two", "three")]
+            wait_until(lambda: all(n.exists() and n.read_text().strip() for n in names))
+            pids = [int(n.read_text()) for n in names]
+            tree = descendants(p.pid)
+            p.kill()
+        wait_until(lambda: not any(alive(pid) for pid in {*pids, *tree}))
+
+
+SERVER = """
+import asyncio, json, sys
+from pathlib import Path
+import msgspec
+from runtime.data.folder import DataFolder
+from runtime.workers.local import LocalPool
+from runtime.workers.protocol import Task
+
+async def main():
+    pool = LocalPool(2, DataFolder(Path(sys.argv[1])))
+    pool.start(asyncio.get_running_loop(), lambda worker, report: print(report, flush=True))
+    for task in msgspec.json.decode(sys.argv[2], type=list[Task]):
+        pool.send(task)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def _plain(task: Task) -> dict[str, Any]:
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(task)
+    return plain
+
+
+@contextlib.contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(command, env=env) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+def descendants(pid: int) -> list[int]:
+    below = children_of(pid)
+    return below + [deeper for child in below for deeper in descendants(child)]
