@@ -78,16 +78,28 @@ def _steps(value: Json) -> list[tuple[str, float]]:
 
 
 def objections(
-    knob: Range, stable: int, value: int, effect: Effect, limits: Limits, *, covered: bool
+    knob: Range,
+    stable: int,
+    value: int,
+    effect: Effect,
+    limits: Limits,
+    *,
+    covered: bool,
+    compared: int = 1,
 ) -> list[tuple[str, str]]:
-    """Return what speaks against proposing ``value``: codes, each with a sentence."""
+    """Return what speaks against proposing ``value``: codes, each with a sentence.
+
+    The best of several ``compared`` values looks better than it is, so that each has to be
+    surer (Bonferroni).
+    """
     found = []
     if not knob.holds(value):
         found.append(("bounds", f"{value} is outside {knob.low} to {knob.high}"))
+    sure = 1.0 - (1.0 - limits.confidence) / compared
     ratio = max(value / stable, stable / value)
     if not covered and ratio > limits.factor(knob.name) + 1e-9:
         found.append(("history_cannot_say", f"{value} is a step of x{ratio:.3g} nobody has tried"))
-    if effect.log > _log_gain(limits) or effect.chance_of(limits.min_gain) < limits.confidence:
+    if effect.log > _log_gain(limits) or effect.chance_of(limits.min_gain) < sure:
         found.append(("not_worthwhile", _says(value, effect, limits)))
     elif effect.width > WIDEST:
         found.append(("too_uncertain", _says(value, effect, limits)))

@@ -25,7 +25,8 @@ from optimizer.study import Study
 
 Json: TypeAlias = Any
 
-LADDER: Final = (1.5, 2.0)
+LADDER: Final = (2.0, 1.5)
+"""Asked about one at a time: the half step only where the double is known to be no good."""
 LEAST_BATCHES_A_RUN: Final = 8
 SURE: Final = 0.95
 
@@ -70,7 +71,8 @@ def study(
     curve = _curve(good, stable)
     return Study(
         scope, knob, knob_class(knob.name), "time", stable, history, values, levels, effects,
-        harmful, knob.scaled(stable, LADDER), lambda v: _expected(curve, stable, v),
+        harmful, _ladder(knob, stable, {*effects, *harmful}),
+        lambda v: _expected(curve, stable, v),
         {"design": "switchback"}, _describe(curve),
     )  # fmt: skip
 
@@ -140,6 +142,14 @@ def _harmful(
         elif level is not None and level.n >= 3 and level.log - 1.9 * level.se > 0.0:
             found[v] = f"{math.expm1(level.log):+.0%} wall time per item ({level.n} pairs seen)"
     return found
+
+
+def _ladder(knob: Range, stable: int, known: set[int]) -> tuple[int, ...]:
+    for factor in LADDER:
+        values = knob.scaled(stable, (factor,))
+        if values and values[0] not in known:
+            return values
+    return ()
 
 
 def _effect(level: Level, limits: Limits) -> Effect:

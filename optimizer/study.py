@@ -82,8 +82,9 @@ def _weigh(study: Study, limits: Limits) -> tuple[dict[int, Effect], list[int], 
         if value in study.harmful:
             continue
         against = objections(
-            study.knob, study.stable, value, effect, limits, covered=value in study.effects
-        )
+            study.knob, study.stable, value, effect, limits, covered=value in study.effects,
+            compared=len(study.effects),
+        )  # fmt: skip
         if not against:
             passing[value] = effect
         elif [code for code, _ in against] == ["too_uncertain"]:

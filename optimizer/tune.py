@@ -8,6 +8,7 @@ first: what it saves makes every later trial of the step shorter.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -22,9 +23,11 @@ from optimizer.study import Study, decide
 Json: TypeAlias = Any
 
 TURNED_DOWN = frozenset(
-    {"rejected", "rolled_back", "rollback_failed", "learned", "failed", "withdrawn", "blocked"}
+    {"rejected", "rolled_back", "rollback_failed", "failed", "withdrawn", "blocked"}
 )
 """States after which the same content is not proposed again."""
+MOST_LESSONS = 3
+"""Times the same experiment may be repeated while what it asks about stays uncertain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,10 @@ def _study(
 
 
 def _suppressed(scope: Mapping[str, Json]) -> frozenset[str]:
-    last = scope.get("last") or []
-    return frozenset(
-        str(one["content"])
-        for one in last
-        if one.get("content") and one.get("state", "rejected") in TURNED_DOWN
-    )
+    last = [one for one in scope.get("last") or [] if one.get("content")]
+    learned = Counter(str(one["content"]) for one in last if one.get("state") == "learned")
+    down = {str(o["content"]) for o in last if o.get("state", "rejected") in TURNED_DOWN}
+    return frozenset(down | {content for content, n in learned.items() if n >= MOST_LESSONS})
 
 
 def _first(candidates: list[Candidate]) -> Candidate | None:

@@ -30,6 +30,7 @@ from optimizer.sequential import (
     log_mean_exp,
     median_sequence,
     proportion_sequence,
+    pseudo_median,
 )
 
 Json: TypeAlias = Any
@@ -122,10 +123,10 @@ class Unit:
 class Finding:
     """What the units say. ``final`` ends the experiment; else it goes on.
 
-    Reasons: ``harm_failures``, ``harm_time``, ``harm_tail``, ``harm``, ``all_harmful``
-    (worse); ``gain_proven`` (better); ``learned``, ``horizon``, ``sample_ratio``
-    (inconclusive, final); ``collecting``, ``cost_missing``, ``failures_unproven``,
-    ``gain_unproven`` (inconclusive so far).
+    Reasons of an end: ``harm_failures``, ``harm_time``, ``harm_tail``, ``all_harmful``
+    (worse); ``gain_proven`` (better); ``learned``, ``horizon``, ``sample_ratio``,
+    ``gain_refuted`` (inconclusive: no later unit would make it worthwhile). Until then:
+    ``collecting``, ``cost_missing``, ``failures_unproven``, ``gain_unproven``.
     """
 
     verdict: Outcome
@@ -210,6 +211,7 @@ class Comparison:
     harm: Harm
     gain: Gain = field(default_factory=Gain)
     sign: SignBet = field(default_factory=SignBet)
+    lost: SignBet = field(default_factory=SignBet)
     differences: list[float] = field(default_factory=list)
     harmful: str = ""
     in_stage: dict[int, int] = field(default_factory=dict)
@@ -301,7 +303,9 @@ class Verification:
     def _compare_pair(self, one: Comparison, control: Unit, candidate: Unit) -> None:
         ratio = math.log(candidate.seconds_per_item / control.seconds_per_item)
         one.differences.append(ratio)
-        one.sign.add(ratio < math.log(1.0 - self.plan.min_gain))
+        won = ratio < math.log(1.0 - self.plan.min_gain)
+        one.sign.add(won)
+        one.lost.add(not won)
         one.harm.time.odds.add(
             math.tanh(abs(ratio) / PAIR_SCALE), candidate=ratio > 0.0, share=0.5
         )
@@ -342,6 +346,8 @@ class Verification:
         if self.plan.kind == "experiment":
             done = all(self._has_samples(n) for n in self.arms if n not in self.dropped)
             return "inconclusive", "learned" if done else "collecting", done
+        if self._refuted(self.arms[0]):
+            return "inconclusive", "gain_refuted", True
         doubt = self._doubt(self.arms[0], stage)
         return ("inconclusive", doubt, False) if doubt else ("better", "gain_proven", True)
 
@@ -354,6 +360,14 @@ class Verification:
             return len(self._compared[name].differences) >= self.plan.min_pairs
         least = self.plan.ramp[0].min_candidates
         return min(self._tallies[name].units, self._tallies[CONTROL].units) >= least
+
+    def _refuted(self, name: str) -> bool:
+        """Whether the gain is proven to be below the least worthwhile one."""
+        one, plan = self._compared[name], self.plan
+        if plan.design == "switchback":
+            return one.lost.log_e >= math.log(1.0 / plan.gain_alpha)
+        lower = one.gain.interval(plan.gain_alpha, plan.t_opt)[0]
+        return min(one.gain.counts) >= plan.min_units and lower > math.log(1.0 - plan.min_gain)
 
     def _doubt(self, name: str, stage: int) -> str:
         """Name what is missing before a change may be kept, or return an empty string."""
@@ -416,7 +430,7 @@ class Verification:
         if not one.differences:
             return -math.inf, math.nan, math.inf
         lower, upper = median_sequence(one.differences, self.plan.gain_alpha)
-        return lower, sum(one.differences) / len(one.differences), upper
+        return lower, pseudo_median(one.differences), upper
 
 
 def _retry_event(unit: Unit) -> int:

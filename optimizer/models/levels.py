@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 
+BOUND: Final = 1.5
+"""Scales from the centre at which a pair stops gaining influence."""
 LEAST_RUNS: Final = 3
 """Runs a side below which values are not compared between runs."""
 
@@ -159,7 +161,11 @@ def _adjusted(mine: Array, base: Array) -> Level:
 
 
 def from_pairs(value: Array, control: Array, difference: Array, stable: int) -> dict[int, Level]:
-    """Return levels from pairs: each says ``level[value] - level[control] = difference``."""
+    """Return levels from pairs: each says ``level[value] - level[control] = difference``.
+
+    Solved with bounded influence (Huber, "Robust estimation of a location parameter",
+    Annals of Mathematical Statistics 1964): one wild pair does not move a level far.
+    """
     known = {stable}
     while grown := {
         int(b if a in known else a)
@@ -175,28 +181,28 @@ def from_pairs(value: Array, control: Array, difference: Array, stable: int) -> 
     design = np.column_stack(
         [(value == v).astype(float) - (control == v).astype(float) for v in others]
     )
-    solved, *_ = np.linalg.lstsq(design, difference, rcond=None)
-    return _pair_levels(value, control, difference, design, solved, others)
-
-
-def _pair_levels(
-    value: Array,
-    control: Array,
-    difference: Array,
-    design: Array,
-    solved: Array,
-    others: list[int],
-) -> dict[int, Level]:
-    residual = difference - design @ solved
-    freedom = max(len(difference) - len(others), 1)
+    solved, residual, scale = _huber(design, difference)
     cov = np.linalg.pinv(design.T @ design)
     found = {}
     for i, v in enumerate(others):
         own = residual[(value == v) | (control == v)]
-        pooled = float((residual**2).sum()) / freedom
-        sd = float(np.sqrt((3 * pooled + (own**2).sum()) / (3 + max(len(own) - 1, 1))))
-        found[v] = Level(
-            float(solved[i]), sd * float(np.sqrt(cov[i, i])), len(own), sd,
-            float(solved[i]), "within runs",
-        )  # fmt: skip
+        sd = float(np.sqrt((3 * scale**2 + (own**2).sum()) / (3 + max(len(own) - 2, 1))))
+        log = float(solved[i])
+        se = sd * float(np.sqrt(cov[i, i]))
+        found[v] = Level(log, se, len(own), sd, log, "within runs")
     return found
+
+
+def _huber(design: Array, y: Array) -> tuple[Array, Array, float]:
+    """Return the solution, with pseudo-residuals whose spread is that of the solution."""
+    weight = np.ones(len(y))
+    freedom = max(len(y) - design.shape[1] - 1, 1)  # one more: the scale is estimated too
+    for _ in range(20):
+        root = np.sqrt(weight)
+        solved, *_ = np.linalg.lstsq(design * root[:, None], y * root, rcond=None)
+        residual = y - design @ solved
+        scale = max(1.4826 * float(np.median(np.abs(residual))), 1e-3)
+        weight = np.minimum(1.0, BOUND * scale / np.maximum(np.abs(residual), 1e-12))
+    within = max(float((np.abs(residual) <= BOUND * scale).mean()), 0.5)
+    pseudo = np.clip(residual, -BOUND * scale, BOUND * scale) / within
+    return solved, pseudo, float(np.sqrt((pseudo**2).sum() / freedom))
