@@ -7,6 +7,7 @@ only the ways back are open, and those need no statistics, no record and no opti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
@@ -135,10 +136,12 @@ def _start(decision: Decision, proposal: Proposal, facts: Facts, salt: Callable[
     drafted, scope = proposal.drafted, facts.scope
     stages = plan.plan(drafted, facts.policy)
     first = next(stage for stage in stages if isinstance(stage, plan.Begin))
+    items = plan.block_items(drafted, scope.stable, facts.policy, facts.run_items)
+    batches = math.ceil(items / int(scope.stable.get("each.batch") or 1))
+    frozen = plan.frozen_plan(drafted, facts.policy, batches)
     apply.begin(
-        decision, first, plan.frozen_plan(drafted, facts.policy).to_json(), base=scope.stable,
-        bound=scope.bound, salt=salt(),
-        block_items=plan.block_items(drafted, scope.stable, facts.policy, facts.run_items),
+        decision, first, frozen.to_json(), base=scope.stable, bound=scope.bound, salt=salt(),
+        block_items=items,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ part of the plan and are frozen into the experiment when it begins.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -93,10 +94,12 @@ def plan(drafted: ProposalDrafted, policy: Policy) -> tuple[Stage, ...]:
     return (*wait, begin, *ramps, watch, Keep(candidates[name]))
 
 
-def frozen_plan(drafted: ProposalDrafted, policy: Policy) -> verify.Plan:
-    """Return the statistics of the trial, as they are frozen into the experiment."""
+def frozen_plan(drafted: ProposalDrafted, policy: Policy, batches: int = 1) -> verify.Plan:
+    """Return the statistics of the trial, as they are frozen into the experiment.
+
+    ``batches`` is how many of control's batches make a block: what is slow depends on it.
+    """
     settings = policy.verify
-    slow = drafted.evidence.get("slow_s_per_item")
     return verify.Plan(
         design=design_of(drafted),
         kind="change" if drafted.kind == "change" else "experiment",
@@ -110,8 +113,18 @@ def frozen_plan(drafted: ProposalDrafted, policy: Policy) -> verify.Plan:
         min_pairs=settings.min_pairs,
         horizon_runs=settings.horizon_runs,
         t_opt=settings.t_opt,
-        slow_s_per_item=float(slow) if isinstance(slow, int | float) else None,
+        slow_s_per_item=slow_block(drafted, batches),
     )
+
+
+def slow_block(drafted: ProposalDrafted, batches: int) -> float | None:
+    """Return control's historical p99 of a block of so many batches, when it is known."""
+    trial = drafted.evidence.get("trial")
+    known = trial.get("slow_s_per_item_by_batches") if isinstance(trial, Mapping) else None
+    if not isinstance(known, Mapping) or not known:
+        return None
+    nearest = min(known, key=lambda n: abs(math.log(int(n) / batches)))
+    return float(known[nearest])
 
 
 def design_of(drafted: ProposalDrafted) -> verify.Design:
