@@ -8,7 +8,7 @@ SERVICE ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench acceptance screenshots lock core dev
+.PHONY: help demo test check fmt bench acceptance screenshots docs lock core dev
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,13 +33,16 @@ fmt: dev ## format, and mend what the linter can
 	@.venv/bin/ruff format .
 
 bench: dev ## the measurements of DESIGN §16 that are built, as a table
-	@$(RUN) bench/run.py
+	@$(RUN) -m bench.run
 
 acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops
-	@$(RUN) bench/acceptance.py
+	@$(RUN) -m bench.acceptance
 
 screenshots: dev ## each page, light and dark, into screenshots/
-	@$(RUN) bench/screenshots.py
+	@$(RUN) -m bench.screenshots
+
+docs: dev ## write docs/reference anew from the code
+	@$(RUN) docs/reference/write.py
 
 lock: ## write the lock files anew from pyproject.toml
 	@PYTHON=$(PYTHON) .ci/lock

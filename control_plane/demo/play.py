@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from control_plane.demo.screen import Screen, diff_text
+from control_plane.demo.screen import Bar, Screen, diff_text
 from control_plane.demo.stage import Stage
 from control_plane.review.lifecycle import SETTLED, State
 from control_plane.shipped import folder as shipped_folder
@@ -55,22 +55,29 @@ class Play:
         view = self.stage.author.post("/api/playbooks", body)
         self.screen.say(f"  registered {PLAYBOOK}, version {view['number']}")
 
-    def run(self, title: str) -> Json:
-        """Start a run of the cohort and wait until it ended."""
-        author = self.stage.author
+    def submit(self) -> str:
+        """Start a run of the cohort and return its id."""
         body = {"playbook": PLAYBOOK, "workload": {"records_url": self.stage.records_url}}
-        run = author.post("/api/runs", body)["run"]
+        return str(self.stage.author.post("/api/runs", body)["run"])
+
+    def run(self, title: str) -> Json:
+        """Start a run of the cohort and wait until it completed."""
+        run = self.submit()
         with self.screen.work(title) as bar:
-            view = author.get(f"/api/runs/{run}")
-            while view["ended_at"] is None:
-                step = fetch_step(view)
-                bar.at(step.get("items_done", 0), step.get("items"))
-                time.sleep(POLL_S)
-                view = author.get(f"/api/runs/{run}")
+            view = self.wait(run, bar)
             bar.note = run_note(view)
         if view["state"] != "completed":
             raise DidNotClose(f"run {run} is {view['state']}: {view.get('fault')}")
         self.runs.append(view)
+        return view
+
+    def wait(self, run: str, bar: Bar | None = None) -> Json:
+        """Wait until a run ended, however; the bar follows it."""
+        while (view := self.stage.author.get(f"/api/runs/{run}"))["ended_at"] is None:
+            if bar is not None:
+                step = fetch_step(view)
+                bar.at(step.get("items_done", 0), step.get("items"))
+            time.sleep(POLL_S)
         return view
 
     # ---- the loop -----------------------------------------------------------------------
@@ -81,8 +88,7 @@ class Play:
         reviewer = self.stage.reviewer
         run = reviewer.post("/api/optimize")["run"]
         with self.screen.work(f"optimizer cycle {self.cycles}") as bar:
-            while (view := reviewer.get(f"/api/runs/{run}"))["ended_at"] is None:
-                time.sleep(POLL_S)
+            view = self.wait(run)
             if view["state"] != "completed":
                 raise DidNotClose(f"optimizer run {run} is {view['state']}: {view.get('fault')}")
             waiting = self._drafted(view)

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from control_plane.auth import read_key
@@ -85,8 +86,8 @@ def _start_records(processes: Processes, params: str) -> str:
     )
 
 
-def _start_server(processes: Processes, data: DataFolder) -> str:
-    command = [*CLI, "serve", "--data", str(data.root)]
+def _start_server(processes: Processes, data: DataFolder, *flags: str) -> str:
+    command = [*CLI, "serve", "--data", str(data.root), *flags]
     process = processes.start("server", command, ENVIRONMENT)
 
     def address() -> str | None:
@@ -101,9 +102,9 @@ def _start_server(processes: Processes, data: DataFolder) -> str:
 
 
 def restart_server(stage: Stage) -> None:
-    """Start the server again on the same folder, after it was killed."""
+    """Start the server again on the same folder and port, after it was killed."""
     stage.data.server_json.unlink(missing_ok=True)
-    _start_server(stage.processes, stage.data)
+    _start_server(stage.processes, stage.data, "--port", str(urlsplit(stage.url).port))
 
 
 def _person(data: DataFolder, url: str, name: str, roles: tuple[str, ...]) -> Person:
@@ -145,5 +146,6 @@ def fresh_folder(parent: Path) -> Path:
         if not root.exists():
             break
         root = parent / f"{name}-{number}"
-    root.mkdir(parents=True)
+    parent.mkdir(parents=True, exist_ok=True)
+    root.mkdir(mode=0o700)
     return root

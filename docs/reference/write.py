@@ -1,0 +1,184 @@
+"""Writes the reference from the code: `make docs`. A test says when it is stale.
+
+Each page is a function from the code's own tables to text, so that nothing is told twice.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any, Final
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from control_plane.review import lifecycle
+from control_plane.review.reasons import WORDS
+from control_plane.settings import named
+from runtime.run.events import TYPES
+
+HERE: Final = Path(__file__).parent
+NOTE: Final = "<!-- written by `make docs` from the code: change it there -->\n"
+
+
+def events() -> str:
+    """Return the page of all events."""
+    lines = [
+        "# Events",
+        "",
+        "Everything that can happen. A field with a default may be left out.",
+        "",
+    ]
+    for name, cls in TYPES.items():
+        lines += [f"## `{name}`", "", f"Version {cls.VERSION}. {_prose(cls)}", "",
+                  "| field | type | default |", "| --- | --- | --- |"]  # fmt: skip
+        lines += [f"| `{f.name}` | `{f.type}` | {_default(f)} |".replace(" | None`", " \\| None`")
+                  for f in fields(cls)]  # fmt: skip
+        lines.append("")
+    return "\n".join(lines)
+
+
+def settings() -> str:
+    """Return the page of all settings."""
+    lines = [
+        "# Settings", "",
+        "A setting comes from, last one wins: its default, `settings.json` in the data folder",
+        "(`trimtab config set`), the environment, a flag. `trimtab config list` shows each with",
+        "its source.", "",
+        "| setting | environment | default | what it is |", "| --- | --- | --- | --- |",
+    ]  # fmt: skip
+    lines += [f"| `{s.name}` | `{s.variable}` | `{s.default}` | {s.text} |" for s in named()]
+    lines += ["", PRICES]
+    return "\n".join(lines)
+
+
+PRICES: Final = cleandoc("""
+    ## Prices
+
+    What an hour of a hardware class costs is yours to say, in `hardware.yaml` in the data
+    folder. Without it the example that ships is used, and every cost is then an example:
+
+    ```yaml
+    hardware:
+      - class: local
+        prices:
+          - {from: 2026-01-01, usd_per_hour: 0.048}
+          - {from: 2027-01-01, usd_per_hour: 0.052}
+    ```
+
+    A class without a price that applies on the day has none: its cost is unknown, never zero.
+""")
+
+
+def proposals() -> str:
+    """Return the page of a proposal's life."""
+    lines = ["# A proposal's life", "", "```mermaid", lifecycle.diagram(), "```", "",
+             "## Who may make a move", "", "| move | by |", "| --- | --- |"]  # fmt: skip
+    for move, hands in lifecycle.WHO.items():
+        lines.append(f"| `{move.value}` | {', '.join(sorted(h.value for h in hands))} |")
+    lines += ["", "## Why it moved", "", "| reason | words |", "| --- | --- |"]
+    lines += [f"| `{reason.value}` | {words} |" for reason, words in WORDS.items()]
+    return "\n".join(lines)
+
+
+def policy() -> str:
+    """Return the page of the guardrail policy: the profiles that ship, as they are."""
+    folder = HERE.parents[1] / "control_plane" / "review" / "policies"
+    lines = ["# The guardrail policy", "", "`review.profile` names the profile in force.", ""]
+    for name in ("production", "demo"):
+        text = (folder / f"{name}.yaml").read_text(encoding="utf-8").rstrip()
+        lines += [f"## {name}", "", "```yaml", text, "```", ""]
+    return "\n".join(lines)
+
+
+def api() -> str:
+    """Return the page of all routes."""
+    from control_plane.app import ROUTES
+
+    lines = [API, "| method | path | what it does |", "| --- | --- | --- |"]
+    routes = sorted(_routes(ROUTES))
+    lines += [f"| {method} | `{path}` | {text} |" for path, method, text in routes]
+    return "\n".join(lines)
+
+
+def cli() -> str:
+    """Return the page of all commands."""
+    import typer
+
+    from control_plane.cli.main import app
+
+    lines = [CLI, "| command | what it does |", "| --- | --- |"]
+    commands = _commands(typer.main.get_command(app), "trimtab")
+    lines += [f"| `{name}` | {text} |" for name, text in commands]
+    return "\n".join(lines)
+
+
+API: Final = """# API
+
+`GET /schema/openapi.json` is the whole of it. Send `Authorization: Bearer <key>`. Refusals are
+`application/problem+json`, with a reason and a hint.
+"""
+
+CLI: Final = """# Command line
+
+`trimtab [--data FOLDER] COMMAND`. Reads take `-o table|json|ndjson`. Exit codes: 0 done,
+1 failed, 2 usage, 3 not found, 4 refused, 5 conflict, 6 timeout, 7 unreachable.
+"""
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "events.md": events, "settings.md": settings, "proposals.md": proposals,
+    "policy.md": policy, "api.md": api, "cli.md": cli,
+}  # fmt: skip
+
+
+def page(name: str) -> str:
+    """Return a page as it should stand."""
+    return NOTE + PAGES[name]().rstrip() + "\n"
+
+
+def _prose(thing: object) -> str:
+    return " ".join(cleandoc(thing.__doc__ or "").replace("``", "`").split())
+
+
+def _default(f: Any) -> str:
+    if f.default is not MISSING:
+        return f"`{f.default!r}`"
+    return "required" if f.default_factory is MISSING else f"`{f.default_factory()!r}`"
+
+
+def _routes(routes: Any) -> Iterator[tuple[str, str, str]]:
+    from litestar import Controller, Router
+    from litestar.handlers import HTTPRouteHandler
+
+    for route in routes:
+        if isinstance(route, HTTPRouteHandler):
+            yield from _handler("", route)
+        elif isinstance(route, type) and issubclass(route, Controller):
+            for handler in vars(route).values():
+                if isinstance(handler, HTTPRouteHandler):
+                    yield from _handler(str(route.path), handler)
+        elif isinstance(route, Router):
+            yield from _routes(route.route_handlers)
+
+
+def _handler(prefix: str, handler: Any) -> Iterator[tuple[str, str, str]]:
+    text = cleandoc(handler.fn.__doc__ or "").splitlines()[0]
+    for path in handler.paths:
+        whole = (prefix + path).rstrip("/") or "/"
+        for method in sorted(m for m in handler.http_methods if m not in ("HEAD", "OPTIONS")):
+            yield whole.replace(":str", "").replace(":path", ""), method, text
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, str]]:
+    for word, sub in getattr(command, "commands", {}).items():
+        if hasattr(sub, "commands"):
+            yield from _commands(sub, f"{name} {word}")
+        elif not sub.hidden:
+            yield f"{name} {word}", " ".join((sub.help or "").split("\n\n")[0].split())
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        (HERE / name).write_text(page(name), encoding="utf-8")

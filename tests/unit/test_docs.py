@@ -1,0 +1,69 @@
+"""What we say in the docs runs, and the reference is what the code says today."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from runtime.playbook.parse import parse
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)|<img[^>]*src=\"([^\"]+)\"")
+
+
+def fences(language: str) -> list[tuple[str, str]]:
+    """Every fenced example of a language, with the page it stands on."""
+    found = []
+    for page in PAGES:
+        for kind, text in FENCE.findall(page.read_text(encoding="utf-8")):
+            if kind == language:
+                found.append((str(page.relative_to(ROOT)), text))
+    return found
+
+
+def writer() -> ModuleType:
+    path = ROOT / "docs" / "reference" / "write.py"
+    spec = importlib.util.spec_from_file_location("reference_writer", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("page", "text"), fences("python"))
+def test_python_examples_run(page: str, text: str) -> None:
+    exec(compile(text, page, "exec"), {"__name__": page})
+
+
+@pytest.mark.parametrize(
+    ("page", "text"), [(p, t) for p, t in fences("yaml") if "kind: Playbook" in t]
+)
+def test_playbooks_in_the_docs_parse_without_a_fault(page: str, text: str) -> None:
+    assert parse(text, name=page).steps
+
+
+@pytest.mark.parametrize("name", sorted(writer().PAGES))
+def test_the_reference_is_what_the_code_says(name: str) -> None:
+    written = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+    assert written == writer().page(name), "stale: run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for pair in LINK.findall(page.read_text(encoding="utf-8")):
+        target = pair[0] or pair[1]
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_verbs_of_the_makefile_are_listed_by_it() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^([a-z]+):.*##", text, re.MULTILINE))
+    assert {"demo", "test", "check", "fmt", "bench", "help", "acceptance"} <= listed
