@@ -146,6 +146,14 @@ class Runs:
             raise NotFound("run", run)
         return row
 
+    def line(self, run: str) -> RunLine:
+        """Return a run as it stands in a list.
+
+        Raises:
+            NotFound: there is no such run.
+        """
+        return line(self.row(run))
+
     def get(self, run: str) -> RunView:
         """Return a run with its steps.
 

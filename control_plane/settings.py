@@ -56,6 +56,10 @@ class RecordSettings:
     """The copies of the journal for analytics and search."""
 
     enabled: bool = _set(True, "Whether the recorder process is started.")
+    clickhouse: str = _set("", "DSN of a ClickHouse server; empty for the embedded one.")
+    qdrant: str = _set("", "URL of a Qdrant server; empty for the embedded one.")
+    qdrant_key: str = _set("", "API key of that Qdrant server.")
+    embedder: str = _set("", "Sentence-transformers model; empty for the one that ships.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,22 +217,23 @@ _WORDS: Final[dict[type, str]] = {
 
 
 def stored(folder: DataFolder) -> dict[str, Scalar]:
-    """Return what the data folder keeps, by name."""
-    kept = read_json(folder.settings)
-    if kept is None:
-        return {}
-    if not isinstance(kept, dict):
-        raise SettingFault(f"{folder.root / 'settings.json'}: not an object of names and values")
-    return kept
+    """Return what the data folder keeps, by name. The file holds an object for each group."""
+    kept = read_json(folder.settings) or {}
+    if not isinstance(kept, dict) or not all(isinstance(group, dict) for group in kept.values()):
+        raise SettingFault(f"{folder.settings}: not an object of groups of settings")
+    return {f"{group}.{part}": value for group, parts in kept.items()
+            for part, value in parts.items()}  # fmt: skip
 
 
 def store(folder: DataFolder, name: str, value: Scalar | None) -> None:
     """Keep a setting in the data folder; None forgets it."""
-    kept = stored(folder)
+    kept: dict[str, dict[str, Scalar]] = {}
+    changed = {**stored(folder), name: value if value is not None else ""}
     if value is None:
-        kept.pop(name, None)
-    else:
-        kept[name] = coerce(name, value, "settings.json")
+        changed.pop(name)
+    for each, given in changed.items():
+        group, _, part = each.partition(".")
+        kept.setdefault(group, {})[part] = coerce(each, given, "settings.json")
     folder.prepare()
     write_json(folder.settings, kept)
 

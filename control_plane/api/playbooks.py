@@ -1,0 +1,64 @@
+"""Playbooks over HTTP: list, read, check, register."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Controller, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from control_plane.api.guards import requires
+from control_plane.api.problems import Anyone, problem_of
+from control_plane.api.schemas import BundleSend
+from control_plane.playbooks import PlaybookLine, Playbooks, PlaybookView
+from runtime.engine.engine import Engine
+from runtime.playbook.bundle import load_text
+from runtime.playbook.faults import PlaybookError
+
+
+class PlaybooksController(Controller):
+    """What there is to do with playbooks."""
+
+    path = "/api/playbooks"
+    tags = ("playbooks",)
+
+    @get(guards=[requires("viewer")], operation_id="listPlaybooks", sync_to_thread=False)
+    def page(self, playbooks: NamedDependency[Playbooks]) -> list[PlaybookLine]:
+        """List the newest version of each playbook."""
+        return playbooks.page()
+
+    @get(
+        "/{path:path}", guards=[requires("viewer")], operation_id="getPlaybook",
+        sync_to_thread=False,
+    )  # fmt: skip
+    def read(
+        self, path: FromPath[str], playbooks: NamedDependency[Playbooks],
+        version: FromQuery[str | None] = None,
+    ) -> PlaybookView:  # fmt: skip
+        """Read a version (hash or number; else the newest) with its steps and their knobs."""
+        return playbooks.get(str(path).strip("/"), version)
+
+    @post(guards=[requires("author")], operation_id="registerPlaybook")
+    async def register(
+        self, data: JSONBody[BundleSend], request: Anyone, engine: NamedDependency[Engine],
+        playbooks: NamedDependency[Playbooks],
+    ) -> PlaybookView:  # fmt: skip
+        """Register a playbook with the files beside it. The same bundle is the same version."""
+        bundle = load_text(data.source, data.files)
+        registered = await engine.register(bundle, request.user.name)
+        return playbooks.get(registered.path, registered.version)
+
+    @post(
+        "/validate", guards=[requires("viewer")], status_code=200,
+        operation_id="validatePlaybook", sync_to_thread=True,
+    )  # fmt: skip
+    def validate(self, data: JSONBody[BundleSend]) -> dict[str, Any]:
+        """Check a playbook without registering it: every fault at once, with its place."""
+        try:
+            bundle = load_text(data.source, data.files)
+        except PlaybookError as faults:
+            problem = problem_of(faults)
+            errors = problem.errors or [{"message": problem.detail}]
+            return {"valid": False, "faults": errors}
+        return {"valid": True, "faults": [], "path": bundle.path, "version": bundle.version}

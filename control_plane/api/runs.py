@@ -1,0 +1,192 @@
+"""Runs over HTTP: submit, list, read, follow, end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from control_plane.api.guards import requires
+from control_plane.api.problems import Anyone, Problem, Problematic
+from control_plane.api.schemas import Reason, RunSubmit
+from control_plane.auth import Principal
+from control_plane.errors import Forbidden
+from control_plane.runs import ENDED, EventView, RunLine, Runs, RunView
+from control_plane.settings import Settings
+from control_plane.streams import Streams, TooManyStreams, wait
+from runtime.engine.engine import Engine, Submit
+from runtime.run.events import Recorded
+
+HEARTBEAT_S = 15.0
+CHUNK = 500
+Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
+LastSeen = Annotated[str | None, HeaderParameter(name="Last-Event-ID")]
+InState = Annotated[str | None, QueryParameter(name="state")]
+Limit = Annotated[int, QueryParameter(ge=1, le=10_000)]
+
+
+class RunsController(Controller):
+    """What there is to do with runs."""
+
+    path = "/api/runs"
+    tags = ("runs",)
+
+    @post(guards=[requires("submitter")], operation_id="submitRun")
+    async def submit(
+        self, data: JSONBody[RunSubmit], request: Anyone, engine: NamedDependency[Engine],
+        runs: NamedDependency[Runs], idempotency_key: Key = None,
+    ) -> Response[RunLine | None]:  # fmt: skip
+        """Start a run. The same idempotency key with the same body is the same run."""
+        wanted = _submit_of(data, request.user, idempotency_key)
+        known = wanted.key is not None and engine.journal.run_by_key(wanted.key) is not None
+        run = await engine.submit(wanted)
+        return Response(
+            runs.line(run),
+            status_code=200 if known else 201,
+            headers={"Location": f"/api/runs/{run}"},
+        )
+
+    @get(guards=[requires("viewer")], operation_id="listRuns", sync_to_thread=False)
+    def page(
+        self, runs: NamedDependency[Runs], settings: NamedDependency[Settings],
+        in_state: InState = None, playbook: FromQuery[str | None] = None,
+        system: FromQuery[Literal["no", "yes", "all"]] = "no", limit: Limit = 100,
+        before: FromQuery[str | None] = None,
+    ) -> list[RunLine]:  # fmt: skip
+        """List runs, the newest first; ``state=live`` is all that has not ended."""
+        which = {"no": False, "yes": True, "all": None}[system]
+        return runs.page(
+            state=in_state, playbook=playbook, system=which, before=before,
+            limit=min(limit, settings.limits.page),
+        )  # fmt: skip
+
+    @get("/{run:str}", guards=[requires("viewer")], operation_id="getRun", sync_to_thread=False)
+    def read(self, run: FromPath[str], runs: NamedDependency[Runs]) -> RunView:
+        """Read a run with its steps, result and fault."""
+        return runs.get(run)
+
+    @get(
+        "/{run:str}/values", guards=[requires("viewer")], operation_id="getRunValues",
+        sync_to_thread=False,
+    )  # fmt: skip
+    def values(
+        self, run: FromPath[str], runs: NamedDependency[Runs], engine: NamedDependency[Engine]
+    ) -> dict[str, Any]:
+        """Read the values of a run's steps, large ones as references."""
+        runs.row(run)
+        return engine.values(run)
+
+    @get(
+        "/{run:str}/events", guards=[requires("viewer")], operation_id="listRunEvents",
+        sync_to_thread=False,
+    )  # fmt: skip
+    def events(
+        self, run: FromPath[str], runs: NamedDependency[Runs],
+        settings: NamedDependency[Settings], after: FromQuery[int] = 0, limit: Limit = 1000,
+    ) -> list[EventView]:  # fmt: skip
+        """List the events of a run past a sequence, in order."""
+        return runs.events(run, after, min(limit, settings.limits.page))
+
+    @get("/{run:str}/stream", guards=[requires("viewer")], operation_id="followRun")
+    async def follow(
+        self, run: FromPath[str], runs: NamedDependency[Runs], streams: NamedDependency[Streams],
+        last_event_id: LastSeen = None, after: FromQuery[int] = 0,
+    ) -> ServerSentEvent:  # fmt: skip
+        """Follow a run as server-sent events until it ends. An event's id is its sequence.
+
+        A client that comes back with ``Last-Event-ID`` misses nothing and sees nothing twice.
+        """
+        runs.row(run)
+        seen = int(last_event_id) if last_event_id and last_event_id.isdigit() else after
+        return ServerSentEvent(follow_run(runs, streams, run, seen))
+
+    @post("/{run:str}/cancel", status_code=202, operation_id="cancelRun")
+    async def cancel(
+        self, run: FromPath[str], data: JSONBody[Reason], request: Anyone,
+        engine: NamedDependency[Engine], runs: NamedDependency[Runs],
+    ) -> RunLine:  # fmt: skip
+        """Ask a run to end. Its submitter may, and any operator."""
+        _may_steer(runs, run, request.user)
+        await engine.cancel(run, request.user.name, data.reason)
+        return runs.line(run)
+
+    @post("/{run:str}/pause", status_code=202, operation_id="pauseRun")
+    async def pause(
+        self, run: FromPath[str], data: JSONBody[Reason], request: Anyone,
+        engine: NamedDependency[Engine], runs: NamedDependency[Runs],
+    ) -> RunLine:  # fmt: skip
+        """Let nothing new of a run fire until it is resumed."""
+        _may_steer(runs, run, request.user)
+        await engine.pause(run, request.user.name, data.reason)
+        return runs.line(run)
+
+    @post("/{run:str}/resume", status_code=202, operation_id="resumeRun")
+    async def resume(
+        self, run: FromPath[str], request: Anyone, engine: NamedDependency[Engine],
+        runs: NamedDependency[Runs],
+    ) -> RunLine:  # fmt: skip
+        """Let a paused run go on."""
+        _may_steer(runs, run, request.user)
+        await engine.resume(run, request.user.name)
+        return runs.line(run)
+
+
+async def follow_run(
+    runs: Runs, streams: Streams, run: str, seen: int
+) -> AsyncIterator[ServerSentEventMessage]:
+    """Yield a run's events past ``seen``, wait for more, end when it ended or we close."""
+
+    def wanted(recorded: Recorded) -> bool:
+        return recorded.stream == f"run/{run}"
+
+    try:
+        with streams.open(wanted) as news:
+            while True:
+                while views := runs.stream(f"run/{run}", seen, CHUNK):
+                    for view in views:
+                        yield message(view)
+                    seen = views[-1].seq
+                row = runs.row(run)
+                if row.state in ENDED and seen >= row.length:
+                    yield ServerSentEventMessage(event="end", data=row.state)
+                    return
+                if streams.closing:
+                    return
+                if not await wait(news, HEARTBEAT_S):
+                    yield ServerSentEventMessage(comment="still here", data=None)
+    except TooManyStreams as fault:
+        yield ServerSentEventMessage(event="problem", data=str(fault), retry=10_000)
+
+
+def message(view: EventView) -> ServerSentEventMessage:
+    """Return an event as a server-sent one."""
+    return ServerSentEventMessage(
+        id=view.seq, event=view.type, data=msgspec.json.encode(view).decode()
+    )
+
+
+def _submit_of(data: RunSubmit, who: Principal, header: str | None) -> Submit:
+    if header is not None and data.key is not None and header != data.key:
+        raise Problematic(Problem(
+            400, "malformed", "the Idempotency-Key header and `key` differ", "send one of them"
+        ))  # fmt: skip
+    system = data.playbook.startswith("system/")
+    if system and not who.may("operator"):
+        raise Forbidden("role", f"{who.name} is not operator: system playbooks are theirs")
+    return Submit(
+        playbook=data.playbook, version=data.version, workload=data.workload, actor=who.name,
+        key=header or data.key, overrides=data.overrides, labels=data.labels, system=system,
+        priority=data.priority,
+    )  # fmt: skip
+
+
+def _may_steer(runs: Runs, run: str, who: Principal) -> None:
+    row = runs.row(run)
+    if who.may("operator") or (who.may("submitter") and row.actor == who.name):
+        return
+    raise Forbidden("role", f"{who.name} neither submitted this run nor is operator")

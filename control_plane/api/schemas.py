@@ -1,0 +1,96 @@
+"""What a client sends: one value per request, strict about names it does not know.
+
+Answers are the services' own views; only what comes in needs a shape of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Text = Annotated[str, Meta(max_length=4000)]
+Values = dict[str, Any]
+
+
+class Sent(Struct, frozen=True, forbid_unknown_fields=True):
+    """A body a client sends."""
+
+
+class RunSubmit(Sent, frozen=True):
+    """Start a run of a registered playbook. ``version`` is a hash or a number; else the latest."""
+
+    playbook: Name
+    version: str | None = None
+    workload: Values = field(default_factory=dict)
+    overrides: dict[str, Values] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    priority: int = 0
+    key: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+class Reason(Sent, frozen=True):
+    """Why something is done."""
+
+    reason: Text = ""
+
+
+class BundleSend(Sent, frozen=True):
+    """A playbook and the files beside it, by relative name."""
+
+    source: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+class Propose(Sent, frozen=True):
+    """A change or an experiment that somebody proposes, with the evidence for it."""
+
+    kind: Literal["change", "experiment"]
+    playbook: Name
+    step: Name
+    knob_class: Name
+    objective: Literal["cost", "time"]
+    diff: list[Values]
+    base: Values
+    evidence: Values
+    predicted: Values = field(default_factory=dict)
+    note: Text = ""
+
+
+class Approve(Sent, frozen=True):
+    """Approve what was read: the hash says which content that was."""
+
+    bound_hash: str | None = None
+
+
+class Reject(Sent, frozen=True):
+    """Reject, with a reason code and words."""
+
+    reason: Name = "rejected"
+    note: Text = ""
+
+
+class Note(Sent, frozen=True):
+    """Words that go with a decision."""
+
+    note: Text = ""
+
+
+class ScheduleSend(Sent, frozen=True):
+    """When a playbook runs by itself."""
+
+    cron: Name
+    playbook: Name
+    zone: Name = "UTC"
+    workload: Values = field(default_factory=dict)
+    enabled: bool = True
+    catch_up: Literal["latest", "none", "all"] = "latest"
+
+
+class KillSend(Sent, frozen=True):
+    """Set or release the kill switch; ``scope`` is ``*``, a playbook or playbook#step."""
+
+    scope: Name = "*"
+    on: bool = True
+    reason: Text = ""

@@ -1,0 +1,178 @@
+"""``trimtab playbook``: start one, check one, register one, look at what is there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from control_plane.cli.here import KeyFile, here
+from control_plane.cli.output import (
+    Code,
+    Format,
+    Output,
+    Refusal,
+    Row,
+    emit_one,
+    emit_rows,
+    leave,
+    say,
+)
+
+app = typer.Typer(no_args_is_help=True, help="Start, check, register and read playbooks.")
+File = Annotated[Path, typer.Argument(help="The playbook's YAML.", exists=True, dir_okay=False)]
+Catalogued = Annotated[str, typer.Argument(help="The playbook's catalogue path.")]
+Version = Annotated[str | None, typer.Option(help="Version: number or hash; else the latest.")]
+
+HELLO_YAML = """\
+apiVersion: trimtab/v1
+kind: Playbook
+metadata:
+  path: {path}
+  description: Greets a list of people, a few at a time.
+workload:
+  people: {{type: array, default: [Ada, Grace, Edsger, Barbara, Alan]}}
+  greeting: {{type: string, default: Hello}}
+workflow:
+  - step: greet
+    each: {{in: "{{{{ workload.people }}}}", batch: 2, in_flight: 2}}
+    tool: {{kind: python, call: "{module}:greet"}}
+    with: {{greeting: "{{{{ workload.greeting }}}}"}}
+    tune:
+      each.batch: {{min: 1, max: 5}}
+    next: sum_up
+  - step: sum_up
+    tool: {{kind: python, call: "{module}:sum_up"}}
+    with: {{batches: "{{{{ greet.results }}}}"}}
+"""
+HELLO_PY = '''\
+"""What the steps of the playbook beside this file do."""
+
+
+def greet(items, greeting):
+    """Greet the people of one batch. ``items`` are the batch's items."""
+    return [f"{greeting}, {person}!" for person in items]
+
+
+def sum_up(batches):
+    """Return what the whole run gives. ``batches`` holds what each batch returned, in order."""
+    greetings = [greeting for batch in batches for greeting in batch]
+    return {"greeted": len(greetings), "greetings": greetings}
+'''
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(),
+    name: Annotated[str, typer.Option(help="The playbook's name.")] = "hello",
+) -> None:
+    """Write a playbook that runs, and the Python beside it, to start from."""
+    module = "".join(c if c.isalnum() else "_" for c in name)
+    if not module.isidentifier():
+        raise Refusal(f"{name!r} is no name for a playbook", hint="letters first", code=Code.USAGE)
+    texts = {
+        folder / f"{module}.yaml": HELLO_YAML.format(path=f"examples/{module}", module=module),
+        folder / f"{module}.py": HELLO_PY,
+    }
+    there = [str(path) for path in texts if path.exists()]
+    if there:
+        raise Refusal(f"{' and '.join(there)} would be overwritten", hint="choose another --name",
+                      code=Code.CONFLICT)  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        path.write_text(text, encoding="utf-8")
+        typer.echo(str(path))
+    say(f"next: trimtab run {folder / f'{module}.yaml'}")
+
+
+@app.command()
+def validate(file: File, output: Output = Format.TABLE) -> None:
+    """Check a playbook: every fault at once, with line and column."""
+    from runtime.playbook.bundle import load
+    from runtime.playbook.faults import BundleFault, PlaybookFaults
+
+    faults: list[dict[str, Any]] = []
+    try:
+        load(file)
+    except PlaybookFaults as found:
+        faults = [_fault(fault) for fault in found.faults]
+    except BundleFault as found:
+        faults = [{"line": 1, "column": 1, "path": "", "message": str(found), "hint": ""}]
+    checked = {"file": str(file), "valid": not faults, "faults": faults}
+    emit_one(checked, output, lambda _: _fault_lines(file, faults))
+    if faults:
+        say(f"{len(faults)} fault{'s' if len(faults) > 1 else ''}")
+        leave(Code.FAILED)
+    say(f"{file} is a sound playbook")
+
+
+@app.command()
+def register(ctx: typer.Context, file: File, key_file: KeyFile = None,
+             output: Output = Format.TABLE) -> None:  # fmt: skip
+    """Register a playbook with the files beside it. The same bundle is the same version."""
+    with here(ctx).client(key_file) as client:
+        view = client.register(file)
+    emit_one(view, output, lambda v: [f"{v['path']} version {v['number']} ({v['version'][:12]})"])
+
+
+@app.command("list")
+def list_(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+    """List the registered playbooks."""
+    emit_rows(here(ctx).playbooks().page(), output, {
+        "path": "path", "version": lambda p: str(p["number"]),
+        "steps": lambda p: str(p["steps"]), "by": "actor", "description": "description",
+    }, empty="no playbook is registered; next: trimtab playbook register FILE")  # fmt: skip
+
+
+@app.command()
+def show(ctx: typer.Context, path: Catalogued, version: Version = None,
+         output: Output = Format.TABLE) -> None:  # fmt: skip
+    """Show a playbook's steps, and the knob values in force for each."""
+    emit_one(here(ctx).playbooks().get(path, version), output, _lines)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of playbooks, for editors."""
+    from runtime.playbook.schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _fault(fault: Any) -> dict[str, Any]:
+    return {"line": fault.line, "column": fault.column, "path": fault.path,
+            "message": fault.message, "hint": fault.hint}  # fmt: skip
+
+
+def _fault_lines(file: Path, faults: Iterable[Row]) -> Iterator[str]:
+    for fault in faults:
+        hint = f" ({fault['hint']})" if fault["hint"] else ""
+        path = f"{fault['path']}: " if fault["path"] else ""
+        yield f"{file}:{fault['line']}:{fault['column']}: {path}{fault['message']}{hint}"
+
+
+def _lines(view: Row) -> Iterator[str]:
+    yield f"{view['path']} version {view['number']} of {len(view['versions'])} by {view['actor']}"
+    if view["description"]:
+        yield view["description"]
+    for entry in view["inputs"]:
+        yield f"  input {entry['name']} ({entry['type']}) = {json.dumps(entry['default'])}"
+    for step in view["steps"]:
+        yield f"  {step['name']} ({step['tool'] or 'routes'})"
+        yield from _knobs(step)
+
+
+def _knobs(step: Row) -> Iterator[str]:
+    tunable = {knob["name"] for knob in step["tune"]}
+    for name, value in step["effective"].items():
+        if name in step["stable"]:
+            yield f"      {name} = {value}  (approved; was {step['defaults'].get(name)})"
+        elif name in tunable:
+            yield f"      {name} = {value}  (tunable)"
+    for name in step["suspended"]:
+        yield f"      {name}: an approved value is suspended, because the step was changed"
+    if step["experiment"]:
+        yield f"      experiment {step['experiment']} is on"

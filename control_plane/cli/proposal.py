@@ -1,0 +1,141 @@
+"""``trimtab proposal``: read what is proposed, decide on it, take it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from control_plane.cli.here import KeyFile, here
+from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows, say
+from control_plane.clock import local
+
+app = typer.Typer(no_args_is_help=True, help="Read proposals, decide on them, take them back.")
+Id = Annotated[str, typer.Argument(help="The proposal's id.")]
+Note = Annotated[str, typer.Option(help="Words for those who read it later.")]
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Keep one state, such as proposed.")] = None,
+    key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """List proposals, the newest first."""
+    with here(ctx).client(key_file) as client:
+        rows = client.proposals(state)
+    emit_rows(rows, output, {
+        "proposal": "id", "state": "state", "kind": "kind",
+        "step": lambda p: f"{p['playbook']}#{p['step']}", "change": _change,
+        "expected": _expected, "by": "author", "moved": lambda p: local(p["moved_at"]),
+    }, empty="no proposals; next: trimtab optimize once")  # fmt: skip
+
+
+@app.command()
+def show(ctx: typer.Context, proposal: Id, key_file: KeyFile = None,
+         output: Output = Format.TABLE) -> None:  # fmt: skip
+    """Show a proposal as a reviewer sees it: diff, effect, evidence, plan, history."""
+    with here(ctx).client(key_file) as client:
+        view = client.proposal(proposal)
+    emit_one(view, output, _lines)
+
+
+@app.command()
+def approve(
+    ctx: typer.Context, proposal: Id,
+    bound_hash: Annotated[
+        str | None, typer.Option("--hash", help="Approve only what was read under this hash.")
+    ] = None,
+    key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Approve a proposal. Its author cannot: use another key (--key-file or TRIMTAB_KEY)."""
+    with here(ctx).client(key_file) as client:
+        view = client.approve(proposal, bound_hash)
+    _decided(view, output)
+
+
+@app.command()
+def reject(
+    ctx: typer.Context, proposal: Id,
+    reason: Annotated[
+        str, typer.Option(help="rejected, risky, wrong_evidence or bad_timing.")
+    ] = "rejected",
+    note: Note = "", key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Reject a proposal; the same change is not proposed again for a while."""
+    with here(ctx).client(key_file) as client:
+        view = client.reject(proposal, reason, note)
+    _decided(view, output)
+
+
+@app.command()
+def rollback(ctx: typer.Context, proposal: Id, note: Note = "", key_file: KeyFile = None,
+             output: Output = Format.TABLE) -> None:  # fmt: skip
+    """Take a live or kept change back."""
+    with here(ctx).client(key_file) as client:
+        view = client.roll_back(proposal, note)
+    _decided(view, output)
+
+
+@app.command()
+def withdraw(ctx: typer.Context, proposal: Id, note: Note = "", key_file: KeyFile = None,
+             output: Output = Format.TABLE) -> None:  # fmt: skip
+    """Withdraw a proposal that has not started."""
+    with here(ctx).client(key_file) as client:
+        view = client.withdraw(proposal, note)
+    _decided(view, output)
+
+
+def _decided(view: Row, output: Format) -> None:
+    emit_one(view, output, lambda v: [f"{v['id']} {v['state']}"])
+    if output is Format.TABLE and view["state"] == "approved":
+        say("it is tried on a share of the next runs, and kept only when it is proven better")
+
+
+def _change(view: Row) -> str:
+    return ", ".join(_line(line) for line in view["diff"])
+
+
+def _line(line: dict[str, Any]) -> str:
+    to = line.get("to", line.get("values"))
+    return f"{line['knob']} {json.dumps(line['from'])} → {json.dumps(to)}"
+
+
+def _expected(view: Row) -> str:
+    effect = view["predicted"].get(view["objective"])
+    if not effect:
+        return "to learn" if view["kind"] == "experiment" else ""
+    low, mid, high = (f"{100 * effect[part]:+.0f}%" for part in ("lower", "median", "upper"))
+    return f"{view['objective']} {mid} ({low} to {high})"
+
+
+def _lines(view: Row) -> Iterator[str]:
+    yield f"{view['id']}  {view['kind']}  {view['state']}  {view['reason_words'] or ''}".rstrip()
+    yield f"  step       {view['playbook']}#{view['step']}"
+    for line in view["diff"]:
+        yield f"  change     {_line(line)}"
+    yield f"  expected   {_expected(view)}"
+    yield f"  author     {view['author']}   approver {view['approver'] or 'none yet'}"
+    yield f"  hash       {view['bound_hash']}"
+    if view["note"]:
+        yield f"  note       {view['note']}"
+    for name, value in view["evidence"].items():
+        yield f"  evidence   {name}: {json.dumps(value, default=str)[:160]}"
+    for text in view["plan"]:
+        yield f"  plan       {text}"
+    for check in view["checks"]:
+        yield f"  refused by {check['reason']}: {check['text']}"
+    yield from _measured(view)
+    for moved in view["history"]:
+        yield f"  {local(moved['at'])}  {moved['source']} → {moved['target']}: {moved['words']}"
+
+
+def _measured(view: Row) -> Iterator[str]:
+    verdict, outcome = view["verdict"], view["outcome"]
+    if verdict:
+        yield f"  verdict    {verdict['verdict']}: {verdict['reason']} after {verdict['units']}"
+    if outcome and outcome["realised"] is not None:
+        inside = "inside" if outcome["covered"] else "outside"
+        yield f"  realised   {100 * outcome['realised']:+.1f}%, {inside} what was predicted"

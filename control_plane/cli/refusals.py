@@ -1,0 +1,63 @@
+"""Every error that a command may meet, as a refusal with its exit code.
+
+By module and name, because importing what raises them would make every command slow.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from control_plane.cli.output import Code, Refusal
+
+_BY_STATUS: Final = {
+    400: Code.USAGE, 401: Code.REFUSED, 403: Code.REFUSED, 404: Code.NOT_FOUND,
+    409: Code.CONFLICT, 422: Code.USAGE, 429: Code.TIMEOUT, 503: Code.UNREACHABLE,
+}  # fmt: skip
+_BY_NAME: Final[dict[str, tuple[Code, str]]] = {
+    "trimtab.Unreachable": (Code.UNREACHABLE, "trimtab dev"),
+    "trimtab.TookTooLong": (Code.TIMEOUT, ""),
+    "control_plane.errors.NotFound": (Code.NOT_FOUND, ""),
+    "control_plane.errors.Forbidden": (Code.REFUSED, ""),
+    "control_plane.errors.Conflict": (Code.CONFLICT, ""),
+    "control_plane.errors.Invalid": (Code.USAGE, ""),
+    "control_plane.settings.SettingFault": (Code.USAGE, "trimtab config list"),
+    "control_plane.cron.CronFault": (Code.USAGE, ""),
+    "control_plane.auth.KeyFault": (Code.USAGE, ""),
+    "control_plane.serve.PortTaken": (Code.CONFLICT, "trimtab dev --port 0"),
+    "runtime.journal.port.FolderInUse": (Code.CONFLICT, "trimtab status"),
+    "runtime.engine.errors.UnknownPlaybook": (Code.NOT_FOUND, "trimtab playbook list"),
+    "runtime.engine.errors.UnknownRun": (Code.NOT_FOUND, "trimtab run list"),
+    "runtime.engine.errors.BadWorkload": (Code.USAGE, ""),
+    "runtime.engine.errors.BadOverride": (Code.USAGE, ""),
+    "runtime.engine.errors.KeyConflict": (Code.CONFLICT, ""),
+    "runtime.playbook.faults.PlaybookFaults": (Code.FAILED, ""),
+    "runtime.playbook.faults.BundleFault": (Code.FAILED, ""),
+    "runtime.record.access.RecorderAway": (Code.UNREACHABLE, "trimtab doctor"),
+    "runtime.record.access.RecordBehind": (Code.TIMEOUT, "trimtab doctor"),
+}
+
+
+def refusal_of(fault: Exception) -> Refusal | None:
+    """Return an error as a refusal, or None when nobody foresaw it."""
+    if isinstance(fault, Refusal):
+        return fault
+    names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(fault).__mro__]
+    if "trimtab.ApiError" in names:
+        return _refused(fault)
+    for name in names:
+        if name in _BY_NAME:
+            code, command = _BY_NAME[name]
+            hint = str(getattr(fault, "hint", ""))
+            return Refusal(str(fault), hint=hint, command=command, code=code)
+    return None
+
+
+def _refused(fault: Any) -> Refusal:
+    """Return the server's problem: what it says, every fault, its hint."""
+    lines = [str(fault)]
+    for error in fault.problem.get("errors", []):
+        place = f"{error['line']}:{error['column']} " if error.get("line") else ""
+        path = error.get("path") or error.get("key") or ""
+        lines.append(f"  {place}{f'{path}: ' if path else ''}{error.get('message', '')}")
+    code = _BY_STATUS.get(fault.status, Code.FAILED)
+    return Refusal("\n".join(lines), hint=fault.hint, code=code)

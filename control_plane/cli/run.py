@@ -1,0 +1,279 @@
+"""``trimtab run``: start a run of a file or a registered playbook; or a verb on runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from control_plane.cli.here import KeyFile, here
+from control_plane.cli.output import (
+    Code,
+    Format,
+    Output,
+    Refusal,
+    Row,
+    emit_one,
+    emit_rows,
+    leave,
+    red,
+    say,
+)
+from control_plane.clock import local, span
+
+Pairs = Annotated[list[str] | None, typer.Option("--set", help="An input, as name=value.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--override", help="A knob for this run alone, as step.knob=value."),
+]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="A label, as name=value.")]
+InputFile = Annotated[
+    Path | None,
+    typer.Option("--input", help="JSON file with inputs.", exists=True, dir_okay=False),
+]
+RunId = Annotated[str, typer.Argument(help="The run's id, or enough of its start or end.")]
+
+
+class _Runs(TyperGroup):
+    """Takes a file or path as its first word, unless that is a verb."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Runs, no_args_is_help=True,
+    help="Start a run: `trimtab run FILE|PATH [--set name=value]`; or look after runs.",
+)  # fmt: skip
+
+
+@app.command("start")
+def start(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(help="A playbook's file, or its catalogue path.")],
+    set_: Pairs = None,
+    input_: InputFile = None,
+    override: Overrides = None,
+    label: Labels = None,
+    version: Annotated[str | None, typer.Option(help="Version: number or hash.")] = None,
+    key: Annotated[str | None, typer.Option(help="Idempotency key of the run.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
+    key_file: KeyFile = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Start a run and wait for it (the word `start` may be left out).
+
+    With a server on this data folder the run is submitted there; else it runs here, with
+    the same engine and journal.
+    """
+    from control_plane.cli.running import Wanted, run_here, run_there
+
+    wanted = Wanted(
+        target, list(set_ or ()), input_, list(override or ()), list(label or ()), version, key,
+        detach,
+    )  # fmt: skip
+    place = here(ctx)
+    url = place.server()
+    if url is not None:
+        view = run_there(place, url, place.key(key_file), wanted)
+    elif detach:
+        raise Refusal(
+            "there is no server to leave a run with", command="trimtab dev", code=Code.UNREACHABLE
+        )
+    else:
+        view = run_here(place, wanted)
+    _tell(view, output)
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Keep one state; `live` is not ended.")] = None,
+    playbook: Annotated[str | None, typer.Option(help="Keep one playbook.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="With the system's own runs.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
+    output: Output = Format.TABLE,
+) -> None:
+    """List runs, the newest first."""
+    runs = here(ctx).runs()
+    rows = runs.page(state=state, playbook=playbook, system=None if all_ else False, limit=limit)
+    emit_rows(rows, output, {
+        "run": "run", "playbook": lambda r: f"{r['playbook']}@{r['number']}", "state": "state",
+        "started": lambda r: local(r["started_at"] or r["submitted_at"]),
+        "took": lambda r: span(r["wall_s"]), "by": "actor",
+    }, empty="no runs")  # fmt: skip
+
+
+@app.command()
+def show(ctx: typer.Context, run: RunId, output: Output = Format.TABLE) -> None:
+    """Show a run with its steps, result and fault."""
+    runs = here(ctx).runs()
+    emit_one(runs.get(_find(runs, run)), output, _lines)
+
+
+@app.command()
+def events(
+    ctx: typer.Context, run: RunId,
+    after: Annotated[int, typer.Option(help="Only past this sequence.")] = 0,
+    output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """List the events of a run, in order."""
+    runs = here(ctx).runs()
+    emit_rows(runs.events(_find(runs, run), after), output, _EVENT_COLUMNS)
+
+
+@app.command()
+def watch(
+    ctx: typer.Context, run: RunId,
+    after: Annotated[int, typer.Option(help="Only past this sequence.")] = 0,
+    key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Follow a run until it ends. Needs the server that runs it."""
+    place = here(ctx)
+    found = _find(place.runs(), run)
+    with place.client(key_file) as client:
+        for event in client.watch(found, after):
+            if output is Format.TABLE:
+                typer.echo(f"{event['seq']:>6}  {local(event['at'])}  {_event_text(event)}")
+            else:
+                typer.echo(json.dumps(event))
+        ended = client.run(found)
+    say(f"run {found} {ended['state']}")
+    if ended["state"] != "completed":
+        leave(Code.FAILED)
+
+
+@app.command()
+def cancel(
+    ctx: typer.Context, run: RunId,
+    reason: Annotated[str, typer.Option(help="Why.")] = "", key_file: KeyFile = None,
+) -> None:  # fmt: skip
+    """Ask a run to end."""
+    place = here(ctx)
+    found = _find(place.runs(), run)
+    with place.client(key_file) as client:
+        say(f"run {found} is {client.cancel(found, reason)['state']}")
+
+
+@app.command()
+def pause(
+    ctx: typer.Context, run: RunId,
+    reason: Annotated[str, typer.Option(help="Why.")] = "", key_file: KeyFile = None,
+) -> None:  # fmt: skip
+    """Let nothing new of a run fire until it is resumed."""
+    place = here(ctx)
+    found = _find(place.runs(), run)
+    with place.client(key_file) as client:
+        client.pause(found, reason)
+    say(f"run {found} is pausing")
+
+
+@app.command()
+def resume(ctx: typer.Context, run: RunId, key_file: KeyFile = None) -> None:
+    """Let a paused run go on."""
+    place = here(ctx)
+    found = _find(place.runs(), run)
+    with place.client(key_file) as client:
+        client.resume(found)
+    say(f"run {found} goes on")
+
+
+_EVENT_COLUMNS = {
+    "seq": "seq", "at": lambda e: local(e["at"]), "event": "type",
+    "about": lambda e: _event_text(e).partition("  ")[2],
+}  # fmt: skip
+_TOLD = ("step", "attempt", "outcome", "kind", "state", "actor", "product", "reason")
+
+
+def _event_text(event: Row) -> str:
+    body = event["body"]
+    facts = [f"{name}={body[name]}" for name in _TOLD if name in body]
+    fault = body.get("fault")
+    if fault:
+        facts.append(f"{fault['cls']}: {fault['message'].splitlines()[0]}")
+    return f"{event['type']:<20}  {' '.join(facts)}"
+
+
+def _find(runs: Any, part: str) -> str:
+    """Return the one run whose id is, starts with or ends with these characters."""
+    if len(part) == 32:
+        return part
+    recent = [row.run for row in runs.page(system=None, limit=10_000)]
+    matching = [run for run in recent if run.startswith(part) or run.endswith(part)]
+    if len(matching) == 1:
+        return str(matching[0])
+    if matching:
+        raise Refusal(f"{len(matching)} runs match {part!r}", hint="give more of the id")
+    raise Refusal(f"there is no run {part!r}", command="trimtab run list", code=Code.NOT_FOUND)
+
+
+def _tell(view: Row, output: Format) -> None:
+    """Write a run's result to stdout and its end to stderr."""
+    if output is Format.TABLE:
+        if view.get("result") is not None:
+            typer.echo(json.dumps(view["result"], indent=2, default=str))
+    else:
+        emit_one(view, output, lambda _: ())
+    if view["state"] == "completed":
+        say(f"run {view['run']} completed in {span(view['wall_s'])}")
+        return
+    if view["state"] in ("failed", "cancelled"):
+        for text in _fault_lines(view):
+            say(text)
+        leave(Code.FAILED)
+    say(f"run {view['run']} is {view['state']}; next: trimtab run watch {view['run']}")
+
+
+def _fault_lines(view: Row) -> Iterator[str]:
+    fault = view.get("fault")
+    yield f"{red('error:')} run {view['run']} {view['state']}"
+    if not fault:
+        return
+    yield f"  step {view['fault_step']} ({fault['cls']}): {fault['message']}"
+    if fault.get("where"):
+        yield f"  at {fault['where']}"
+    for text in str(fault.get("traceback") or "").rstrip().splitlines():
+        yield f"  | {text}"
+    yield f"next: trimtab run show {view['run']}"
+
+
+def _lines(view: Row) -> Iterable[str]:
+    yield f"run        {view['run']}"
+    yield f"playbook   {view['playbook']} version {view['number']} ({view['version'][:12]})"
+    yield f"state      {view['state']}"
+    yield f"submitted  {local(view['submitted_at'])} by {view['actor']}"
+    if view["wall_s"] is not None:
+        yield f"took       {span(view['wall_s'])}"
+    if view["cost_usd"] is not None:
+        yield f"cost       ${view['cost_usd']:.6f}"
+    if view["workload"]:
+        yield f"inputs     {json.dumps(view['workload'])}"
+    yield ""
+    for step in view["steps"]:
+        yield _step_line(step)
+    for product in view["products"]:
+        yield f"published  {product['product']} version {product['number']}: {product['location']}"
+    if view["state"] == "failed":
+        yield from _fault_lines(view)
+    elif view["result"] is not None:
+        yield f"result     {json.dumps(view['result'], default=str)[:2000]}"
+
+
+def _step_line(step: Row) -> str:
+    items = f"{step['items_done']}/{step['items']} items in {step['batches']} batches, "
+    parts = items if step["batches"] > 1 or step["items"] > 1 else ""
+    failed = f" ({step['failed_attempts']} failed)" if step["failed_attempts"] else ""
+    took = (step["ended_at"] or step["started_at"] or 0) - (step["started_at"] or 0)
+    knobs = " ".join(
+        f"{name}={value}" for name, value in step["knobs"].items() if name.startswith("each")
+    )
+    return (
+        f"  {step['name']:<16} {step['state']:<10} {span(took):>8}  "
+        f"{parts}{step['attempts']} attempts{failed}  {knobs}"
+    ).rstrip()

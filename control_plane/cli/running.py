@@ -1,0 +1,136 @@
+"""Starting a run from the command line: on the server here, or in this very process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from control_plane.cli.here import Here
+from control_plane.cli.output import Code, Refusal, plain, say
+from control_plane.cli.progress import Take, bars
+from control_plane.cli.values import inputs, labels, overrides
+
+if TYPE_CHECKING:
+    from runtime.engine.engine import Engine
+    from runtime.playbook.bundle import Bundle
+    from runtime.run.events import Recorded
+    from trimtab import Client
+
+ACTOR = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asked for."""
+
+    target: str
+    sets: list[str]
+    file: Path | None
+    overrides: list[str]
+    labels: list[str]
+    version: str | None
+    key: str | None
+    detach: bool
+
+    @property
+    def path(self) -> Path | None:
+        """The playbook's file, when the target is one."""
+        path = Path(self.target)
+        if path.is_file():
+            return path
+        if path.suffix in (".yaml", ".yml"):
+            raise Refusal(
+                f"there is no file {self.target}", command="trimtab playbook init",
+                code=Code.NOT_FOUND,
+            )  # fmt: skip
+        return None
+
+
+def run_there(place: Here, url: str, key: str | None, wanted: Wanted) -> Mapping[str, Any]:
+    """Submit to a server and follow the run to its end."""
+    from trimtab import Client
+
+    with Client(url, key) as client:
+        playbook, version = wanted.target, wanted.version
+        if wanted.path is not None:
+            registered = client.register(wanted.path)
+            playbook, version = registered["path"], registered["version"]
+        types = _types(client.playbook(playbook, version)["inputs"])
+        line = client.submit(
+            playbook, inputs(wanted.sets, wanted.file, types), version=version, key=wanted.key,
+            overrides=overrides(wanted.overrides), labels=labels(wanted.labels),
+        )  # fmt: skip
+        say(f"run {line['run']} of {playbook} on {url}")
+        return line if wanted.detach else _followed(client, line["run"])
+
+
+def _followed(client: Client, run: str) -> Mapping[str, Any]:
+    with bars() as take:
+        for event in client.watch(run):
+            take(event["type"], event["body"].get)
+    return client.run(run)
+
+
+def run_here(place: Here, wanted: Wanted) -> Mapping[str, Any]:
+    """Run in this process tree, with the engine and journal a server would use."""
+    return asyncio.run(_run_here(place, wanted))
+
+
+async def _run_here(place: Here, wanted: Wanted) -> Mapping[str, Any]:
+    from runtime.engine.local import open_local
+
+    settings, _ = place.settings()
+    bundle = _bundle(wanted)
+    async with open_local(place.folder, settings.workers.slots) as engine:
+        playbook, version = wanted.target, wanted.version
+        if bundle is not None:
+            registered = await engine.register(bundle, ACTOR)
+            playbook, version = registered.path, registered.version
+        with bars() as take:
+            run = await _submit(engine, playbook, version, wanted, take)
+            await engine.wait(run)
+        return _view(engine, run)
+
+
+async def _submit(
+    engine: Engine, playbook: str, version: str | None, wanted: Wanted, take: Take
+) -> str:
+    from runtime.engine.submit import Submit
+
+    declared = engine.catalogue.get(playbook, version).playbook.inputs
+    types = {entry.name: entry.type for entry in declared}
+    others = {f"run/{row.run}" for row in engine.journal.runs(state="live", system=None)}
+    engine.subscribe(lambda batch: _feed(batch, others, take))
+    return await engine.submit(Submit(
+        playbook, inputs(wanted.sets, wanted.file, types), ACTOR, version, wanted.key,
+        overrides(wanted.overrides), labels(wanted.labels), playbook.startswith("system/"),
+    ))  # fmt: skip
+
+
+def _bundle(wanted: Wanted) -> Bundle | None:
+    from runtime.playbook.bundle import load
+
+    path = wanted.path
+    return None if path is None else load(path)
+
+
+def _feed(batch: Sequence[Recorded], others: set[str], take: Take) -> None:
+    for recorded in batch:
+        if recorded.stream in others or not recorded.stream.startswith("run/"):
+            continue
+        event = recorded.event
+        take(event.TYPE, lambda name, default, event=event: getattr(event, name, default))  # type: ignore[misc]
+
+
+def _view(engine: Engine, run: str) -> Mapping[str, Any]:
+    from control_plane.runs import Runs
+
+    view: Mapping[str, Any] = plain(Runs(engine.journal).get(run))
+    return view
+
+
+def _types(declared: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    return {entry["name"]: entry["type"] for entry in declared}

@@ -1,0 +1,102 @@
+"""``trimtab dev`` and ``serve``: the process tree, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from control_plane.cli.here import Here, KeyFile, here
+from control_plane.cli.output import Format, Output, emit_one, say
+
+if TYPE_CHECKING:
+    from control_plane.settings import Settings, Sources
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (server.host).")]
+Port = Annotated[int | None, typer.Option(help="Port; 0 takes any free one (server.port).")]
+Slots = Annotated[int | None, typer.Option(min=1, help="Attempts at once (workers.slots).")]
+Profile = Annotated[str | None, typer.Option(help="Policy in force (review.profile).")]
+
+
+def dev(
+    ctx: typer.Context, port: Port = None, slots: Slots = None, profile: Profile = None
+) -> None:
+    """Run server, recorder and workers on this machine, and print a sign-in link."""
+    place = here(ctx)
+    settings, sources = place.settings(
+        server_port=port, workers_slots=slots, review_profile=profile
+    )
+    _run(place, settings, sources, link=True)
+
+
+def serve(
+    ctx: typer.Context, host: Host = None, port: Port = None, slots: Slots = None,
+    profile: Profile = None,
+) -> None:  # fmt: skip
+    """Run the same process tree as a service; other addresses than loopback need keys."""
+    place = here(ctx)
+    settings, sources = place.settings(
+        server_host=host, server_port=port, workers_slots=slots, review_profile=profile
+    )
+    _run(place, settings, sources, link=False)
+
+
+def sign_in(ctx: typer.Context, key_file: KeyFile = None, output: Output = Format.TABLE) -> None:
+    """Print a link that signs a browser in, once."""
+    from trimtab import Client, Unreachable
+
+    place = here(ctx)
+    url = place.server()
+    if url is None:
+        raise Unreachable("no server owns this data folder")
+    with Client(url, place.key(key_file)) as client:
+        emit_one({"url": client.sign_in_link()}, output, lambda t: [t["url"]])
+
+
+def status(ctx: typer.Context, key_file: KeyFile = None, output: Output = Format.TABLE) -> None:
+    """Show what the server, its workers and its recorder are doing."""
+    from trimtab import Client, Unreachable
+
+    place = here(ctx)
+    url = place.server()
+    if url is None:
+        raise Unreachable(f"no server owns {place.folder.root}")
+    with Client(url, place.key(key_file)) as client:
+        told = {"url": url, **client.status(), "workers": client.workers()}
+    emit_one(told, output, lambda t: [
+        f"server    {t['url']}",
+        *(f"{name:<9} {value}" for name, value in t["engine"].items()),
+        f"record    {t['record']}",
+        *(f"worker    {worker}" for worker in t["workers"]),
+    ])  # fmt: skip
+
+
+def _run(place: Here, settings: Settings, sources: Sources, *, link: bool) -> None:
+    import logging
+
+    from control_plane.names import check_names
+
+    check_names(thoroughly=True)
+    level = settings.server.log_level.upper()
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(_serve(place, settings, sources, link))
+
+
+async def _serve(place: Here, settings: Settings, sources: Sources, link: bool) -> None:
+    from control_plane.serve import open_server
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = await open_server(place.folder, settings, sources)
+    try:
+        say(f"trimtab serves {place.folder.root} at {server.url}")
+        if link:
+            say(f"sign in, once: {server.sign_in_link()}")
+            say("next: trimtab playbook init && trimtab run hello.yaml      (Ctrl-C ends it)")
+        await server.until(stop)
+        say("ending")
+    finally:
+        await server.close()

@@ -1,0 +1,50 @@
+"""The loop's own controls: start the optimizer, set the kill switch.
+
+The optimizer is a playbook that ships with us. Its inputs are made at the moment it
+starts, from the catalogue, the layers and the proposals as they are then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from control_plane.clock import Clock
+from control_plane.shipped import shipped
+from runtime.engine.engine import Engine, Submit
+from runtime.journal.port import Append, StreamMoved
+from runtime.run.events import Json, KillSet
+
+OPTIMIZE: Final = "system/optimize"
+SHIPPED_BY: Final = "trimtab"
+
+
+class Loop:
+    """Starts cycles, and stops what they changed."""
+
+    def __init__(
+        self, engine: Engine, workload: Callable[[], dict[str, Json]], clock: Clock
+    ) -> None:
+        self._engine, self._workload, self._clock = engine, workload, clock
+
+    async def register(self) -> None:
+        """Enter the system playbooks that ship with this release in the catalogue."""
+        for bundle in shipped("system"):
+            await self._engine.register(bundle, SHIPPED_BY)
+
+    async def optimize(self, actor: str) -> str:
+        """Start one cycle and return its run."""
+        return await self._engine.submit(Submit(
+            playbook=OPTIMIZE, workload=self._workload(), actor=actor, system=True,
+        ))  # fmt: skip
+
+    async def kill(self, scope: str, on: bool, actor: str, reason: str) -> list[str]:
+        """Set or release the kill switch; returns the scopes on which it is set."""
+        event = KillSet(scope, on, actor, reason)
+        while True:
+            expected = self._engine.journal.length("kill")
+            try:
+                await self._engine.append([Append("kill", expected, self._clock(), (event,))])
+            except StreamMoved:
+                continue
+            return sorted(self._engine.layers.killed)

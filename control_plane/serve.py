@@ -1,0 +1,296 @@
+"""The process: every part opened in order, served, and closed in the other order.
+
+::
+
+    server = await open_server(folder, settings, sources)
+    await server.until(stop)  # an asyncio.Event, set by a signal
+    await server.close()
+
+``trimtab dev``, the demo and the tests all start it here. Closing ends event streams
+first, so that no browser holds the process, and takes less than five seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import uvicorn
+from litestar import Litestar
+
+from control_plane.app import build_app
+from control_plane.auth import Principal, open_keys, read_key
+from control_plane.clock import Clock, wall
+from control_plane.drafts import Drafts
+from control_plane.experiments import ExperimentService
+from control_plane.loop import OPTIMIZE, Loop
+from control_plane.parts import Parts
+from control_plane.playbooks import Playbooks
+from control_plane.readings import Readings
+from control_plane.review.profiles import load as load_policy
+from control_plane.reviews import ReviewService
+from control_plane.runs import Runs
+from control_plane.schedule import Schedules
+from control_plane.schedule_table import Table
+from control_plane.settings import LOOPBACK, SettingFault, Settings, Sources
+from control_plane.streams import Streams
+from control_plane.web.build import site_of
+from control_plane.web.router import problem_page, web_router
+from runtime.data.folder import DataFolder, write_json
+from runtime.engine.engine import Engine
+from runtime.record.supervise import RecorderProcess
+from runtime.run.events import ScheduleSet
+from runtime.workers.local import LocalPool
+
+LOG: Final = logging.getLogger("trimtab.server")
+PORTS_TRIED: Final = 100
+RECORDER_GRACE_S: Final = 2.5
+
+
+class PortTaken(Exception):
+    """Somebody listens on the port that was asked for."""
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals to whoever runs the loop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(slots=True)
+class Server:
+    """A running process tree."""
+
+    parts: Parts
+    app: Litestar
+    url: str
+    _http: _Uvicorn
+    _serving: asyncio.Task[None]
+    _stack: AsyncExitStack
+
+    @property
+    def admin_key(self) -> str | None:
+        """The key of the first start, while it is kept in the folder."""
+        return read_key(self.parts.folder.admin_key)
+
+    def sign_in_link(self) -> str:
+        """Return a link that signs a browser in as the admin, once."""
+        key = self.admin_key
+        who = self.parts.keys.who(key) if key else None
+        if who is None:
+            raise SettingFault("there is no admin key to sign in with; use `trimtab sign-in`")
+        return self.link_for(who)
+
+    def link_for(self, who: Principal) -> str:
+        """Return a one-time sign-in link for a principal."""
+        token = self.parts.keys.link(who, self.parts.settings.auth.link_minutes)
+        return f"{self.url}/sign-in?token={token}"
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Serve until ``stop`` is set, or a part that nothing works without is gone.
+
+        Raises:
+            Exception: what ended the journal or the HTTP server.
+        """
+        waiting = asyncio.ensure_future(stop.wait())
+        dead = asyncio.shield(self.parts.engine.dead)
+        ends: list[asyncio.Future[object]] = [waiting, dead, self._serving]  # type: ignore[list-item]
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        for ended in done:
+            ended.result()
+
+    async def close(self) -> None:
+        """End everything that was started, and leave the folder to the next."""
+        await self._stack.aclose()
+
+
+async def open_server(
+    folder: DataFolder,
+    settings: Settings,
+    sources: Sources | None = None,
+    *,
+    clock: Clock = wall,
+    ticking: bool = True,
+) -> Server:
+    """Open every part and serve.
+
+    ``ticking`` off starts no schedule by itself.
+
+    Raises:
+        FolderInUse: another process owns the folder.
+        PortTaken: somebody listens on the very port that was asked for.
+        SettingFault: it would listen to others before there is any key.
+    """
+    sources = sources or {}
+    folder.prepare()
+    _may_listen(folder, settings)
+    async with AsyncExitStack() as opened:
+        sock = bind(settings.server.host, settings.server.port, _searches(sources))
+        opened.callback(sock.close)
+        parts = await _open_parts(opened, folder, settings, sources, clock)
+        app = _app(parts)
+        http, serving = await _serve(opened, app, sock, settings)
+        if ticking:
+            await _start_schedules(parts)
+        url = _url(sock)
+        _announce(opened, folder, url)
+        opened.callback(parts.streams.close)
+        return Server(parts, app, url, http, serving, opened.pop_all())
+
+
+async def _open_parts(
+    opened: AsyncExitStack, folder: DataFolder, settings: Settings, sources: Sources, clock: Clock
+) -> Parts:
+    keys = open_keys(folder, clock)
+    opened.callback(keys.close)
+    pool = LocalPool(settings.workers.slots, folder)
+    engine = await Engine.open(folder, pool, clock=clock, services={"data": str(folder.root)})
+    recorder = await _start_recorder(folder, settings, engine)
+    opened.push_async_callback(_end_processes, engine, recorder, settings.server.grace_s)
+    reviews, experiments, drafts = await _open_review(opened, engine, settings, clock)
+    readings = Readings(folder)
+    opened.callback(readings.close)
+    loop = Loop(engine, drafts.workload, clock)
+    await loop.register()
+    schedules = Schedules(engine, Table(folder.schedules), clock, {OPTIMIZE: drafts.workload})
+    opened.push_async_callback(schedules.close)
+    return Parts(
+        settings, sources, folder, clock, keys, engine, pool, recorder, Runs(engine.journal),
+        Playbooks(engine.catalogue, engine.layers), readings, reviews, experiments, drafts,
+        schedules, loop, Streams(engine, settings.limits.streams),
+    )  # fmt: skip
+
+
+async def _open_review(
+    opened: AsyncExitStack, engine: Engine, settings: Settings, clock: Clock
+) -> tuple[ReviewService, ExperimentService, Drafts]:
+    reviews = ReviewService(
+        engine, load_policy(settings.review.profile), clock=clock,
+        new_id=lambda: secrets.token_hex(6),
+    )  # fmt: skip
+    opened.callback(reviews.close)
+    await reviews.start()
+    experiments = ExperimentService(engine, reviews, clock, lambda: secrets.token_hex(8))
+    opened.push_async_callback(experiments.close)
+    await experiments.start()
+    drafts = Drafts(engine, reviews, clock=clock, new_id=lambda: secrets.token_hex(6))
+    opened.push_async_callback(drafts.close)
+    await drafts.start()
+    return reviews, experiments, drafts
+
+
+async def _start_recorder(
+    folder: DataFolder, settings: Settings, engine: Engine
+) -> RecorderProcess | None:
+    if not settings.record.enabled:
+        return None
+    recorder = RecorderProcess(folder)
+    await recorder.start(ready_s=None)
+    engine.subscribe(lambda _: recorder.notify())
+    return recorder
+
+
+async def _end_processes(engine: Engine, recorder: RecorderProcess | None, grace_s: float) -> None:
+    """End workers and recorder side by side; what the recorder lacks it reads next time."""
+    ending = [engine.close(grace_s)]
+    if recorder is not None:
+        ending.append(recorder.stop(RECORDER_GRACE_S))
+    await asyncio.gather(*ending)
+
+
+async def _start_schedules(parts: Parts) -> None:
+    """Start ticking; the first time, with the schedule of the optimizer."""
+    cron = parts.settings.optimize.cron
+    await parts.schedules.start()
+    journal = parts.engine.journal
+    if cron and journal.length("schedule/optimize") == 0:
+        await parts.schedules.set(ScheduleSet(
+            "optimize", cron, parts.settings.optimize.zone, OPTIMIZE, {}, "trimtab"
+        ))  # fmt: skip
+
+
+def _app(parts: Parts) -> Litestar:
+    return build_app(parts, [web_router(site_of(parts))], problem_page)
+
+
+async def _serve(
+    opened: AsyncExitStack, app: Litestar, sock: socket.socket, settings: Settings
+) -> tuple[_Uvicorn, asyncio.Task[None]]:
+    http = _Uvicorn(uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, ws="none",
+        http="httptools", lifespan="on", timeout_graceful_shutdown=1,
+    ))  # fmt: skip
+    serving = asyncio.create_task(http.serve(sockets=[sock]))
+
+    async def end() -> None:
+        http.should_exit = True
+        await asyncio.wait([serving])
+
+    opened.push_async_callback(end)
+    while not http.started:
+        if serving.done():
+            serving.result()
+        await asyncio.sleep(0.005)
+    return http, serving
+
+
+def _announce(opened: AsyncExitStack, folder: DataFolder, url: str) -> None:
+    write_json(folder.server_json, {"pid": os.getpid(), "url": url})
+    opened.callback(folder.server_json.unlink, missing_ok=True)
+
+
+def _may_listen(folder: DataFolder, settings: Settings) -> None:
+    host = settings.server.host
+    if host not in LOOPBACK and not folder.keys.exists():
+        raise SettingFault(
+            f"refuses to listen on {host} before there is any key: "
+            "make one with `trimtab keys create`, or start once on loopback"
+        )
+
+
+def _searches(sources: Sources) -> bool:
+    """Whether another port will do: only where nobody named one."""
+    return sources.get("server.port", "default") == "default"
+
+
+def bind(host: str, port: int, search: bool) -> socket.socket:
+    """Return a socket bound to the port, or to the next free one when ``search``.
+
+    Raises:
+        PortTaken: the port is taken and no other will do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in range(port, port + (PORTS_TRIED if search and port else 1)):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, candidate))
+        except OSError as fault:
+            sock.close()
+            if not _taken(fault):
+                raise PortTaken(f"cannot listen on {host}:{candidate}: {fault.strerror}") from None
+            continue
+        sock.set_inheritable(False)
+        return sock
+    raise PortTaken(f"somebody listens on {host}:{port} already; `--port 0` takes any free one")
+
+
+def _taken(fault: OSError) -> bool:
+    return fault.errno == errno.EADDRINUSE
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
+    return f"http://{f'[{shown}]' if ':' in shown and shown[0] != '[' else shown}:{port}"

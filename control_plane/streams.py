@@ -1,0 +1,68 @@
+"""Open event streams: how many there are, and how they end when the server does.
+
+A stream is a reader that waits for news. Everybody who waits is woken by a commit or by
+the server closing, so that a shutdown never waits for a browser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from runtime.engine.engine import Engine
+from runtime.run.events import Recorded
+
+Wanted = Callable[[Recorded], bool]
+
+
+class TooManyStreams(Exception):
+    """No further stream may be opened now."""
+
+
+class Streams:
+    """The streams that are open, each with the event that wakes it."""
+
+    def __init__(self, engine: Engine, limit: int) -> None:
+        self._engine, self._limit = engine, limit
+        self._waiting: dict[asyncio.Event, Wanted] = {}
+        self._unsubscribe = engine.subscribe(self._heard)
+        self.closing = False
+
+    @contextmanager
+    def open(self, wanted: Wanted) -> Iterator[asyncio.Event]:
+        """Give an event that is set when something wanted was committed, or at the end.
+
+        Raises:
+            TooManyStreams: as many as allowed are open.
+        """
+        if len(self._waiting) >= self._limit or self.closing:
+            raise TooManyStreams(f"{self._limit} event streams are open")
+        news = asyncio.Event()
+        self._waiting[news] = wanted
+        try:
+            yield news
+        finally:
+            del self._waiting[news]
+
+    def close(self) -> None:
+        """Wake every stream for the last time."""
+        self.closing = True
+        self._unsubscribe()
+        for news in self._waiting:
+            news.set()
+
+    def _heard(self, batch: Sequence[Recorded]) -> None:
+        for news, wanted in self._waiting.items():
+            if not news.is_set() and any(wanted(recorded) for recorded in batch):
+                news.set()
+
+
+async def wait(news: asyncio.Event, seconds: float) -> bool:
+    """Wait for news; False when there was none for so long."""
+    try:
+        await asyncio.wait_for(news.wait(), seconds)
+    except TimeoutError:
+        return False
+    news.clear()
+    return True

@@ -1,0 +1,409 @@
+"""Trimtab from Python: submit runs, follow them, read proposals and decide on them.
+
+::
+
+    from trimtab import Client
+
+    with Client() as trimtab:  # the server of the data folder here
+        run = trimtab.submit("healthcare/patient_cohort", {"min_age": 65})
+        print(trimtab.wait(run["run"])["state"])
+
+Answers are the API's JSON. A refusal raises `ApiError` with the server's problem; no
+server raises `Unreachable`. Playbook authors import ``trimtab.errors`` from here to say
+of which class a failure is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from runtime import errors
+
+if TYPE_CHECKING:
+    import httpx2
+
+Json: TypeAlias = Any
+
+ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+_RETRY_S: Final = 0.5
+_LOST_S: Final = 30.0
+
+sys.modules[f"{__name__}.errors"] = errors
+
+
+class ClientError(Exception):
+    """Something asked of the server did not work.
+
+    ::
+
+        ClientError
+        ├── ApiError      the server refused: ``problem`` is its answer
+        ├── Unreachable   no server answers
+        └── TookTooLong   what was waited for did not happen in time
+    """
+
+
+class ApiError(ClientError):
+    """The server refused. ``problem`` is its RFC 9457 answer."""
+
+    def __init__(self, status: int, problem: Mapping[str, Json]) -> None:
+        super().__init__(str(problem.get("detail") or problem.get("title") or status))
+        self.status, self.problem = status, dict(problem)
+
+    @property
+    def hint(self) -> str:
+        """What the server says to do now."""
+        return str(self.problem.get("hint", ""))
+
+    @property
+    def reason(self) -> str:
+        """The code of the refusal."""
+        return str(self.problem.get("reason", ""))
+
+
+class Unreachable(ClientError):
+    """No server answers."""
+
+
+class TookTooLong(ClientError):
+    """What was waited for did not happen in time."""
+
+
+class Client:
+    """Talks to a server. Without arguments: the one that owns the data folder here."""
+
+    def __init__(
+        self, url: str | None = None, key: str | None = None, *,
+        data: str | Path | None = None, timeout_s: float = 60.0,
+    ) -> None:  # fmt: skip
+        import httpx2
+
+        found = None if url else _server(data)
+        self.url = (url or found or "").rstrip("/")
+        if not self.url:
+            raise Unreachable("no server owns this data folder; `trimtab dev` starts one")
+        key = key or os.environ.get("TRIMTAB_KEY") or _admin_key(data)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # ---- runs ---------------------------------------------------------------------------
+
+    def submit(
+        self, playbook: str, workload: Mapping[str, Json] | None = None, *,
+        version: str | None = None, key: str | None = None,
+        overrides: Mapping[str, Mapping[str, Json]] | None = None,
+        labels: Mapping[str, str] | None = None, priority: int = 0,
+    ) -> dict[str, Json]:  # fmt: skip
+        """Start a run of a registered playbook and return its line."""
+        body = {
+            "playbook": playbook, "workload": dict(workload or {}), "version": version,
+            "key": key, "overrides": dict(overrides or {}), "labels": dict(labels or {}),
+            "priority": priority,
+        }  # fmt: skip
+        return self._dict("POST", "/api/runs", json=body)
+
+    def runs(self, **filters: Json) -> list[dict[str, Json]]:
+        """List runs, the newest first: ``state, playbook, system, limit, before``."""
+        return self._list("/api/runs", **filters)
+
+    def run(self, run: str) -> dict[str, Json]:
+        """Read a run with its steps."""
+        return self._dict("GET", f"/api/runs/{run}")
+
+    def values(self, run: str) -> dict[str, Json]:
+        """Read the values of a run's steps."""
+        return self._dict("GET", f"/api/runs/{run}/values")
+
+    def events(self, run: str, after: int = 0) -> Iterator[dict[str, Json]]:
+        """Yield the events of a run past a sequence, page by page."""
+        while page := self._list(f"/api/runs/{run}/events", after=after):
+            yield from page
+            after = page[-1]["seq"]
+
+    def watch(self, run: str, after: int = 0) -> Iterator[dict[str, Json]]:
+        """Yield the events of a run as they happen, until it ends.
+
+        A connection that breaks is opened again where it was, so each event comes once.
+        """
+        lost_at: float | None = None
+        while True:
+            try:
+                for event in self._stream(run, after):
+                    if event is None:
+                        return
+                    after, lost_at = event["seq"], None
+                    yield event
+            except Unreachable:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > _LOST_S:
+                    raise
+            time.sleep(_RETRY_S)
+
+    def wait(self, run: str, timeout_s: float | None = None) -> dict[str, Json]:
+        """Wait until a run has ended and return it.
+
+        Raises:
+            TookTooLong: it did not within ``timeout_s``.
+        """
+        began = time.monotonic()
+        while True:
+            row = self.run(run)
+            if row["state"] in ENDED:
+                return row
+            if timeout_s is not None and time.monotonic() - began > timeout_s:
+                raise TookTooLong(f"run {run} is still {row['state']} after {timeout_s:g} s")
+            time.sleep(0.1)
+
+    def cancel(self, run: str, reason: str = "") -> dict[str, Json]:
+        """Ask a run to end."""
+        return self._dict("POST", f"/api/runs/{run}/cancel", json={"reason": reason})
+
+    def pause(self, run: str, reason: str = "") -> dict[str, Json]:
+        """Let nothing new of a run fire."""
+        return self._dict("POST", f"/api/runs/{run}/pause", json={"reason": reason})
+
+    def resume(self, run: str) -> dict[str, Json]:
+        """Let a paused run go on."""
+        return self._dict("POST", f"/api/runs/{run}/resume")
+
+    # ---- playbooks ----------------------------------------------------------------------
+
+    def playbooks(self) -> list[dict[str, Json]]:
+        """List the newest version of each playbook."""
+        return self._list("/api/playbooks")
+
+    def playbook(self, path: str, version: str | None = None) -> dict[str, Json]:
+        """Read a playbook with its steps and knobs."""
+        return self._dict("GET", f"/api/playbooks/{path}", params=_given(version=version))
+
+    def register(self, file: str | Path) -> dict[str, Json]:
+        """Register the playbook in a file, with the files beside it."""
+        from runtime.playbook.bundle import load
+
+        bundle = load(Path(file))
+        body = {"source": bundle.source, "files": dict(bundle.files)}
+        return self._dict("POST", "/api/playbooks", json=body)
+
+    # ---- the loop -----------------------------------------------------------------------
+
+    def proposals(self, state: str | None = None) -> list[dict[str, Json]]:
+        """List proposals, the newest first."""
+        return self._list("/api/proposals", **_given(state=state))
+
+    def proposal(self, proposal: str) -> dict[str, Json]:
+        """Read a proposal with its evidence and history."""
+        return self._dict("GET", f"/api/proposals/{proposal}")
+
+    def propose(self, candidate: Mapping[str, Json]) -> dict[str, Json]:
+        """Propose a change or an experiment."""
+        return self._dict("POST", "/api/proposals", json=dict(candidate))
+
+    def approve(self, proposal: str, bound_hash: str | None = None) -> dict[str, Json]:
+        """Approve a proposal; with ``bound_hash``, only as it was read."""
+        return self._dict(
+            "POST", f"/api/proposals/{proposal}/approve", json={"bound_hash": bound_hash}
+        )
+
+    def reject(self, proposal: str, reason: str = "rejected", note: str = "") -> dict[str, Json]:
+        """Reject a proposal, with a reason code and words."""
+        body = {"reason": reason, "note": note}
+        return self._dict("POST", f"/api/proposals/{proposal}/reject", json=body)
+
+    def roll_back(self, proposal: str, note: str = "") -> dict[str, Json]:
+        """Take a live or kept change back."""
+        return self._dict("POST", f"/api/proposals/{proposal}/rollback", json={"note": note})
+
+    def withdraw(self, proposal: str, note: str = "") -> dict[str, Json]:
+        """Withdraw a proposal that has not started."""
+        return self._dict("POST", f"/api/proposals/{proposal}/withdraw", json={"note": note})
+
+    def optimize(self) -> dict[str, Json]:
+        """Start one cycle of the optimizer and return its run."""
+        return self._dict("POST", "/api/optimize")
+
+    def drafted(self, run: str, count: int, timeout_s: float = 10.0) -> list[dict[str, Json]]:
+        """Return the proposals that a cycle led to, waiting until ``count`` were drafted."""
+        began = time.monotonic()
+        while True:
+            found = [view for view in self.proposals() if view["cycle"] == run]
+            if len(found) >= count or time.monotonic() - began > timeout_s:
+                return found
+            time.sleep(0.1)
+
+    def kill(self, scope: str = "*", on: bool = True, reason: str = "") -> list[str]:
+        """Set or release the kill switch; returns the scopes on which it is set."""
+        body = {"scope": scope, "on": on, "reason": reason}
+        scopes: list[str] = self._ask("POST", "/api/kill", json=body)
+        return scopes
+
+    # ---- record -------------------------------------------------------------------------
+
+    def search(self, text: str, **filters: Json) -> list[dict[str, Json]]:
+        """Find by meaning and words: ``kind, playbook, step, state, limit`` narrow it."""
+        return self._list("/api/search", q=text, **filters)
+
+    def trends(self, **filters: Json) -> list[dict[str, Json]]:
+        """Return percentiles, cost and failures: ``playbook, step, bucket_s, since, until``."""
+        return self._list("/api/trends", **filters)
+
+    # ---- schedules and the server -------------------------------------------------------
+
+    def schedules(self) -> list[dict[str, Json]]:
+        """List schedules with their next times."""
+        return self._list("/api/schedules")
+
+    def set_schedule(
+        self, name: str, cron: str, playbook: str, *, zone: str = "UTC",
+        workload: Mapping[str, Json] | None = None, enabled: bool = True,
+        catch_up: str = "latest",
+    ) -> dict[str, Json]:  # fmt: skip
+        """Make or change a schedule."""
+        body = {
+            "cron": cron, "playbook": playbook, "zone": zone, "workload": dict(workload or {}),
+            "enabled": enabled, "catch_up": catch_up,
+        }  # fmt: skip
+        return self._dict("PUT", f"/api/schedules/{name}", json=body)
+
+    def schedule(self, name: str, verb: str) -> dict[str, Json]:
+        """Do ``pause``, ``resume`` or ``fire`` with a schedule."""
+        return self._dict("POST", f"/api/schedules/{name}/{verb}")
+
+    def remove_schedule(self, name: str) -> None:
+        """Remove a schedule."""
+        self._ask("DELETE", f"/api/schedules/{name}")
+
+    def next_times(self, cron: str, zone: str = "UTC", count: int = 5) -> dict[str, Json]:
+        """Say when cron text would fire."""
+        params = {"cron": cron, "zone": zone, "count": count}
+        return self._dict("GET", "/api/schedules/next", params=params)
+
+    def jobs(self) -> list[dict[str, Json]]:
+        """List what schedules fired, each with its run."""
+        return self._list("/api/jobs")
+
+    def workers(self) -> list[dict[str, Json]]:
+        """List the worker processes."""
+        return self._list("/api/workers")
+
+    def status(self) -> dict[str, Json]:
+        """Return what engine and recorder say of themselves."""
+        return self._dict("GET", "/api/status")
+
+    def me(self) -> dict[str, Json]:
+        """Return whose key this is."""
+        return self._dict("GET", "/api/me")
+
+    def sign_in_link(self) -> str:
+        """Return a link that signs a browser in, once."""
+        return self.url + str(self._dict("POST", "/api/sign-in")["path"])
+
+    # ---- asking -------------------------------------------------------------------------
+
+    def _dict(self, method: str, path: str, **more: Any) -> dict[str, Json]:
+        answer: dict[str, Json] = self._ask(method, path, **more)
+        return answer
+
+    def _list(self, path: str, **params: Json) -> list[dict[str, Json]]:
+        answer: list[dict[str, Json]] = self._ask("GET", path, params=_given(**params))
+        return answer
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        import httpx2
+
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx2.TransportError as fault:
+            raise Unreachable(f"{self.url} does not answer: {fault}") from fault
+        if answer.is_error:
+            raise _refusal(answer)
+        return answer.json() if answer.content else None
+
+    def _stream(self, run: str, after: int) -> Iterator[dict[str, Json] | None]:
+        """Yield events; None at the end of the run."""
+        import httpx2
+
+        headers = {"Last-Event-ID": str(after)}
+        path = f"/api/runs/{run}/stream"
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=60.0) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refusal(answer)
+                for kind, data in _messages(answer.iter_lines()):
+                    if kind == "end":
+                        yield None
+                        return
+                    if kind != "problem":
+                        yield json.loads(data)
+        except httpx2.TransportError as fault:
+            raise Unreachable(f"{self.url} does not answer: {fault}") from fault
+
+
+def _messages(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
+    """Yield the kind and data of each server-sent event."""
+    kind, data = "", []
+    for line in lines:
+        if line.startswith("event: "):
+            kind = line[7:]
+        elif line.startswith("data: "):
+            data.append(line[6:])
+        elif not line and data:
+            yield kind, "\n".join(data)
+            kind, data = "", []
+
+
+def _refusal(answer: httpx2.Response) -> ApiError:
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = {"detail": answer.text[:500]}
+    return ApiError(answer.status_code, problem)
+
+
+def _given(**params: Json) -> dict[str, Json]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _folder(data: str | Path | None) -> Path:
+    from control_plane.settings import find_folder
+
+    return find_folder(Path(data) if data else None, os.environ, Path.cwd()).root
+
+
+def _server(data: str | Path | None) -> str | None:
+    from runtime.data.folder import read_json
+
+    said = os.environ.get("TRIMTAB_URL") or (read_json(_folder(data) / "server.json") or {}).get(
+        "url"
+    )
+    return str(said) if said else None
+
+
+def _admin_key(data: str | Path | None) -> str | None:
+    try:
+        return (_folder(data) / "admin.key").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+
+
+__all__ = ["ApiError", "Client", "ClientError", "TookTooLong", "Unreachable", "errors"]
