@@ -20,7 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from runtime.playbook.faults import BundleFault, PlaybookFault, PlaybookFaults, did_you_mean
+from runtime.playbook.faults import (
+    BundleFault,
+    PlaybookFault,
+    PlaybookFaults,
+    did_you_mean,
+    nearest,
+)
 from runtime.playbook.model import Json, Place, Playbook, Step
 from runtime.playbook.parse import parse
 
@@ -224,7 +230,8 @@ def _file_faults(playbook: Playbook, files: Mapping[str, str]) -> Iterator[Playb
         for key, name in _files_of(step):
             if name not in files:
                 place = step.places.get(key, step.place)
-                hint = did_you_mean(name, files) or "put it beside the playbook"
+                near = nearest(name, files)
+                hint = f"did you mean {near}?" if near else "put it beside the playbook"
                 yield _fault(place, f"{where}.{key}", f"there is no file {name}", hint)
         tool = step.tool or {}
         if tool.get("kind") == "python":

@@ -185,10 +185,11 @@ def _tool_key(key: ToolKey) -> Schema:
     texts = {"type": "array", "items": _TEXT, "minItems": 1}
     shapes: dict[str, Schema] = {
         "text": {"anyOf": [_TEXT, _SECRET]},
-        "texts": {"anyOf": [_TEXT, texts]},
+        "command": {"anyOf": [_TEXT, texts]},
         "call": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"},
         "word": {"enum": list(key.choices)},
         "errors": {"type": "object", "additionalProperties": {"enum": list(TOOL_CLASSES)}},
+        "flag": {"type": "boolean"},
         "map": _MAP,
         "any": _ANY,
     }

@@ -155,21 +155,37 @@ def _tool_value(read: StepDraft, part: Part, name: str, key: ToolKey, draft: Dra
         return part.text("call", _CALL, "write module:function, such as cohort:enrich")
     if key.shape == "word":
         return part.choice(name, key.choices)
+    if key.shape == "flag":
+        return part.switch(name)
     if key.shape == "map" and not part.is_map(what):
         return {}
-    if key.shape == "texts" and part.node.kind == "list":
-        for element in part.elements():
-            element.text(what)
-    elif key.shape in ("text", "texts") and not _is_secret(part):
-        text = part.text(what)
-        if name == "file" and text is not None:
-            part.text("file", _FILE, "name a file beside the playbook")
-        if name == "query" and text is not None and "{{" in text:
-            part.refuse("SQL is never templated", "write $name and give it in with",
-                        at=part.node.at(text.index("{{")))  # fmt: skip
+    if key.shape == "command":
+        _command(part)
+    elif key.shape == "text" and not _is_secret(part):
+        _text(part, name)
     if not key.verbatim:
         _texts(read, part, "tool", draft)
     return part.value
+
+
+def _command(part: Part) -> None:
+    """Check a command: words may be templated, a line that a shell reads may not."""
+    if part.node.kind == "list":
+        for element in part.elements():
+            element.text("tool run")
+    elif "{{" in (part.text("tool run") or ""):
+        hint = 'write "$name" and give it in with, or make run a list of words'
+        at = part.node.at(part.value.index("{{"))
+        part.refuse("a command line is never templated", hint, at=at)
+
+
+def _text(part: Part, name: str) -> None:
+    text = part.text(f"tool {name}")
+    if name == "file" and text is not None:
+        part.text("file", _FILE, "name a file beside the playbook")
+    if name == "query" and "{{" in (text or ""):
+        at = part.node.at(part.value.index("{{"))
+        part.refuse("SQL is never templated", "write $name and give it in with", at=at)
 
 
 def _errors(part: Part) -> dict[str, str]:

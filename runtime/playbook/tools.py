@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-Shape: TypeAlias = Literal["text", "texts", "map", "word", "any", "errors", "call"]
+Shape: TypeAlias = Literal["text", "command", "map", "word", "flag", "any", "errors", "call"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ TOOLS: Final[dict[str, ToolKind]] = {
             "params": ToolKey("query of the address", "map"),
             "json": ToolKey("a body, sent as JSON", "any"),
             "body": ToolKey("a body, sent as it is"),
+            "allow_loopback": ToolKey("whether it may reach this machine", "flag", True),
             "allow_loopback": ToolKey("true lets it reach this machine and its link", "any", True),
             "errors": _ERRORS,
         },
@@ -64,19 +65,19 @@ TOOLS: Final[dict[str, ToolKind]] = {
     "sql": ToolKind(
         "runs a statement in DuckDB or SQLite; $name are bound parameters",
         {
-            "engine": ToolKey("duckdb or sqlite", "word", True, ("duckdb", "sqlite")),
+            "engine": ToolKey("duckdb (the default) or sqlite", "word", True, ("duckdb", "sqlite")),
             "query": ToolKey("the statement", verbatim=True),
             "file": ToolKey("a .sql file beside the playbook", verbatim=True),
-            "database": ToolKey("the database's file; in memory when left out"),
+            "database": ToolKey("a file in the run's folder; in memory when left out"),
             "errors": _ERRORS,
         },
-        required=("engine",),
         one_of=("query", "file"),
     ),
     "shell": ToolKind(
-        "runs a command",
+        "runs a command; arguments reach it as variables of its environment",
         {
-            "run": ToolKey("a command line, or a list of words that no shell reads", "texts"),
+            "run": ToolKey("a command line, or a list of words that no shell reads", "command"),
+            "output": ToolKey("text, or json: its last line", "word", True, ("text", "json")),
             "env": ToolKey("variable → text", "map"),
             "output": ToolKey(
                 "text, or json: the last line is the result", "word", True, ("text", "json")

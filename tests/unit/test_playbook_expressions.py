@@ -17,6 +17,7 @@ from runtime.playbook.expressions import (
     EXPRESSION_LIMIT,
     FILTERS,
     RESULT_LIMIT,
+    TESTS,
     TEXT_LIMIT,
     Expressions,
     _environment,
@@ -114,7 +115,7 @@ def test_a_template_gives_its_value(text: str, value: object) -> None:
 @pytest.mark.parametrize(("text", "message", "offset"), REFUSED)
 def test_a_template_that_names_nothing_is_a_fault(text: str, message: str, offset: int) -> None:
     EXPRESSIONS.check(text)
-    with pytest.raises(ExpressionFault, match="") as caught:
+    with pytest.raises(ExpressionFault) as caught:
         EXPRESSIONS.render(text, NAMES)
     assert message in caught.value.message
     assert caught.value.offset == offset
@@ -232,13 +233,20 @@ def test_looking_at_a_value_never_changes_it(text: str) -> None:
     assert before == NAMES
 
 
-def test_every_filter_of_the_language_is_one_that_minijinja_has() -> None:
+def test_every_filter_and_test_of_the_language_is_one_that_minijinja_has() -> None:
     environment = _environment(1000)
-    for name in FILTERS:
+
+    def kind(expression: str) -> str:
         try:
-            environment.eval_expr(f"[1]|{name}")
+            environment.eval_expr(expression)
         except minijinja.TemplateError as error:
-            assert error.kind != "UnknownFilter", name
+            return error.kind
+        return ""
+
+    assert kind("1|nofilter") == "UnknownFilter"
+    assert kind("1 is notest") == "UnknownTest"
+    assert [name for name in FILTERS if kind(f"[1]|{name}") == "UnknownFilter"] == []
+    assert [name for name in TESTS if kind(f"1 is {name}") == "UnknownTest"] == []
 
 
 @pytest.mark.parametrize(
@@ -300,5 +308,7 @@ def test_any_text_is_rendered_or_is_a_fault(text: str) -> None:
     try:
         EXPRESSIONS.check(text)
         EXPRESSIONS.render(text, {"a": 1, "b": {"a": [0]}})
+        offset = 0
     except ExpressionFault as fault:
-        assert 0 <= fault.offset <= len(text)
+        offset = fault.offset
+    assert 0 <= offset <= len(text)

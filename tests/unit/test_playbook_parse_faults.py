@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def test_the_corpus_holds_twenty_faults_and_more_that_can_all_be_combined() -> N
     assert len(CORPUS) >= 20
     assert all(BASE.count(slip.find) == 1 for slip in CORPUS)
     spans = sorted(slip.span() for slip in CORPUS)
-    assert all(one[1] <= other[0] for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in pairwise(spans))
 
 
 @pytest.mark.parametrize("slip", CORPUS, ids=lambda slip: slip.name)
@@ -102,3 +103,27 @@ def test_faults_come_in_the_order_of_the_text() -> None:
     text, _ = spoilt(CORPUS)
     places = [(fault.line, fault.column) for fault in faults_of(text)]
     assert places == sorted(places)
+
+
+@given(
+    cuts=st.lists(st.tuples(st.integers(0, len(BASE) - 1), st.integers(0, 6)), max_size=3),
+    put=st.sampled_from(
+        ["", "[", "}", ":", "{{", "}}", '"', "\n", "- ", "*x", "&x ", "~", "é", "|"]
+    ),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_damage_gives_a_playbook_or_faults_that_lie_in_the_text(
+    cuts: list[tuple[int, int]], put: str
+) -> None:
+    text = BASE
+    for start, length in cuts:
+        text = text[:start] + put + text[start + length :]
+    try:
+        parse(text)
+        faults = []
+    except PlaybookFaults as error:
+        faults = error.faults
+    lines = text.split("\n")
+    for fault in faults:
+        assert 1 <= fault.line <= len(lines)
+        assert 1 <= fault.column <= len(lines[fault.line - 1]) + 1

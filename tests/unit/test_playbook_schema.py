@@ -1,0 +1,131 @@
+"""The JSON Schema agrees with the parser, and the reference names every key."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from runtime.playbook import keys
+from runtime.playbook.bundle import load_text
+from runtime.playbook.knobs import KNOBS
+from runtime.playbook.parse import parse
+from runtime.playbook.schema import json_schema
+from runtime.playbook.starter import FILES
+from runtime.playbook.tools import TOOLS
+
+ROOT = Path(__file__).parents[2]
+BASE = (ROOT / "tests" / "data" / "faults" / "base.yaml").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "docs" / "reference" / "playbook.md").read_text(encoding="utf-8")
+SCHEMA = json_schema()
+TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None)}
+
+
+def fits(value: Any, schema: dict[str, Any]) -> bool:
+    """Whether a value fits a schema, by the keywords that ours uses."""
+    if "$ref" in schema:
+        return fits(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]])
+    return all(
+        check(value, schema[word]) for word, check in CHECKS.items() if word in schema
+    ) and members_fit(value, schema)
+
+
+def members_fit(value: Any, schema: dict[str, Any]) -> bool:
+    if isinstance(value, list):
+        return all(fits(item, schema.get("items", {})) for item in value)
+    if not isinstance(value, dict):
+        return True
+    known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+    if set(schema.get("required", ())) - set(value):
+        return False
+    if others is False and set(value) - set(known):
+        return False
+    return all(fits(item, known.get(name, others or {})) for name, item in value.items())
+
+
+def has_type(value: Any, kinds: str | list[str]) -> bool:
+    def one(kind: str) -> bool:
+        if kind in ("integer", "number"):
+            number = int if kind == "integer" else (int, float)
+            return isinstance(value, number) and not isinstance(value, bool)
+        return isinstance(value, TYPES[kind])
+
+    return any(map(one, [kinds] if isinstance(kinds, str) else kinds))
+
+
+CHECKS: dict[str, Any] = {
+    "type": has_type,
+    "const": lambda value, only: value == only,
+    "enum": lambda value, options: value in options,
+    "pattern": lambda value, text: not isinstance(value, str) or re.search(text, value),
+    "minLength": lambda value, n: not isinstance(value, str) or len(value) >= n,
+    "minItems": lambda value, n: not isinstance(value, list) or len(value) >= n,
+    "minimum": lambda value, n: not has_type(value, "number") or value >= n,
+    "maximum": lambda value, n: not has_type(value, "number") or value <= n,
+    "anyOf": lambda value, ways: any(fits(value, way) for way in ways),
+    "oneOf": lambda value, ways: sum(fits(value, way) for way in ways) == 1,
+}
+
+
+def values(text: str) -> Any:
+    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(text)))
+
+
+def examples() -> list[str]:
+    blocks = re.findall(r"```yaml\n(apiVersion:.*?)```", REFERENCE, re.DOTALL)
+    shipped = [f.read_text(encoding="utf-8") for f in sorted(ROOT.glob("playbooks/*/*.yaml"))]
+    return [BASE, FILES["hello.yaml"], *blocks, *shipped]
+
+
+@pytest.mark.parametrize("text", examples(), ids=range(len(examples())))
+def test_what_parses_fits_the_schema(text: str) -> None:
+    parse(text)
+    assert fits(values(text), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("find", "put"),
+    [
+        ("objective: time", "objektive: time"),
+        ("trimtab/v1", "trimtab/v2"),
+        ("timeout: 30s", "timeout: 30"),
+        ("batch: 25", "batch: 0"),
+        ("effect: idempotent", "effect: idempotnt"),
+        ("method: PUT", "metod: PUT"),
+        ("each.batch: {", "each.bach: {"),
+        ("kind: http", "kind: htp"),
+        ("success: 99.5%", "success: 99.5"),
+        ("total_timeout: 5m", "hedge: 2s"),
+    ],
+)
+def test_a_wrong_key_or_shape_does_not_fit_the_schema(find: str, put: str) -> None:
+    assert not fits(values(BASE.replace(find, put)), SCHEMA)
+
+
+def test_the_reference_names_every_key_tool_and_knob() -> None:
+    tables = [
+        keys.PLAYBOOK, keys.METADATA, keys.INPUT, keys.STEP, keys.ARC, keys.EACH, keys.FAILURES,
+        keys.RETRY, keys.JOIN, keys.BOUNDS, keys.SLO, keys.PUBLISHES, keys.RECORD, KNOBS, TOOLS,
+        *(tool.keys for tool in TOOLS.values()),
+    ]  # fmt: skip
+    words = {word for table in tables for word in table}
+    assert {word for word in words if f"`{word}`" not in REFERENCE} == set()
+
+
+def test_the_reference_says_what_does_not_work_yet() -> None:
+    later = (*keys.PLAYBOOK_LATER, *keys.STEP_LATER, *keys.JOIN_LATER)
+    assert [word for word in later if f"`{word}`" not in REFERENCE] == []
+
+
+def test_the_examples_of_the_reference_can_be_run() -> None:
+    blocks = re.findall(r"```yaml\n(apiVersion:.*?)```", REFERENCE, re.DOTALL)
+    python = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", REFERENCE, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        load_text(block, dict(python))
+    for name, code in python:
+        exec(compile(code, name, "exec"), {})
