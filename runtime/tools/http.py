@@ -51,9 +51,10 @@ class HttpTool:
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise Permanent(f"`url` {call.tool.get('url')!r}: {error}") from error
         except httpx2.ConnectError as error:
-            if isinstance(_root(error), Refused):
-                raise Permanent(str(_root(error))) from error
-            raise
+            refusal = _refusal(error)
+            if refusal is None:
+                raise
+            raise Permanent(str(refusal)) from error
 
     def _client(self, allow_loopback: bool) -> httpx2.Client:
         if allow_loopback not in self._clients:
@@ -151,7 +152,7 @@ def _body(response: httpx2.Response, data: bytes) -> Any:
 # ---- where a request may go -----------------------------------------------------------------
 
 
-class Refused(OSError):
+class Refused(httpcore2.ConnectError):
     """The tool may not reach that address."""
 
 
@@ -173,7 +174,7 @@ class Guarded(httpcore2.NetworkBackend):
         addresses = resolve(host, port)
         for address in addresses:
             if not self._allow and refused(address):
-                raise httpcore2.ConnectError from Refused(
+                raise Refused(
                     f"{host} is {address}, on this machine or its link: "
                     "say `allow_loopback: true` on the tool if that is meant"
                 )
@@ -220,8 +221,8 @@ def _client(allow_loopback: bool) -> httpx2.Client:
     )
 
 
-def _root(error: BaseException) -> BaseException:
-    """The first cause of an exception."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
+def _refusal(error: BaseException | None) -> Refused | None:
+    """The refusal among an exception's causes, if there is one."""
+    while error is not None and not isinstance(error, Refused):
+        error = error.__cause__ or error.__context__
     return error

@@ -95,16 +95,20 @@ def _show_tables(connection: Any, call: Call) -> None:
 
 
 def _run_duckdb(connection: Any, call: Call, query: str) -> Any:
-    import duckdb
-
     result = None
     for statement in connection.extract_statements(query):
-        names = set(statement.named_parameters)
-        cursor = connection.execute(statement, _bound(names, call) or None)
-        kinds = statement.expected_result_type
-        has_rows = duckdb.ExpectedResultType.QUERY_RESULT in kinds and cursor.description
-        result = cursor.to_arrow_table() if has_rows else None
+        values = _bound(set(statement.named_parameters), call)
+        answer = connection.sql(statement, params=values or None)
+        rows = None if answer is None else answer.to_arrow_table()
+        only_counts = rows is not None and rows.column_names == ["Count"] and _changes(statement)
+        result = None if only_counts else rows
     return result
+
+
+def _changes(statement: Any) -> bool:
+    import duckdb
+
+    return duckdb.ExpectedResultType.CHANGED_ROWS in statement.expected_result_type
 
 
 # ---- SQLite -----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Final
 
@@ -110,8 +111,9 @@ class Template:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             for mine in (self._control, self._wake, self._wake_end):
                 mine.close()
-            if os.getppid() == parent:
-                serve(sock, self._setting)
+            with suppress(ConnectionError):  # the pool closed while we spoke
+                if os.getppid() == parent:
+                    serve(sock, self._setting)
             code = 0
         finally:
             if code:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -23,7 +24,7 @@ from runtime.data.objects import Objects
 from runtime.workers.environment import environment
 from runtime.workers.local import LocalPool
 from runtime.workers.port import Pool
-from runtime.workers.protocol import Items, Report, Task
+from runtime.workers.protocol import Items, Publish, Report, Task
 
 PATIENCE_S = 60.0
 REPOSITORY = Path(__file__).parents[2]
@@ -333,6 +334,31 @@ class TestOneReportATask:
 
         with_bench(tell)
 
+    def test_a_worker_that_dies_again_and_again_is_replaced_more_slowly(
+        self, make_pool: Callable[..., Pool], folder: DataFolder
+    ) -> None:
+        async def story() -> None:
+            pool = make_pool(1, folder)
+            bench = Bench(pool, folder)
+            loop = asyncio.get_running_loop()
+            pool.start(loop, bench.heard)
+            pauses = []
+            for _ in range(6):
+                await bench.run("leaves", args={"code": 1})
+                began = loop.time()
+                await bench.until(lambda: pool.free() == 1)
+                pauses.append(loop.time() - began)
+            assert pauses[5] > 0.75
+            assert pauses[5] > 4 * pauses[1]
+            assert (await bench.run("echo", args={"value": 1})).result == 1
+            await bench.run("leaves", args={"code": 1})
+            began = loop.time()
+            await bench.until(lambda: pool.free() == 1)
+            assert loop.time() - began < pauses[5]
+            await pool.stop(0)
+
+        asyncio.run(story())
+
     def test_a_child_that_a_tool_forked_answers_nothing(self, with_bench: Stage) -> None:
         async def tell(bench: Bench) -> None:
             assert (await bench.run("forks")).result == "parent"
@@ -522,6 +548,49 @@ class TestLargeData:
                     {"kind": "python", "code": code}, items=Items(ref, 19_998, 2, sliced=False)
                 )
                 assert batch.result == [{"n": 20_998}, {"n": 19_999}]
+
+        with_bench(tell)
+
+
+class TestPublishing:
+    def publish(self, folder: DataFolder, number: int) -> Publish:
+        return Publish(
+            "clinic.rows", "parquet", "c.yaml", number, f"{folder.products}/clinic.rows"
+        )
+
+    def test_a_table_that_keeps_its_contract_is_published(
+        self, with_bench: Stage, folder: DataFolder
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            (bench.bundle / "c.yaml").write_text("rows: {min: 10}\ncolumns: {n: integer}")
+            hashes = set()
+            for number, call in ((1, "big_table"), (2, "long_list")):
+                args = {"rows": 10} if call == "big_table" else {"count": 10}
+                report = await bench.run(call, args=args, publish=self.publish(folder, number))
+                assert report.outcome == "succeeded", report.fault
+                assert report.published is not None
+                path = folder.root / report.published["location"]
+                assert hashlib.sha256(path.read_bytes()).hexdigest() == report.published["sha256"]
+                assert report.result["rows"] == report.published["rows"] == 10
+                hashes.add(report.published["sha256"])
+            assert len(hashes) == 2
+
+        with_bench(tell)
+
+    def test_a_broken_contract_fails_the_attempt_and_publishes_nothing(
+        self, with_bench: Stage, folder: DataFolder
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            (bench.bundle / "c.yaml").write_text("rows: {min: 11}\ncolumns: {n: integer}")
+            report = await bench.run(
+                "big_table", args={"rows": 10}, publish=self.publish(folder, 1)
+            )
+            assert (report.outcome, report.published) == ("failed", None)
+            assert report.fault is not None
+            assert report.fault["cls"] == "data"
+            assert report.checks is not None
+            assert [c["name"] for c in report.checks if not c["ok"]] == ["rows: min"]
+            assert list(folder.products.rglob("*.parquet")) == []
 
         with_bench(tell)
 
