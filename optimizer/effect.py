@@ -20,6 +20,8 @@ from typing import Any, Final
 LEVEL: Final = 0.90
 WIDEST: Final = 0.30
 """An interval wider than 30 points says too little to be put before a person."""
+PROOF: Final = 2.0
+"""Standard errors that a trial's running bound keeps from its estimate, late in the trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,10 @@ class Effect:
         """Return how likely the true effect is a reduction by at least ``gain``."""
         margin = math.log(1.0 - gain) - self.log
         return _student_chance(margin / max(self.estimate_se, 1e-9), self.freedom)
+
+    def provable(self, gain: float) -> bool:
+        """Whether a trial that measures this effect would likely prove a gain of ``gain``."""
+        return self.log + PROOF * self.measurement_se < math.log(1.0 - gain)
 
     @property
     def width(self) -> float:

@@ -18,7 +18,7 @@ Json: TypeAlias = Any
 
 REASONS: Final = (
     "live", "not_tunable", "effect_once", "no_history", "too_little_history", "run_too_small",
-    "history_cannot_say", "not_worthwhile", "too_uncertain", "failures_grow", "bounds",
+    "history_cannot_say", "not_worthwhile", "too_uncertain", "unprovable", "bounds",
     "suppressed", "cost_coverage", "denied",
 )  # fmt: skip
 
@@ -101,6 +101,10 @@ def objections(
         found.append(("history_cannot_say", f"{value} is a step of x{ratio:.3g} nobody has tried"))
     if effect.log > _log_gain(limits) or effect.chance_of(limits.min_gain) < sure:
         found.append(("not_worthwhile", _says(value, effect, limits)))
+    elif not effect.provable(limits.min_gain):
+        found.append(
+            ("unprovable", f"{_says(value, effect, limits)}, too little for a trial to prove")
+        )
     elif effect.width > WIDEST:
         found.append(("too_uncertain", _says(value, effect, limits)))
     return found

@@ -25,6 +25,8 @@ Json: TypeAlias = Any
 
 TIE: Final = 0.02
 """Values whose predicted outcomes are this close are equally good: the nearest wins."""
+EVEN: Final = 0.5
+"""A gain likelier than not, but not sure enough to propose, is worth asking about again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def _weigh(study: Study, limits: Limits) -> tuple[dict[int, Effect], list[int], 
         )  # fmt: skip
         if not against:
             passing[value] = effect
-        elif [code for code, _ in against] == ["too_uncertain"]:
+        elif effect.chance_of(limits.min_gain) >= EVEN and effect.provable(limits.min_gain):
             uncertain.append(value)
         notes += [sentence for _, sentence in against]
     return passing, uncertain, notes

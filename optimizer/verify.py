@@ -40,7 +40,8 @@ Outcome: TypeAlias = Literal["better", "worse", "inconclusive"]
 CONTROL: Final = "control"
 BLOCK_RETRY_SHARE: Final = 0.10
 """A drained block in which more than this share of batches needed a retry is a harm event."""
-SAMPLE_RATIO_ALPHA: Final = 0.001
+SAMPLE_RATIO_ALPHA: Final = 0.0001
+"""Arms drawn this improbably often mean that units went missing, not that luck was bad."""
 PAIR_SCALE: Final = 0.10
 """Log difference of a pair at which it counts about in full for harm by time."""
 
@@ -59,7 +60,10 @@ class Plan:
 
     ``min_units`` is the least number of blocks a side in the last stage. A plan of kind
     ``experiment`` has one stage; ``min_candidates`` (``min_pairs``) of it end an arm.
-    ``slow_s_per_item`` is control's historical p99 of a block, or None.
+    ``slow_s_per_item`` is control's historical p99 of a block, or None. The mean over more
+    batches varies less, so ``slow_by_batches`` may hold it by the number of batches in a
+    block, and each unit is held to its own: without that, a block of one large batch would
+    look slow beside one of several small ones that are no faster.
     """
 
     design: Design = "blocks"
@@ -75,11 +79,19 @@ class Plan:
     horizon_runs: int = 10
     t_opt: int = 100
     slow_s_per_item: float | None = None
+    slow_by_batches: tuple[tuple[int, float], ...] = ()
+
+    def slow(self, batches: int) -> float | None:
+        """Return from how many seconds per item on a block of so many batches is slow."""
+        if not self.slow_by_batches:
+            return self.slow_s_per_item
+        return min(self.slow_by_batches, key=lambda one: abs(math.log(one[0] / batches)))[1]
 
     def to_json(self) -> dict[str, Json]:
         """Return the plan as it stands in ``experiment.started``."""
         plan = asdict(self)
         plan["ramp"] = [[stage.share, stage.min_candidates] for stage in self.ramp]
+        plan["slow_by_batches"] = [list(pair) for pair in self.slow_by_batches]
         return plan
 
     @staticmethod
@@ -88,6 +100,8 @@ class Plan:
         fields = dict(value)
         if "ramp" in fields:
             fields["ramp"] = tuple(Stage(float(q), int(n)) for q, n in fields["ramp"])
+        slow = fields.get("slow_by_batches", ())
+        fields["slow_by_batches"] = tuple((int(n), float(s)) for n, s in slow)
         return Plan(**fields)
 
 
@@ -229,7 +243,7 @@ class Verification:
         self._drawn = (ArmOdds(), ArmOdds())
 
     def _harm(self) -> Harm:
-        watched = self.plan.slow_s_per_item is not None and self.plan.design == "blocks"
+        watched = self.plan.slow(1) is not None and self.plan.design == "blocks"
         return Harm(tail=ArmOdds() if watched else None)
 
     @property
@@ -275,7 +289,8 @@ class Verification:
         exposed = share if unit.item_share is None else unit.item_share
         harm.failures.add(float(unit.retried), candidate=candidate, share=exposed)
         harm.time.add(math.log(unit.seconds_per_item), candidate=candidate, share=share)
-        if harm.tail is not None and unit.seconds_per_item > (self.plan.slow_s_per_item or 0.0):
+        slow = self.plan.slow(unit.batches)
+        if harm.tail is not None and slow is not None and unit.seconds_per_item > slow:
             harm.tail.add(1.0, candidate=candidate, share=share)
         self._judge_harm(one)
 

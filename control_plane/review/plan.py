@@ -114,14 +114,21 @@ def frozen_plan(drafted: ProposalDrafted, policy: Policy, batches: int = 1) -> v
         horizon_runs=settings.horizon_runs,
         t_opt=settings.t_opt,
         slow_s_per_item=slow_block(drafted, batches),
+        slow_by_batches=tuple(sorted((int(n), float(s)) for n, s in _slow(drafted).items())),
     )
+
+
+def _slow(drafted: ProposalDrafted) -> Mapping[str, Json]:
+    """Control's historical p99 of a block, by how many batches the block has."""
+    trial = drafted.evidence.get("trial")
+    known = trial.get("slow_s_per_item_by_batches") if isinstance(trial, Mapping) else None
+    return known if isinstance(known, Mapping) else {}
 
 
 def slow_block(drafted: ProposalDrafted, batches: int) -> float | None:
     """Return control's historical p99 of a block of so many batches, when it is known."""
-    trial = drafted.evidence.get("trial")
-    known = trial.get("slow_s_per_item_by_batches") if isinstance(trial, Mapping) else None
-    if not isinstance(known, Mapping) or not known:
+    known = _slow(drafted)
+    if not known:
         return None
     nearest = min(known, key=lambda n: abs(math.log(int(n) / batches)))
     return float(known[nearest])
