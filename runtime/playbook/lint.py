@@ -9,7 +9,7 @@ fault.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Final
 
@@ -47,6 +47,7 @@ class _Lint:
         self.steps: dict[str, StepDraft] = {}
         for step in draft.steps:
             self.steps.setdefault(step.name, step)
+        self._reached: dict[str, set[str]] = {}
         self._expressions = Expressions()
         self._inputs = {item.name for item in draft.inputs}
 
@@ -78,7 +79,7 @@ class _Lint:
         if not self.draft.steps:
             return
         first = self.draft.steps[0].name
-        reached = {first} | self._after[first]
+        reached = {first} | self._after(first)
         for name, step in self.steps.items():
             if name not in reached and step.named:
                 part = step.name_part
@@ -128,20 +129,24 @@ class _Lint:
                     stack.append((way, iter(self._arcs[way])))
         return back
 
-    @cached_property
-    def _after(self) -> dict[str, set[str]]:
-        """For each step, the steps that can only fire after it."""
-        return {name: self._reach(name) for name in self.steps}
+    def _after(self, name: str) -> set[str]:
+        """The steps that can only fire after this one."""
+        if name not in self._reached:
+            self._reached[name] = self._reach(name)
+        return self._reached[name]
 
-    def _reach(self, start: str, without: str = "", arcs: Iterable[str] | None = None) -> set[str]:
+    def _reach(self, start: str, without: str = "") -> set[str]:
         seen: set[str] = set()
-        forward = [target for _, target in self._arcs[start]] if arcs is None else list(arcs)
+        forward = self._ahead(start)
         while forward:
             name = forward.pop()
             if name not in seen and name != without:
                 seen.add(name)
-                forward += [t for _, t in self._arcs[name] if (name, t) not in self._back]
+                forward += self._ahead(name)
         return seen
+
+    def _ahead(self, name: str) -> list[str]:
+        return [t for _, t in self._arcs[name] if (name, t) not in self._back]
 
     # ---- the context --------------------------------------------------------------------
 
@@ -160,7 +165,7 @@ class _Lint:
                 writers[key].append(step)
 
     def _together(self, one: str, other: str) -> bool:
-        if one == other or other in self._after[one] or one in self._after[other]:
+        if one == other or other in self._after(one) or one in self._after(other):
             return False
         return not any(self._parted(fork, one, other) for fork in self.steps)
 
@@ -169,8 +174,8 @@ class _Lint:
         if {one, other} & self._without(fork):
             return False
         ways = self._arcs[fork]
-        to_one = [i for i, (_, t) in enumerate(ways) if one in {t} | self._after[t]]
-        to_other = [i for i, (_, t) in enumerate(ways) if other in {t} | self._after[t]]
+        to_one = [i for i, (_, t) in enumerate(ways) if one in {t} | self._after(t)]
+        to_other = [i for i, (_, t) in enumerate(ways) if other in {t} | self._after(t)]
         split = self.steps[fork].split
         return bool(to_one and to_other) and all(
             i != j and _exclude(ways[i][0], ways[j][0], split) for i in to_one for j in to_other
@@ -234,7 +239,7 @@ class _Lint:
             if mention.slot in ("when", "set"):
                 return "", ""
             return f"{root} has no result before it ran", ""
-        if step.name in self._after[root]:
+        if step.name in self._after(root):
             return "", ""
         return f"{root} does not come before {step.name}", "only earlier steps have results"
 

@@ -56,8 +56,7 @@ TOOLS: Final[dict[str, ToolKind]] = {
             "params": ToolKey("query of the address", "map"),
             "json": ToolKey("a body, sent as JSON", "any"),
             "body": ToolKey("a body, sent as it is"),
-            "allow_loopback": ToolKey("whether it may reach this machine", "flag", True),
-            "allow_loopback": ToolKey("true lets it reach this machine and its link", "any", True),
+            "allow_loopback": ToolKey("true lets it reach this machine", "flag", True),
             "errors": _ERRORS,
         },
         required=("url",),
@@ -65,7 +64,9 @@ TOOLS: Final[dict[str, ToolKind]] = {
     "sql": ToolKind(
         "runs a statement in DuckDB or SQLite; $name are bound parameters",
         {
-            "engine": ToolKey("duckdb (the default) or sqlite", "word", True, ("duckdb", "sqlite")),
+            "engine": ToolKey(
+                "duckdb (the default) or sqlite", "word", True, ("duckdb", "sqlite")
+            ),
             "query": ToolKey("the statement", verbatim=True),
             "file": ToolKey("a .sql file beside the playbook", verbatim=True),
             "database": ToolKey("a file in the run's folder; in memory when left out"),
@@ -77,7 +78,6 @@ TOOLS: Final[dict[str, ToolKind]] = {
         "runs a command; arguments reach it as variables of its environment",
         {
             "run": ToolKey("a command line, or a list of words that no shell reads", "command"),
-            "output": ToolKey("text, or json: its last line", "word", True, ("text", "json")),
             "env": ToolKey("variable → text", "map"),
             "output": ToolKey(
                 "text, or json: the last line is the result", "word", True, ("text", "json")
