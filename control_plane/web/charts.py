@@ -50,6 +50,13 @@ def busiest(points: Sequence[TrendPoint]) -> dict[str, list[TrendPoint]]:
     }
 
 
+def window(trend: Trend) -> list[int]:
+    """Return the time that all charts show, in milliseconds: what holds points, and a margin."""
+    times = [p.at for p in trend.points]
+    margin = max(trend.bucket_s, (max(times) - min(times)) * 0.04)
+    return [round((min(times) - margin) * 1000), round((max(times) + margin) * 1000)]
+
+
 def _latency(name: str, points: list[TrendPoint], trend: Trend) -> Chart:
     values = {"p50": [p.p50_s for p in points], "p95": [p.p95_s for p in points],
               "p99": [p.p99_s for p in points]}  # fmt: skip
@@ -61,7 +68,8 @@ def _latency(name: str, points: list[TrendPoint], trend: Trend) -> Chart:
         f"Latency of {name}. Latest: p50 {words.seconds(last.p50_s)}, "
         f"p95 {words.seconds(last.p95_s)}, p99 {words.seconds(last.p99_s)}."
     )
-    return Chart(f"Latency of {name}", {"series": series}, "s", said)
+    option = {"series": series, "window": window(trend)}
+    return Chart(f"Latency of {name}", option, "s", said)
 
 
 def _cost(lines: dict[str, list[TrendPoint]], trend: Trend) -> Chart:
@@ -74,7 +82,7 @@ def _cost(lines: dict[str, list[TrendPoint]], trend: Trend) -> Chart:
     total = sum(p.cost_usd or 0.0 for points in lines.values() for p in points)
     bucket = words.seconds(trend.bucket_s)
     return Chart(
-        f"Cost per {bucket}", {"series": series}, "usd",
+        f"Cost per {bucket}", {"series": series, "window": window(trend)}, "usd",
         f"Cost per {bucket}; {words.money(total)} in all.",
     )  # fmt: skip
 

@@ -247,11 +247,23 @@ class Pages(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the policy says now: what speaks against it, and what an approval would start.
+
+    ``bound_hash`` is what an approval given now would be bound to.
+    """
+
+    bound_hash: str = ""
+    against: Sequence[tuple[str, str]] = ()
+    plan: Sequence[str] = ()
+
+
 class Desk(Protocol):
     """Where a decision goes. Refusals are of the tree in `control_plane.errors`."""
 
-    async def bound_hash(self, proposal: str) -> str:
-        """The hash that an approval given now would be bound to."""
+    async def judge(self, proposal: str) -> Judgement:
+        """Return what the policy says of a proposal now."""
         ...
 
     async def approve(self, proposal: str, who: Principal, expected: str) -> None:

@@ -20,10 +20,10 @@ from control_plane.api.guards import requires
 from control_plane.auth import Principal, Role
 from control_plane.errors import Conflict, ControlPlaneError, Forbidden, Invalid, NotFound
 from control_plane.review.lifecycle import SETTLED
-from control_plane.review.reasons import REJECTIONS
+from control_plane.review.reasons import REJECTIONS, Reason
 from control_plane.web.dossier import GROUPS, Dossier
+from control_plane.web.evidence import EvidenceView, read
 from control_plane.web.figures import Band, intervals
-from control_plane.web.readable import readable
 from control_plane.web.site import Site, Visit
 
 Form = URLEncodedBody[dict[str, str]]
@@ -35,10 +35,13 @@ SAID: Final = {
     "pause": "Paused. No new work goes to the candidate.",
     "resume": "Resumed.",
 }
+REJECT_FOR: Final = {
+    Reason.REJECTED: "I do not want it", Reason.RISKY: "too risky",
+    Reason.WRONG_EVIDENCE: "the evidence is wrong or not enough", Reason.BAD_TIMING: "not now",
+}  # fmt: skip
 DECIDERS: Final[dict[str, tuple[Role, ...]]] = {
     "approve": ("approver",), "reject": ("reviewer", "approver"),
-    "roll_back": ("approver", "operator"), "pause": ("approver", "operator"),
-    "resume": ("approver", "operator"),
+    "roll_back": ("operator",), "pause": ("operator",), "resume": ("operator",),
 }  # fmt: skip
 
 
@@ -170,17 +173,18 @@ async def _show(
         request, "proposal.html", section="Proposals", title=dossier.title, d=dossier,
         status=refusal.status if refusal else 200, said=said, refusal=refusal,
         actions=actions, settled={s.value for s in SETTLED}, figure=figure_of(dossier),
-        rejections=[r.value for r in REJECTIONS], evidence=readable(evidence_of(dossier)),
+        rejections=[(r.value, REJECT_FOR[r]) for r in REJECTIONS], evidence=evidence_of(dossier),
         why_not_approve=why_not_approve(dossier, request.user),
-        bound_hash=await site.desk.bound_hash(proposal) if "approve" in actions else "",
+        judgement=await site.desk.judge(proposal),
     )  # fmt: skip
 
 
 def actions_for(dossier: Dossier, who: Principal) -> set[str]:
     """Return what the lifecycle allows from here and this person may do."""
-    return {
-        move for move, roles in DECIDERS.items() if dossier.can(move) and who.may(*roles)
-    }  # fmt: skip
+    possible = {move for move in DECIDERS if dossier.can(move)}
+    if dossier.can("withdraw") and not dossier.can("reject"):
+        possible.add("roll_back")  # approved and not begun: taking it back withdraws it
+    return {move for move in possible if who.may(*DECIDERS[move])}
 
 
 def why_not_approve(dossier: Dossier, who: Principal) -> str:
@@ -199,10 +203,9 @@ def figure_of(dossier: Dossier) -> str:
     return intervals(bands) if bands else ""
 
 
-def evidence_of(dossier: Dossier) -> dict[str, Any]:
-    """Return the evidence, less what the page shows elsewhere, its hash last."""
-    shown = {"diff", "id", "evidence_version"}
-    body = {k: v for k, v in dossier.drafted.evidence.items() if k not in shown}
-    if "id" in dossier.drafted.evidence:
-        body["hash of this evidence"] = dossier.drafted.evidence["id"]
-    return body
+def evidence_of(dossier: Dossier) -> EvidenceView:
+    """Return the evidence as the page shows it, with the rows of the diff's values marked."""
+    first = dossier.changes[0] if dossier.changes else None
+    if first is None:
+        return read(dossier.drafted.evidence, None, ())
+    return read(dossier.drafted.evidence, first.before, first.values or (first.after,))

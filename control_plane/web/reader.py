@@ -357,7 +357,7 @@ def _merged(line: str, at: float, rows: list[dict[str, Any]]) -> TrendPoint:
 
 def _found(hit: Hit) -> Found:
     facts: dict[str, Json] = {"state": hit.state} if hit.kind in ("run", "proposal") else {}
-    many = f" (stands for {hit.count:,} events)" if hit.count > 1 else ""
+    many = f"; happened {hit.count:,} times" if hit.kind == "failure" and hit.count > 1 else ""
     return Found(
         hit.kind, _title(hit), hit.text, hit.because + many, hit.score, _href(hit), facts
     )  # fmt: skip

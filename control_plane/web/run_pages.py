@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from control_plane.api.guards import requires
@@ -29,6 +29,7 @@ from control_plane.web.telling import is_trouble
 from control_plane.web.words import count, plural, seconds
 from runtime.run.events import Recorded
 
+State = Annotated[str, QueryParameter(name="state")]  # `state` is a reserved word of Litestar
 BEAT_S: Final = 0.4
 HEARTBEAT_S: Final = 15.0
 RECENT: Final = 12
@@ -41,11 +42,11 @@ STATES: Final = (
 
 @get("/", guards=[requires("viewer")], include_in_schema=False)
 async def runs_page(
-    request: Visit, site: NamedDependency[Site], state: FromQuery[str] = "",
+    request: Visit, site: NamedDependency[Site], in_state: State = "",
     playbook: FromQuery[str] = "", system: FromQuery[str] = "", before: FromQuery[str] = "",
 ) -> Response[str]:  # fmt: skip
     """Show the runs that were asked for."""
-    wanted = RunFilter(state, playbook, system == "1", before)
+    wanted = RunFilter(in_state, playbook, system == "1", before)
     context = {**await runs_context(site, wanted), "live_url": _live_url(wanted)}
     if "hx-request" in request.headers:
         return Response(site.part("parts/runs.html", **context), media_type="text/html")
@@ -57,11 +58,11 @@ async def runs_page(
 
 @get("/runs/live", guards=[requires("viewer")], include_in_schema=False)
 async def runs_live(
-    site: NamedDependency[Site], state: FromQuery[str] = "", playbook: FromQuery[str] = "",
+    site: NamedDependency[Site], in_state: State = "", playbook: FromQuery[str] = "",
     system: FromQuery[str] = "",
 ) -> ServerSentEvent:  # fmt: skip
     """Send the rows again each time a run moved."""
-    wanted = RunFilter(state, playbook, system == "1")
+    wanted = RunFilter(in_state, playbook, system == "1")
 
     async def rows() -> tuple[str, bool]:
         return site.part("parts/run_rows.html", **await runs_context(site, wanted)), False

@@ -95,8 +95,8 @@ def _long(value: int) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
-        return f"{hours} h {minutes} min"
-    return f"{hours // 24} d {hours % 24} h"
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d {hours % 24} h" if hours % 24 else f"{hours // 24} d"
 
 
 def money(value: float | None) -> str:
@@ -105,6 +105,8 @@ def money(value: float | None) -> str:
         return NOTHING
     if value == 0 or value >= 1:
         return f"${value:,.2f}"
+    if 0 < value < 0.000001:
+        return "under $0.000001"
     places = 2
     while places < 8 and round(value, places) * 10 ** (places - 1) < 1:
         places += 1
@@ -125,6 +127,12 @@ def change(value: float | None) -> str:
     if abs(value) < 0.0005:
         return "no change"
     return f"{abs(value) * 100:.0f}% {'less' if value < 0 else 'more'}"
+
+
+def _round(gap: float) -> int:
+    """Leave out what nobody asks of the past: seconds past minutes, minutes past hours."""
+    unit = 60 if gap < 3600 else 3600
+    return int(gap // unit * unit)
 
 
 def count(value: float | None) -> str:
@@ -168,7 +176,9 @@ def ago(at: float | None, now: float) -> str:
     if at is None:
         return NOTHING
     gap = now - at
-    return "just now" if gap < 2 else f"{seconds(gap)} ago"
+    if gap < 2:
+        return "just now"
+    return f"{gap:.0f} s ago" if gap < 59.5 else f"{_long(_round(gap))} ago"
 
 
 def short(run: str) -> str:

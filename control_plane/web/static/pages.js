@@ -36,9 +36,7 @@
     if (!word) return;
     word.textContent = 'The run has ended.';
     if (pause) pause.hidden = true;
-    const dot = document.querySelector('.live-dot');
-    if (dot) dot.classList.add('still');
-    location.reload();
+    document.querySelector('.live-dot').classList.add('still');
   });
 
   // ---- forms that show what they chose at once
@@ -58,8 +56,9 @@
     const mode = isDark() ? 'dark' : 'light';
     const say = units[el.dataset.unit];
     const option = JSON.parse(el.dataset.chart);
-    const times = option.series.flatMap((s) => s.data.map((d) => d[0]));
-    const wide = Math.max(...times) - Math.min(...times) > 86400000;
+    const [from, to] = option.window;
+    const wide = to - from > 86400000;
+    delete option.window;
     const old = echarts.getInstanceByDom(el);
     if (old) old.dispose();
     const chart = echarts.init(el, null, { renderer: 'svg' });
@@ -72,7 +71,7 @@
       grid: { left: 64, right: 24, top: 40, bottom: 32 },
       legend: { top: 4, left: 60, itemWidth: 34, textStyle: { color: ink[mode].text } },
       tooltip: { trigger: 'axis', valueFormatter: say, backgroundColor: isDark() ? '#1b2530' : '#fff', textStyle: { color: ink[mode].text } },
-      xAxis: { type: 'time', axisLine: line, axisLabel: { color: ink[mode].text, hideOverlap: true, formatter: wide ? day : clock }, splitLine: { show: false } },
+      xAxis: { type: 'time', min: from, max: to, axisLine: line, axisLabel: { color: ink[mode].text, hideOverlap: true, formatter: wide ? day : clock }, splitLine: { show: false } },
       yAxis: { type: 'value', min: 0, axisLabel: { color: ink[mode].text, formatter: say }, splitLine: line },
       ...option,
     });
