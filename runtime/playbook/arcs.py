@@ -12,9 +12,11 @@ from runtime.playbook import keys
 from runtime.playbook.draft import Mention, StepDraft
 from runtime.playbook.model import Arc
 from runtime.playbook.part import Part
-from runtime.run.events import ERROR_CLASSES
 
-CATCHABLE: Final = tuple(cls for cls in ERROR_CLASSES if cls != "cancelled")
+CATCHABLE: Final = (
+    "transient", "timeout", "throttled", "permanent", "data", "resource", "lost", "unknown",
+    "no_route", "no_quorum", "expression",
+)  # fmt: skip
 """Classes of failure that an arc may catch."""
 
 

@@ -7,9 +7,11 @@ from textwrap import dedent, indent
 
 import pytest
 
+from runtime.playbook.arcs import CATCHABLE
 from runtime.playbook.knobs import KNOBS, defaults
 from runtime.playbook.model import Arc, Each, Knob, Place, Playbook, Publishes, Retry, Slo
 from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
+from runtime.run.events import ERROR_CLASSES
 
 HEAD = "apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {path: demo/p}\n"
 BASE = (Path(__file__).parents[1] / "data" / "faults" / "base.yaml").read_text(encoding="utf-8")
@@ -125,6 +127,10 @@ def test_next_has_three_shapes(next_: str, arcs: tuple[Arc, ...], split: str) ->
     """
     step = parse(steps(text)).step("a")
     assert (step.arcs, step.split) == (arcs, split)
+
+
+def test_an_arc_may_catch_every_class_of_failure_but_a_cancellation() -> None:
+    assert {*CATCHABLE, "cancelled"} == set(ERROR_CLASSES)
 
 
 def test_split_may_be_inclusive() -> None:
