@@ -29,6 +29,8 @@ class Bundles(MetaPathFinder):
     def __init__(self) -> None:
         self._now = ""
         self._aside: OrderedDict[str, dict[str, ModuleType]] = OrderedDict()
+        self._functions: dict[str, Callable[..., Any]] = {}
+        """Of the bundle that is entered now: call → function."""
 
     def enter(self, bundle: str) -> None:
         """Make this bundle's modules the ones that are found."""
@@ -39,6 +41,7 @@ class Bundles(MetaPathFinder):
         self._aside[self._now] = self._take_out(self._now)
         sys.modules.update(self._aside.pop(bundle, {}))
         self._now = bundle
+        self._functions = {}
         while len(self._aside) > _KEPT:
             self._aside.popitem(last=False)
 
@@ -57,10 +60,15 @@ class Bundles(MetaPathFinder):
         Raises:
             Permanent: there is no such module or function, or its name is taken.
         """
+        self.enter(bundle)
+        if call not in self._functions:
+            self._functions[call] = self._look_up(call)
+        return self._functions[call]
+
+    def _look_up(self, call: str) -> Callable[..., Any]:
         module_name, colon, path = call.partition(":")
         if not colon or not module_name or not path:
             raise Permanent(f"`call` must be module:function, not {call!r}")
-        self.enter(bundle)
         found: Any = self._module(module_name)
         for part in path.split("."):
             if not hasattr(found, part):

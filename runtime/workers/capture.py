@@ -44,9 +44,8 @@ class Capture:
 
     def take(self) -> str:
         """What was printed since the last time, or its last 64 KiB."""
-        self._lead()
         if not self._stream.closed:
-            self._stream.flush()
+            self._flush()
         kernel.flush_c_output()
         with self._lock:
             self._drain()
@@ -56,6 +55,13 @@ class Capture:
             self._tail, self._missed = bytearray(), 0
         text = tail.decode("utf-8", "replace")
         return f"… {missed} bytes left out …\n{text}" if missed else text
+
+    def _flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:  # the tool closed the descriptor under the stream
+            self._lead()
+            self._stream.flush()
 
     def _lead(self) -> None:
         os.dup2(self._write, 1)

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -70,6 +71,18 @@ def end_children(keep: Collection[int] = ()) -> None:
                 os.waitpid(pid, 0)
             except ChildProcessError:
                 continue  # somebody's Popen object reaped it first
+
+
+def end_marked(mark: str) -> None:
+    """Kill every process whose environment holds ``NAME=value`` as it was started with."""
+    wanted = mark.encode()
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            variables = path.read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended, or it is somebody else's
+        if wanted in variables:
+            kill(int(path.parent.name))
 
 
 def kill(pid: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -32,7 +33,10 @@ State = Literal["starting", "idle", "busy", "ending", "down"]
 
 LONGEST_PAUSE_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.05
+MARK: Final = "TRIMTAB_POOL"
+"""Every process below a template carries this in its environment, whoever adopts it."""
 _HEADER: Final = 4
+_CHUNK: Final = 1 << 18
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder(Report).decode
 _TRIES: Final = 5
@@ -182,8 +186,6 @@ class LocalPool:
                 continue
             seat.orphaned = True
             self._retire(seat)
-            if seat.pid:
-                kernel.kill_group(seat.pid)
             self._loop.call_soon(self._read, seat, seat.number)
             self._loop.call_later(1.0, self._give_up_on, seat, seat.number)
         self._later(self._template_deaths, self._restart_template)
@@ -235,10 +237,10 @@ class LocalPool:
             self._loop.add_writer(fd, self._write, seat)
         seat.writing = not whole
 
-    def _read(self, seat: _Seat, number: int) -> None:
+    def _read(self, seat: _Seat, number: int, to_the_end: bool = False) -> None:
         if seat.number != number or seat.sock is None or seat.ended:
             return
-        for report in seat.receive():
+        for report in seat.receive(to_the_end):
             self.bytes_received += seat.frame
             self._report(seat, report)
         if seat.ended:
@@ -272,7 +274,7 @@ class LocalPool:
         number = seat.number
         self._retire(seat)
         seat.orphaned = False
-        self._read(seat, number)
+        self._read(seat, number, to_the_end=True)
         never_began = seat.unread and not seat.verdict and seat.deaths < _TRIES
         if not seat.verdict:
             seat.deaths += 1
@@ -429,11 +431,11 @@ class _Seat:
             self.out.clear()  # it is dead: its burial will speak for the task
         return True
 
-    def receive(self) -> Iterator[Report]:
-        """Read all there is, and yield the whole reports in it."""
+    def receive(self, to_the_end: bool) -> Iterator[Report]:
+        """Read what there is, and yield the whole reports in it."""
         while self.sock is not None and not self.ended:
             try:
-                data = self.sock.recv(1 << 18)
+                data = self.sock.recv(_CHUNK)
             except BlockingIOError:
                 break
             except ConnectionResetError:
@@ -441,6 +443,8 @@ class _Seat:
             self.ended = not data
             self.buffer += data
             yield from self._reports()
+            if len(data) < _CHUNK and not to_the_end:
+                break
 
     def _reports(self) -> Iterator[Report]:
         while len(self.buffer) >= _HEADER:
@@ -494,12 +498,13 @@ class _TemplateProcess:
 
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair()
+        self.mark = secrets.token_hex(16)
         args = json.dumps([sys.path, theirs.fileno(), os.getpid()])
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
             [sys.executable, "-c", _BOOT, args],
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
-            env=_environment(),
+            env={**_environment(), MARK: self.mark},
             start_new_session=True,
         )
         theirs.close()
@@ -526,10 +531,11 @@ class _TemplateProcess:
         return messages
 
     def bury(self) -> None:
-        """Reap it after it died; a template that only closed its socket is ended."""
+        """Reap it after it died, and end whatever it and its workers started."""
         self.control.close()
         self._process.kill()
         self._process.wait()
+        kernel.end_marked(f"{MARK}={self.mark}")
 
     async def end(self) -> None:
         """Let it take its workers down and go; kill it when that takes too long."""

@@ -303,8 +303,10 @@ class TestOneReportATask:
         self, with_bench: Stage, tmp_path: Path
     ) -> None:
         async def tell(bench: Bench) -> None:
+            run = f"setsid sh -c 'echo $$ > {tmp_path}/2; sleep 600; true'"
             sent = [
-                await bench.send("waits", args={"file": str(tmp_path / f"{n}")}) for n in (1, 2)
+                await bench.send("waits", args={"file": str(tmp_path / "1")}),
+                await bench.send({"kind": "shell", "run": run}),
             ]
             pids = [await bench.started(tmp_path / f"{n}") for n in (1, 2)]
             (template,) = [p for p in children_of(os.getpid()) if pids[0] in children_of(p)]
