@@ -157,7 +157,8 @@ class _Judge:
             candidate.objective, candidate.diff, candidate.base, candidate.evidence,
             candidate.predicted, "optimizer", candidate.key, candidate.content,
         )  # fmt: skip
-        self.plan = plans.frozen_plan(drafted, policy)
+        items = plans.block_items(drafted, stable, policy, world.items)
+        self.plan = plans.frozen_plan(drafted, policy, max(1, items // stable["each.batch"]))
         names = arms(drafted)
         self.check = Verification(self.plan, tuple(names))
         self.stage, self.runs = 0, 0
@@ -166,7 +167,7 @@ class _Judge:
             f"x-{world.runs}", "p-0", candidate.playbook, candidate.step, candidate.knob_class,
             self.plan.design, candidate.base, dict(names), shares,
             salt=str(world.chance.random()), bound="b",
-            block_items=plans.block_items(drafted, stable, policy, world.items),
+            block_items=items,
         )  # fmt: skip
         self.trial = Trial(started, self.hear)
         self.finding = self.check.finding(0, 0)
