@@ -1,0 +1,421 @@
+"""The recorder as others meet it: a process over real engines, real files and real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import pyarrow as pa
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from runtime.data.folder import DataFolder, read_json
+from runtime.journal.port import Append
+from runtime.journal.sqlite import SqliteJournal
+from runtime.record.access import (
+    RecordBehind,
+    RecorderAway,
+    RecordError,
+    ask,
+    await_caught_up,
+    port,
+    status,
+    tokens,
+)
+from runtime.record.clickhouse import connect, migrations
+from runtime.record.history import History
+from runtime.record.recorder import LOCKED
+from runtime.record.search import Search
+from runtime.record.statements import load
+from runtime.record.supervise import RecorderProcess
+from runtime.record.tables import TABLES
+from runtime.record.verify import verify
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptScheduled,
+    ConfigStored,
+    EachCut,
+    Event,
+    Fault,
+    PlaybookRegistered,
+    RunCompleted,
+    RunStarted,
+    RunSubmitted,
+)
+
+ROOT = Path(__file__).parents[2]
+KILLS = int(os.environ.get("TRIMTAB_RECORDER_KILLS", "5"))
+SOURCE = """\
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: p/q, description: Fetch each patient's records}
+workflow:
+  - step: enrich
+    each: {in: "{{ workload.ids }}", batch: 1}
+    tool: {kind: python, call: "cohort:enrich"}
+    next: publish
+  - step: publish
+    tool: {kind: python, call: "cohort:publish"}
+workload: {ids: {type: array, default: [1]}}
+"""
+
+
+class Lived:
+    """A data folder with a journal that runs are added to."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = DataFolder(root)
+        self.folder.prepare()
+        self.journal = SqliteJournal(self.folder.journal, time.time())
+        self.runs = 0
+        self.put("config/cfg", ConfigStored("cfg", "p/q", "enrich", {"each.batch": 1}, []))
+        self.put("playbook/p/q", PlaybookRegistered("p/q", "v1", 1, SOURCE, {}, "ann"))
+
+    def put(self, stream: str, *events: Event) -> None:
+        self.journal.append([Append(stream, self.journal.head(stream), time.time(), events)])
+
+    def run(self, batches: int = 20) -> str:
+        """Append a whole run of so many batches, every tenth of them failing first."""
+        self.runs += 1
+        run = f"{self.runs:032x}"
+        items = {"count": batches, "source": []}
+        events: list[Event] = [
+            RunSubmitted("p/q", "v1", 1, {}, "ann"), RunStarted(),
+            EachCut("enrich", 0, "all", 0, batches, 1, 0, 2, "cfg", items),
+        ]  # fmt: skip
+        for batch in range(batches):
+            for number in (1, 2) if batch % 10 == 0 else (1,):
+                fails = number == 1 and batch % 10 == 0
+                attempt = f"{run}/enrich/{batch}/{number}"
+                events.append(
+                    AttemptScheduled(attempt, "enrich", number, "cfg", "k", batch, 0, batch)
+                )
+                fault = Fault("timeout", f"no answer after {batch}.5 s") if fails else None
+                events.append(
+                    AttemptFinished(
+                        attempt, "enrich", number, "failed" if fails else "succeeded", len(events),
+                        batch=batch, fault=fault, retry_at=time.time() if fails else None,
+                        queue_s=0.1, run_s=0.2, total_s=0.3, cost_usd=0.01, worker="w1",
+                    )
+                )  # fmt: skip
+        self.put(f"run/{run}", *events, RunCompleted())
+        return run
+
+
+@contextmanager
+def recording(folder: DataFolder) -> Iterator[subprocess.Popen[bytes]]:
+    """A recorder of this folder, as a plain child process."""
+    folder.logs.mkdir(exist_ok=True)
+    with (folder.logs / "recorder.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "runtime.record.recorder", str(folder.root)],
+            stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=ROOT,
+        )  # fmt: skip
+        try:
+            yield process
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(20)
+
+
+def until(true: Callable[[], Any], deadline_s: float = 20.0) -> Any:
+    """Wait for a condition and return what it gave."""
+    deadline = time.monotonic() + deadline_s
+    while time.monotonic() < deadline:
+        if found := true():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("the condition did not come true")
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+    """A folder with two runs, recorded by a live recorder."""
+    lived = Lived(tmp_path_factory.mktemp("record"))
+    for _ in range(2):
+        lived.run()
+    with recording(lived.folder) as process:
+        await_caught_up(lived.folder, lived.journal.heads())
+        yield lived
+    assert process.returncode == 0
+    lived.journal.close()
+
+
+@pytest.fixture(scope="module")
+def writer(lived: Lived) -> Iterator[Any]:
+    """A ClickHouse client that may do anything."""
+    client = connect(lived.folder, "write")
+    yield client
+    client.close()
+
+
+# ---- reading ----------------------------------------------------------------------------
+
+
+def test_the_record_equals_the_journal(lived: Lived) -> None:
+    said = verify(lived.folder)
+    assert said.differences() == []
+    assert said.journal_attempts.rows >= 44
+    assert said.qdrant_points == said.qdrant_expected
+    assert said.to_json()["rows"]["clickhouse_events"] == said.journal_events.rows
+
+
+def test_history_answers_named_statements_as_arrow(lived: Lived) -> None:
+    history = History.open(lived.folder)
+    table = history.query("run_attempts", run=f"{1:032x}")
+    assert isinstance(table, pa.Table)
+    assert table.num_rows == 22
+    first = table.to_pylist()[0]
+    assert (first["step"], first["outcome"], first["retried"], first["batch_size"]) == (
+        "enrich",
+        "failed",
+        1,
+        1,
+    )
+    evidence = history.query("evidence_attempts", playbook="p/q", step="enrich")
+    assert not {"text", "error_message"} & set(evidence.schema.names)
+    assert history.cursor()[1] > 0
+    history.close()
+
+
+def test_every_statement_runs(lived: Lived) -> None:
+    history = History.open(lived.folder)
+    known = {"playbook": "p/q", "step": "enrich", "run": f"{1:032x}", "proposal": "p-1"}
+    for name, said in load().items():
+        needed = {k: known[k] for k in said.parameters if k not in said.defaults}
+        assert isinstance(history.query(name, **needed), pa.Table), name
+    history.close()
+
+
+def test_the_trend_adds_up_to_the_attempts(lived: Lived) -> None:
+    history = History.open(lived.folder)
+    (row,) = [r for r in history.rows("trend_steps", bucket=86_400 * 365) if r["step"] == "enrich"]
+    attempts = next(r for r in history.rows("counts") if r["table"] == "attempt")["rows"]
+    assert row["attempts"] == attempts
+    assert row["p50_s"] == pytest.approx(0.3, abs=1e-3)
+    history.close()
+
+
+def test_evidence_can_be_read_as_of_a_cursor(lived: Lived) -> None:
+    history = History.open(lived.folder)
+    asked = {"playbook": "p/q", "step": "enrich", "writers": [1], "positions": [10]}
+    positions = history.query("evidence_attempts", **asked)["pos"].to_pylist()
+    assert positions == [p for p in positions if p <= 10]
+    assert positions
+    history.close()
+
+
+def test_a_parameter_that_is_not_known_is_said(lived: Lived) -> None:
+    history = History.open(lived.folder)
+    with pytest.raises(RecordError, match="does not know runn"):
+        history.query("run_attempts", runn="x")
+    history.close()
+
+
+def test_search_finds_playbook_step_and_failure_and_says_why(lived: Lived) -> None:
+    search = Search.open(lived.folder)
+    best = search.search("timeout no answer")[0]
+    assert (best.kind, best.state, best.count) == ("failure", "timeout", 4)
+    assert best.why["words"]["matched"] == ["timeout", "no", "answer"]
+    assert search.search("patient records", kind="playbook")[0].playbook == "p/q"
+    assert search.search("enrich", kind="step")[0].step == "enrich"
+    assert {h.kind for h in search.search("completed", state="completed")} == {"run"}
+    assert search.search("zebra in the garden", kind="failure") == []
+
+
+def test_status_shows_cursor_and_lag(lived: Lived) -> None:
+    said = status(lived.folder)
+    assert (said["behind_events"], said["behind_s"]) == (0, 0.0)
+    assert said["sinks"]["clickhouse"]["cursor"] == said["heads"]
+    assert said["sinks"]["qdrant"]["error"] is None
+    with pytest.raises(RecordBehind, match="behind after"):
+        await_caught_up(lived.folder, {1: 10**9}, timeout_s=0.2)
+
+
+# ---- ClickHouse's protocol --------------------------------------------------------------
+
+
+def _client(lived: Lived, **how: Any) -> Any:
+    return clickhouse_connect.get_client(
+        host="127.0.0.1", port=port(lived.folder), username="any",
+        autogenerate_session_id=False, **how,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("compress", ["lz4", "zstd", "gzip", False])
+def test_no_row_of_a_large_insert_is_lost(lived: Lived, writer: Any, compress: Any) -> None:
+    client = _client(lived, password=tokens(lived.folder)["write"], compress=compress)
+    table = f"numbers_{compress}"
+    client.command(f"CREATE TABLE {table} (n UInt64) ENGINE = MergeTree ORDER BY n")
+    client.insert(table, [[n] for n in range(40_000)], column_names=["n"])
+    client.insert_arrow(table, pa.table({"n": pa.array(range(40_000), pa.uint64())}))
+    assert client.query(f"SELECT count(), uniqExact(n) FROM {table}").result_rows == [
+        (80_000, 40_000)
+    ]
+    client.close()
+
+
+def test_errors_are_clickhouses_own(writer: Any) -> None:
+    with pytest.raises(DatabaseError, match="UNKNOWN_TABLE") as caught:
+        writer.query("SELECT * FROM nowhere")
+    assert caught.value.code == 60
+    with pytest.raises(DatabaseError, match="SYNTAX_ERROR"):
+        writer.command("SELEC 1")
+
+
+def test_without_a_token_nothing_is_answered(lived: Lived) -> None:
+    with pytest.raises(DatabaseError, match="AUTHENTICATION_FAILED"):
+        _client(lived, password="guess")
+    request = urllib.request.Request(f"http://127.0.0.1:{port(lived.folder)}/status")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == 401
+    caught.value.close()
+
+
+def test_a_reader_cannot_run_sql_of_its_own(lived: Lived) -> None:
+    reader = connect(lived.folder, "read")
+    for sql in ("SELECT * FROM file('/etc/passwd', 'LineAsString')", "DROP TABLE event"):
+        with pytest.raises(DatabaseError, match="ACCESS_DENIED"):
+            reader.query(sql)
+    with pytest.raises(DatabaseError, match="ACCESS_DENIED"):
+        reader.insert("event", [[1]], column_names=["writer"])
+    reader.close()
+
+
+def test_a_token_is_not_readable_by_others(lived: Lived) -> None:
+    assert lived.folder.tokens.stat().st_mode & 0o077 == 0
+
+
+def test_the_tables_are_as_the_rows_say(writer: Any) -> None:
+    for table in TABLES:
+        sql = "SELECT name FROM system.columns WHERE database = 'default' AND table = {t:String}"
+        found = [r[0] for r in writer.query(sql, parameters={"t": table.name}).result_rows]
+        assert tuple(found) == table.names
+        seen = [r[0] for r in writer.query(sql, parameters={"t": table.name + "s"}).result_rows]
+        assert tuple(seen) == table.names
+
+
+def test_a_schema_step_can_be_taken_again(writer: Any) -> None:
+    for _, statements in migrations():
+        for statement in statements:
+            writer.command(statement)
+
+
+# ---- dying and living on ----------------------------------------------------------------
+
+
+def test_a_second_recorder_leaves_with_a_clear_message(lived: Lived) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "runtime.record.recorder", str(lived.folder.root)],
+        cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert second.returncode == LOCKED
+    pid = read_json(lived.folder.recorder_json)["pid"]
+    assert f"already has a recorder (pid {pid})" in second.stderr
+    assert verify(lived.folder).ok
+
+
+def test_no_row_is_lost_or_doubled_when_the_recorder_is_killed(tmp_path: Path) -> None:
+    lived, chance = Lived(tmp_path), random.Random(11)
+    for _ in range(KILLS):
+        for _ in range(8):
+            lived.run(150)
+        with recording(lived.folder) as process:
+            until(
+                lambda p=process: (read_json(lived.folder.recorder_json) or {}).get("pid") == p.pid
+            )
+            time.sleep(chance.uniform(0.1, 1.0))
+            lived.run(50)
+            process.send_signal(signal.SIGKILL)
+    with recording(lived.folder):
+        said = verify(lived.folder)
+    assert said.differences() == []
+    assert said.journal_attempts.rows == KILLS * (8 * 165 + 55)
+    lived.journal.close()
+
+
+def test_what_a_crash_left_half_written_is_mended(tmp_path: Path) -> None:
+    lived = Lived(tmp_path)
+    lived.run()
+    with recording(lived.folder):
+        await_caught_up(lived.folder, lived.journal.heads())
+        head = lived.journal.heads()[1]
+        client = connect(lived.folder, "write")
+        client.command(f"DELETE FROM attempt WHERE pos > {head - 20}")
+        client.command("TRUNCATE TABLE run")
+        client.close()
+    with sqlite3.connect(lived.folder.recorder_db) as db:
+        db.execute("insert into batch values ('clickhouse', 1, 1, ?)", (head,))
+    db.close()
+    with recording(lived.folder):
+        said = verify(lived.folder)
+        history = History.open(lived.folder)
+        trend = sum(r["attempts"] for r in history.rows("trend_steps"))
+        history.close()
+    assert said.differences() == []
+    assert trend == said.journal_attempts.rows
+    lived.journal.close()
+
+
+@pytest.mark.parametrize("lost", ["clickhouse", "qdrant"])
+def test_a_lost_engine_folder_is_filled_again_from_the_journal(tmp_path: Path, lost: str) -> None:
+    lived = Lived(tmp_path)
+    lived.run()
+    with recording(lived.folder):
+        await_caught_up(lived.folder, lived.journal.heads())
+        before = ask(lived.folder, "/search", {"text": "timeout"})["hits"]
+    shutil.rmtree(tmp_path / lost)
+    with recording(lived.folder):
+        assert verify(lived.folder).differences() == []
+        assert ask(lived.folder, "/search", {"text": "timeout"})["hits"] == before
+    lived.journal.close()
+
+
+def test_a_supervised_recorder_comes_back_and_goes_on(tmp_path: Path) -> None:
+    lived = Lived(tmp_path)
+
+    async def story() -> None:
+        recorder = RecorderProcess(lived.folder)
+        await recorder.start()
+        history = History.open(lived.folder)
+        lived.run()
+        await recorder.caught_up(lived.journal.heads())
+        first = recorder.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        lived.run()
+        recorder.notify()
+        rows = await asyncio.to_thread(history.rows, "runs_recent")
+        assert rows
+        await recorder.caught_up(lived.journal.heads())
+        assert (recorder.restarts, recorder.pid != first) == (1, True)
+        assert await recorder.lag() == (0, 0.0)
+        assert len(await asyncio.to_thread(history.rows, "runs_recent")) == 2
+        history.close()
+        await recorder.stop()
+        assert recorder.pid is None
+
+    asyncio.run(story())
+    lived.journal.close()
+
+
+def test_a_recorder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    folder.prepare()
+    with pytest.raises(RecorderAway, match="no recorder answers"):
+        status(folder, wait_s=0.0)

@@ -1,0 +1,244 @@
+"""What the record derives is a function of the journal, however it was cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.journal.wire import encode
+from runtime.record.derive import derive
+from runtime.record.follow import Batch, Fact, JournalGap, Known, Span, next_batch, read_again
+from runtime.record.masking import mask
+from runtime.record.points import marks, merge
+from runtime.record.tables import TABLES
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptScheduled,
+    ConfigStored,
+    EachCut,
+    Event,
+    Fault,
+    LessonRecorded,
+    OutcomeRecorded,
+    ProposalDrafted,
+    ProposalMoved,
+    Recorded,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+    RunSubmitted,
+    StepRouted,
+    VerdictReached,
+)
+
+FAULT = Fault("transient", "no answer after 30.2 s for patient 17", "cohort.py:12")
+
+
+class Journal:
+    """Facts in memory, as `FactSource` wants them."""
+
+    def __init__(self) -> None:
+        self.facts: list[Recorded] = []
+
+    def add(
+        self, stream: str, *events: Event, at: float = 1_700_000_000.0, writer: int = 1
+    ) -> None:
+        for event in events:
+            pos = 1 + sum(r.writer == writer for r in self.facts)
+            seq = 1 + sum(r.stream == stream for r in self.facts)
+            self.facts.append(Recorded(writer, pos, stream, seq, at + pos, event))
+
+    def follow_rows(self, cursor: dict[int, int], limit: int = 1000) -> list[tuple[Any, ...]]:
+        ordered = sorted(self.facts, key=lambda r: (r.writer, r.pos))
+        ahead = [r for r in ordered if r.pos > cursor.get(r.writer, 0)]
+        return [_row(r) for r in ahead[:limit]]
+
+    def event(self, stream: str, seq: int) -> Recorded | None:
+        return next((r for r in self.facts if (r.stream, r.stream_seq) == (stream, seq)), None)
+
+    def read(self, stream: str, after: int = 0) -> Iterator[Recorded]:
+        return (r for r in self.facts if r.stream == stream and r.stream_seq > after)
+
+    def heads(self) -> dict[int, int]:
+        return {r.writer: r.pos for r in sorted(self.facts, key=lambda r: r.pos)}
+
+
+def _row(r: Recorded) -> tuple[Any, ...]:
+    body = encode(r.event).decode()
+    return (r.writer, r.pos, r.stream, r.stream_seq, r.event.TYPE, r.event.VERSION, r.at, body)
+
+
+def _facts(journal: Journal) -> list[Fact]:
+    return [Fact(r, r.event.VERSION, encode(r.event).decode()) for r in journal.facts]
+
+
+def lived() -> Journal:
+    """A journal with two writers, a run with a retry, a failed run and a proposal's life."""
+    journal = Journal()
+    journal.add("config/c1", ConfigStored("c1", "p", "s", {"each.batch": 25, "timeout": 30}, []))
+    journal.add(
+        "run/a", RunSubmitted("p", "v", 3, {}, "ann", labels={"site": "north"}), RunStarted(),
+        EachCut("s", 0, "block", 0, 50, 25, 0, 2, "c1", {"count": 50}, "x-1", "candidate", 0.1),
+        AttemptScheduled("a/s/0/1", "s", 1, "c1", "k", 0, 0, 0, 25, None, "x-1", "candidate", 0.1),
+        AttemptFinished("a/s/0/1", "s", 1, "failed", 4, batch=0, fault=FAULT, retry_at=1.0, worker="w",
+                        cost_usd=0.5),
+        AttemptScheduled("a/s/0/2", "s", 2, "c1", "k", 0, 0, 0, 25, None, "x-1", "candidate", 0.1),
+        AttemptFinished("a/s/0/2", "s", 2, "succeeded", 6, batch=0, cost_usd=0.25, arcs=["t"]),
+    )  # fmt: skip
+    journal.add("run/b", RunSubmitted("p", "v", 3, {}, "ann"), RunStarted(), writer=2)
+    journal.add("run/a", StepRouted("t", ["u"]), RunCompleted(), writer=2)
+    journal.add("run/b", RunFailed("s", FAULT), writer=2)
+    journal.add(
+        "proposal/p-1",
+        ProposalDrafted(
+            "p-1", "change", "p", "s", "batch", "time", [{"knob": "each.batch", "from": 25, "to": 50}],
+            {"each.batch": 25}, {"id": "e1"}, {"time": {"lower": -0.5, "median": -0.4, "upper": -0.3}},
+            "optimizer", "k", "c",
+        ),
+        ProposalMoved("p-1", "gate", "draft", "gated", "system", "ok"),
+        VerdictReached("p-1", "x-1", "better", "gain", {"control": 3}, {"e_max": 1.0}),
+        OutcomeRecorded("p-1", "batch", "time", {"time": {"median": -0.4}}, -0.41, [-0.5, -0.3], True),
+        LessonRecorded("l-1", "p-1", "p", "s", "batch", "bigger batches pay", "kept", "c"),
+        writer=2,
+    )  # fmt: skip
+    return journal
+
+
+def _columns(table: str, rows: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    names = next(t.names for t in TABLES if t.name == table)
+    return [dict(zip(names, row, strict=True)) for row in rows.get(table, [])]
+
+
+@given(st.sets(st.integers(1, 30)))
+def test_rows_do_not_depend_on_how_the_journal_was_cut(cuts: set[int]) -> None:
+    journal = lived()
+    facts = _facts(journal)
+    edges = [0, *sorted(c for c in cuts if c < len(facts)), len(facts)]
+    pieces: dict[str, list[Any]] = {}
+    for first, last in pairwise(edges):
+        for table, rows in derive(facts[first:last], Known(journal)).items():
+            pieces.setdefault(table, []).extend(rows)
+    assert pieces == derive(facts, journal)
+
+
+@given(st.lists(st.integers(0, 20), max_size=6))
+def test_points_are_the_same_however_often_a_piece_is_written_again(starts: list[int]) -> None:
+    journal = lived()
+    once: dict[str, Any] = {}
+    for mark in marks(journal.facts, journal):
+        once[mark.point] = merge(once.get(mark.point), mark)
+    again: dict[str, Any] = {}
+    for start in [*starts, 0]:
+        for mark in marks(journal.facts[: start + 1], journal):
+            again[mark.point] = merge(again.get(mark.point), mark)
+    for mark in marks(journal.facts, journal):
+        again[mark.point] = merge(again.get(mark.point), mark)
+    assert again == once
+
+
+def test_an_attempt_is_joined_with_its_plan_its_configuration_and_its_run() -> None:
+    journal = lived()
+    first, second = _columns("attempt", derive(_facts(journal), journal))
+    assert first["playbook"], first["number_of_version"] == ("p", 3)
+    assert (first["batch_size"], first["timeout_s"], first["items"]) == (25, 30.0, 25)
+    assert (first["arm"], first["share"], first["experiment"]) == ("candidate", 0.1, "x-1")
+    assert (first["retried"], first["outcome"], first["error_class"]) == (1, "failed", "transient")
+    assert first["text"] == "s: transient: no answer after <n> s for patient <n> at cohort.py:<n>"
+    assert (second["number"], second["retried"], second["cost_usd"]) == (2, 0, 0.25)
+    assert second["scheduled_at"] < second["at"]
+
+
+def test_a_runs_row_adds_up_its_stream_across_writers() -> None:
+    journal = lived()
+    done, failed = _columns("run", derive(_facts(journal), journal))
+    assert (done["run"], done["state"], done["attempts"], done["failed_attempts"]) == (
+        "a",
+        "completed",
+        2,
+        1,
+    )
+    assert (done["items"], done["cost_usd"], done["experiments"]) == (50, 0.75, ["x-1"])
+    assert (failed["run"], failed["state"], failed["error_class"]) == ("b", "failed", "transient")
+    assert failed["cost_usd"] is None
+
+
+def test_a_fact_that_points_nowhere_still_makes_its_row() -> None:
+    journal = Journal()
+    journal.add("run/z", AttemptFinished("z/s/-1/1", "s", 1, "succeeded", 99))
+    (row,) = _columns("attempt", derive(_facts(journal), journal))
+    assert (row["run"], row["playbook"], row["config"]) == ("z", "", "")
+
+
+def test_every_transition_of_an_attempt_is_a_row() -> None:
+    journal = lived()
+    rows = _columns("transition", derive(_facts(journal), journal))
+    of_first = [r["transition"] for r in rows if r["attempt"] == "a/s/0/1"]
+    assert of_first == [
+        "token.consumed",
+        "configured",
+        "scheduled",
+        "started",
+        "finished",
+        "retried",
+    ]
+    of_second = [r["transition"] for r in rows if r["attempt"] == "a/s/0/2"]
+    assert of_second == ["configured", "scheduled", "finished", "completed", "token.produced"]
+    places = [(r["stream"], r["stream_seq"], r["ordinal"]) for r in rows]
+    assert len(places) == len(set(places))
+
+
+def test_failures_of_one_cause_share_a_point_that_counts_them() -> None:
+    journal = lived()
+    fault = Fault("transient", "no answer after 99 s for patient 4", "cohort.py:12")
+    journal.add("run/b", AttemptFinished("b/s/0/1", "s", 1, "failed", 1, fault=fault), writer=2)
+    points: dict[str, Any] = {}
+    for mark in marks(journal.facts, journal):
+        points[mark.point] = merge(points.get(mark.point), mark)
+    kinds = sorted(p["kind"] for p in points.values())
+    assert kinds == ["failure", "lesson", "proposal", "run", "run"]
+    failure = next(p for p in points.values() if p["kind"] == "failure")
+    assert (failure["count"], failure["run"], failure["stream"]) == (2, "b", "run/b")
+    proposal = next(p for p in points.values() if p["kind"] == "proposal")
+    assert (proposal["state"], proposal["count"]) == ("gated", 2)
+
+
+def test_a_span_read_again_is_the_same_batch() -> None:
+    journal = lived()
+    first = next_batch(journal, {1: 2})
+    assert first is not None
+    assert first.span.writer == 1
+    assert read_again(journal, first.span) == first
+    part = Span(1, first.span.first, first.span.last - 1)
+    assert read_again(journal, part) == Batch(part, first.facts[:-1])
+
+
+def test_a_missing_position_is_said_and_not_stepped_over() -> None:
+    journal = lived()
+    del journal.facts[2]
+    with pytest.raises(JournalGap, match="position 3 is missing"):
+        next_batch(journal, {})
+
+
+@given(st.text(max_size=200))
+def test_masking_twice_is_masking_once(text: str) -> None:
+    assert mask(mask(text)) == mask(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("timeout after 3 s", "timeout after 30.25 s"),
+        ("run 0193f0c2a1b24c5d8e9f00112233abcd died", "run 1193f0c2a1b24c5d8e9f00112233abce died"),
+        ("at 2024-05-01T10:00:00Z", "at 2025-06-02 11:12:13.5Z"),
+        ("object at 0x7f00aa", "object at 0x7f11bb"),
+        ("id 6f1a2c1e-93b5-5d6e-8f57-7472696d7461", "id 7f1a2c1e-93b5-5d6e-8f57-7472696d7461"),
+    ],
+)
+def test_texts_that_differ_in_numbers_and_ids_are_one(one: str, other: str) -> None:
+    assert mask(one) == mask(other)
+    assert mask(one) != mask("patient was not found")

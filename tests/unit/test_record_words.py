@@ -1,0 +1,165 @@
+"""Statements, rights, frames, words and rankings of the record, without any engine."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lz4.frame
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.record.access import RecordError
+from runtime.record.embed import (
+    Dense,
+    Remembering,
+    StaticEmbedder,
+    sparse_document,
+    sparse_query,
+    words,
+)
+from runtime.record.endpoint import Refused, check, decompress, read
+from runtime.record.follow import Span
+from runtime.record.ledger import Ledger
+from runtime.record.search import fuse
+from runtime.record.statements import UnknownStatement, allowed, load, parse, statement
+
+
+def test_every_statement_says_what_it_is_for() -> None:
+    assert {
+        "evidence_attempts",
+        "evidence_runs",
+        "trend_steps",
+        "runs_recent",
+        "run_attempts",
+    } <= set(load())
+    for said in load().values():
+        assert said.purpose.endswith("."), said.name
+        assert set(said.defaults) <= set(said.parameters), said.name
+
+
+def test_a_statement_names_what_is_missing_and_what_is_strange() -> None:
+    with pytest.raises(RecordError, match="it needs run"):
+        statement("run_attempts").bind({})
+    with pytest.raises(RecordError, match="does not know runn"):
+        statement("run_attempts").bind({"runn": "x"})
+    with pytest.raises(UnknownStatement, match="run_attempts"):
+        statement("drop_everything")
+
+
+def test_a_statement_file_must_introduce_itself() -> None:
+    with pytest.raises(RecordError, match="first line"):
+        parse("x", "SELECT 1")
+
+
+def test_a_reader_may_ask_only_what_ships_with_us() -> None:
+    shipped = statement("run_attempts").text
+    check(read({}, (shipped + "\n FORMAT Arrow").encode()), "read", allowed())
+    for sql in ("SELECT 1", "SELECT * FROM file('/etc/passwd')", shipped + " UNION ALL SELECT 1"):
+        with pytest.raises(Refused, match="497"):
+            check(read({}, sql.encode()), "read", allowed())
+        check(read({}, sql.encode()), "write", allowed())
+
+
+def test_a_reader_may_not_bring_settings_or_data() -> None:
+    shipped = statement("run_attempts").text
+    with pytest.raises(Refused, match="may not set max_memory_usage"):
+        check(read({"max_memory_usage": "0"}, shipped.encode()), "read", allowed())
+    with pytest.raises(Refused):
+        check(read({}, b"INSERT INTO event FORMAT CSV\n1"), "read", allowed())
+
+
+@given(st.lists(st.binary(max_size=200), max_size=6))
+def test_every_frame_of_a_body_is_decoded(blocks: list[bytes]) -> None:
+    body = b"".join(lz4.frame.compress(block) for block in blocks)
+    assert decompress(body, "lz4") == b"".join(blocks)
+
+
+def test_a_body_that_ends_early_is_refused() -> None:
+    whole = lz4.frame.compress(b"x" * 1000)
+    with pytest.raises(Refused, match="ends early"):
+        decompress(whole + whole[:-3], "lz4")
+
+
+def test_the_ledger_knows_the_open_batch_and_the_cursor_after_a_crash(tmp_path: Path) -> None:
+    path = tmp_path / "recorder.db"
+    ledger, other = Ledger(path, "a"), Ledger(path, "b")
+    ledger.begin(Span(1, 1, 5))
+    ledger.settle({1: 5})
+    ledger.begin(Span(2, 1, 3))
+    again = Ledger(path, "a")
+    assert (again.cursor(), again.open_batch()) == ({1: 5}, Span(2, 1, 3))
+    assert (other.cursor(), other.open_batch()) == ({}, None)
+    again.reset()
+    assert (again.cursor(), again.open_batch()) == ({}, None)
+    for one in (ledger, other, again):
+        one.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        ledger.cursor()
+
+
+class Counting:
+    """An embedder that says what it was asked."""
+
+    name, dimensions = "counting", 2
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> list[Dense]:
+        self.asked += texts
+        return [[float(len(t)), 1.0] for t in texts]
+
+
+def test_a_text_is_embedded_once() -> None:
+    counting = Counting()
+    remembering = Remembering(counting)
+    assert remembering.embed(["a", "bb", "a"]) == [[1.0, 1.0], [2.0, 1.0], [1.0, 1.0]]
+    assert remembering.embed(["bb"]) == [[2.0, 1.0]]
+    assert counting.asked == ["a", "bb"]
+
+
+def test_the_model_that_ships_with_us_knows_what_is_alike() -> None:
+    model = StaticEmbedder()
+    asked, near, far = model.embed(["service timeout", "read timed out", "column has null values"])
+    dot = lambda a, b: sum(x * y for x, y in zip(a, b, strict=True))  # noqa: E731
+    assert len(asked) == model.dimensions == 256
+    assert dot(asked, asked) == pytest.approx(1.0)
+    assert dot(asked, near) > 0.3 > dot(asked, far)
+    assert sum(model.embed([""])[0]) == 1.0
+
+
+def test_words_are_found_in_names_and_said_once() -> None:
+    assert words("fetchRecords: the HTTP-503 error") == [
+        "fetch",
+        "records",
+        "http",
+        "503",
+        "error",
+    ]
+    indices, values = sparse_query("timeout timeout")
+    assert (len(indices), values) == (1, [1.0])
+    assert sparse_document("timeout x")[0][0] == indices[0]
+    assert sparse_document("")[0] == []
+
+
+def _point(name: str, score: float, text: str) -> Any:
+    payload = {
+        "kind": "run", "text": text, "playbook": "", "step": "", "state": "", "count": 1,
+        "first_at": 0.0, "last_at": 0.0, "stream": "run/x", "stream_seq": 1, "place": [1, 1],
+        "counted": {"1": 1}, "run": "x",
+    }  # fmt: skip
+    return SimpleNamespace(id=name, score=score, payload=payload)
+
+
+def test_a_hit_of_both_rankings_comes_first_and_says_why() -> None:
+    a, b, c = (_point(n, 0.5, f"timeout of {n}") for n in "abc")
+    found = fuse("timeout", [a, b], [c, b])
+    assert [h.id for h in found] == ["b", "a", "c"]
+    assert found[0].because == "says timeout; close in meaning (0.50)"
+    assert (found[1].because, found[2].because) == ("close in meaning (0.50)", "says timeout")
+    assert found[0].payload == {"run": "x"}
