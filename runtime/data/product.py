@@ -12,13 +12,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from runtime.data import contract as contracts
 from runtime.data import reference
 from runtime.data.contract import Check, ContractBroken
 from runtime.data.folder import write_bytes
 from runtime.data.objects import schema_of, sync_folder
 from runtime.errors import Permanent
-from runtime.workers.protocol import Publish
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +27,19 @@ if TYPE_CHECKING:
 _ROW_GROUP: Final = 1 << 17
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _MEDIA: Final = {"parquet": reference.PARQUET, "arrow": reference.ARROW}
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """The step's result is to become this product, if it passes the contract.
+
+    ``folder`` is the product's own folder; ``contract`` a file's name in the bundle.
+    """
+
+    product: str
+    format: str
+    contract: str | None
+    number: int
+    folder: str
 
 
 def publish_table(

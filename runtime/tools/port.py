@@ -12,7 +12,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import msgspec
 
@@ -21,10 +21,14 @@ from runtime.data.objects import Objects
 from runtime.data.reference import Reference
 from runtime.errors import Permanent
 from runtime.tools.faults import Origin
-from runtime.workers.protocol import Task
+from runtime.tools.task import Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+SECRET_PREFIX: Final = "TRIMTAB_SECRET_"  # noqa: S105 - where secrets are, not one
+"""Environment variables of a worker that hold secrets; they go nowhere from there."""
 
 
 @dataclass(frozen=True, slots=True)

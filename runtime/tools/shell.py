@@ -16,11 +16,10 @@ from typing import IO, Any, ClassVar, Final
 
 import msgspec
 
+from runtime import kernel
 from runtime.errors import DataError, Permanent
 from runtime.tools.faults import clip, how_it_ended
-from runtime.tools.port import Call, Outcome, encode_json
-from runtime.workers import kernel
-from runtime.workers.secrets import PREFIX
+from runtime.tools.port import SECRET_PREFIX, Call, Outcome, encode_json
 
 _KEPT: Final = 1 << 20
 """How much of the output's end is kept for the result."""
@@ -145,7 +144,7 @@ def _environment(call: Call) -> dict[str, str]:
         raise Permanent("tool shell: `env` must map names to values")
     ours = {"TRIMTAB_KEY": call.task.key, "TRIMTAB_RUN": call.task.run}
     given = {name: _text(value) for name, value in {**call.task.args, **extra}.items()}
-    theirs = {n: v for n, v in os.environ.items() if not n.startswith(PREFIX)}
+    theirs = {n: v for n, v in os.environ.items() if not n.startswith(SECRET_PREFIX)}
     return {**theirs, **ours, **given}
 
 

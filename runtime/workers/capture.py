@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import Final
 
-from runtime.workers import kernel
+from runtime import kernel
 
 LIMIT: Final = 64 * 1024
 

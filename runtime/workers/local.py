@@ -22,9 +22,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from runtime import kernel
 from runtime.data.folder import DataFolder
 from runtime.tools import faults
-from runtime.workers import kernel
+from runtime.tools.port import SECRET_PREFIX
 from runtime.workers.port import OnReport
 from runtime.workers.protocol import Report, Task
 from runtime.workers.template import DOWN, KILL, SPAWN, UP, UP_RUNS
@@ -550,10 +551,8 @@ class _TemplateProcess:
 
 def _environment() -> dict[str, str]:
     """The server's environment without what is the server's own."""
-    ours = ("TRIMTAB_",)
-    kept = ("TRIMTAB_SECRET_",)
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(ours) or name.startswith(kept)
+        if not name.startswith("TRIMTAB_") or name.startswith(SECRET_PREFIX)
     }

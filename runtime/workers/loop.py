@@ -21,12 +21,13 @@ from typing import Any, Final
 
 import msgspec
 
+from runtime import kernel
 from runtime.data import reference
 from runtime.data.objects import Objects
 from runtime.tools import faults
 from runtime.tools.port import Call
 from runtime.tools.registry import tool
-from runtime.workers import kernel, secrets
+from runtime.workers import secrets
 from runtime.workers.capture import Capture
 from runtime.workers.protocol import Report, Task
 from runtime.workers.settle import Settled, settle

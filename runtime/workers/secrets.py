@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from runtime.errors import Permanent
+from runtime.tools.port import SECRET_PREFIX
 from runtime.workers.protocol import Report, Task
 
-PREFIX: Final = "TRIMTAB_SECRET_"
 MASK: Final = "•••"
 
 
@@ -27,7 +27,7 @@ def values(names: tuple[str, ...]) -> dict[str, str]:
 
 def variable(name: str) -> str:
     """The environment variable that holds a secret."""
-    return PREFIX + name.upper().replace("-", "_").replace(".", "_")
+    return SECRET_PREFIX + name.upper().replace("-", "_").replace(".", "_")
 
 
 def reveal(task: Task, known: dict[str, str]) -> Task:

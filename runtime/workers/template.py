@@ -22,8 +22,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Final
 
+from runtime import kernel
 from runtime.tools import python as _python
-from runtime.workers import kernel
 from runtime.workers.environment import environment
 from runtime.workers.loop import Setting, serve
 
