@@ -130,6 +130,11 @@ class ExperimentService:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    @property
+    def woken(self) -> bool:
+        """Whether something was heard that a decision may follow from."""
+        return self._wake.is_set()
+
     # ---- hearing ------------------------------------------------------------------------
 
     def hear(self, news: Sequence[Recorded]) -> None:
@@ -222,11 +227,11 @@ class ExperimentService:
                 await asyncio.wait_for(self._wake.wait(), self.tick_s)
             except TimeoutError:
                 _LOG.debug("looking at the clock")
-            self._wake.clear()
             await self.tick()
 
     async def tick(self) -> None:
         """Decide whatever is to be decided now, until nothing follows any more."""
+        self._wake.clear()
         while await self._round():
             pass
 
@@ -265,7 +270,8 @@ class ExperimentService:
             covered = docket.covered(scope)
             against = tuple(refusals(proposal.drafted, scope, policy, covered))
         return Facts(
-            now=self.clock(), policy=policy, scope=scope, moved=docket.has_moved(proposal),
+            now=self.clock(), policy=policy, policy_hash=self.reviews.policy.hash, scope=scope,
+            moved=docket.has_moved(proposal),
             refusals=against, lock_free=not docket.lock_holders(*proposal.scope),
             room=self._room(proposal, policy.blast.max_live, policy.blast.starts_per_hour,
                             policy.blast.cold_start_s),

@@ -29,6 +29,7 @@ from runtime.run.events import (
     ExperimentPaused,
     ExperimentResumed,
     PolicySet,
+    ProposalDrafted,
 )
 
 Roles = frozenset[str]
@@ -111,8 +112,15 @@ class ReviewService:
         drafted = draft(candidate, actor, name, cycle)
         async with self.docket.deciding:
             if name not in self.docket.proposals:
-                await self.docket.write(*self.intake.gate(drafted, self._clock()))
+                await self._write_draft(drafted)
         return self.get(name)
+
+    async def _write_draft(self, drafted: ProposalDrafted) -> None:
+        try:
+            await self._write(*self.intake.gate(drafted, self._clock()))
+        except Conflict:
+            if drafted.proposal not in self.docket.proposals:
+                raise  # it is not this draft that somebody else wrote first
 
     # ---- deciding -----------------------------------------------------------------------
 

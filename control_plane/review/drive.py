@@ -34,14 +34,15 @@ class Facts:
     """Everything that a decision may depend on, as it is now.
 
     ``policy`` is the stricter of the approved one and today's; ``refusals`` is what it
-    says today. ``room`` is whether the blast radius allows another start. ``finding`` is
-    None while nothing was measured. ``stable_seen``: work was seen running the stable
-    values after the experiment ended.
+    says today, ``policy_hash`` names today's. ``room`` is whether the blast radius allows
+    another start. ``finding`` is None while nothing was measured. ``stable_seen``: work was
+    seen running the stable values after the experiment ended.
     """
 
     now: float
     policy: Policy
     scope: Scope | None
+    policy_hash: str = ""
     moved: bool = False
     refusals: tuple[Refusal, ...] = ()
     lock_free: bool = True
@@ -67,7 +68,7 @@ def next_decision(
     proposal: Proposal, facts: Facts, salt: Callable[[], str]
 ) -> Decision | None:  # fmt: skip
     """Return what to write now about a proposal, or None when it is to wait."""
-    decision = Decision.about(proposal, facts.now, facts.policy.hash)
+    decision = Decision.about(proposal, facts.now, facts.policy_hash)
     match proposal.state:
         case State.BLOCKED:
             _expire(decision, proposal, facts)

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control_plane.review.units import Units
+from optimizer.verify import Unit
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptScheduled,
+    EachCut,
+    ExperimentStarted,
+    Fault,
+    Recorded,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+)
+
+STARTED = ExperimentStarted(
+    "x-1", "p-1", "p", "s", "batch", "blocks", {"each.batch": 25},
+    {"candidate": {"each.batch": 50}}, {"candidate": 0.5}, "salt", "b", 50,
+)  # fmt: skip
+
+
+class Journal:
+    """Events of one run, one after the other."""
+
+    def __init__(self, run: str = "run/r") -> None:
+        self.run, self.seq = run, 0
+
+    def __call__(self, event: object, at: float) -> Recorded:
+        self.seq += 1
+        return Recorded(1, self.seq, self.run, self.seq, at, event)  # type: ignore[arg-type]
+
+
+def cut(
+    block: int, start: int, stop: int, size: int, first: int, arm: str | None = "candidate",
+    **more: object,
+) -> EachCut:  # fmt: skip
+    return EachCut(
+        "s", block, "block", start, stop, size, first, 2, "c", experiment="x-1", arm=arm,
+        share=0.5, **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def rescue(block: int, start: int, stop: int, first: int, batch: int) -> EachCut:
+    return EachCut("s", block, "rescue", start, stop, 25, first, 2, "c", rescues=batch)
+
+
+def done(
+    batch: int, seconds: float = 1.0, number: int = 1, well: bool = True, again: bool = False,
+    cost: float | None = 0.001,
+) -> AttemptFinished:  # fmt: skip
+    return AttemptFinished(
+        f"r/s/{batch}/{number}", "s", number, "succeeded" if well else "failed", 1, batch,
+        fault=None if well else Fault("transient", "503"), retry_at=9.0 if again else None,
+        run_s=seconds, cost_usd=cost, worker="local-3",
+    )  # fmt: skip
+
+
+def fold(*commits: list[tuple[object, float]], started: ExperimentStarted = STARTED) -> list[Unit]:
+    units, journal, found = Units(started), Journal(), []
+    for commit in commits:
+        for event, at in commit:
+            units.take(journal(event, at))
+        found += list(units.ready())
+    return found
+
+
+def test_a_block_is_a_unit_once_its_last_batch_is_final() -> None:
+    first = [(cut(0, 0, 50, 25, 0, "control"), 10.0), (done(0, 1.0), 11.0)]
+    assert fold(first) == []
+    (unit,) = fold(first, [(done(1, 2.0), 12.5)])
+    assert unit == Unit("control", 0.5, 50, 2, 3.0 / 50, 0.002 / 50, 0, 0, None, None, 12.5)
+
+
+def test_every_try_of_a_block_counts_in_time_and_cost_and_retried_counts_batches() -> None:
+    (unit,) = fold(
+        [(cut(0, 0, 50, 25, 0), 1.0), (done(0, 1.0, well=False, again=True), 2.0)],
+        [(done(0, 1.0, 2, well=False, again=True), 3.0), (done(0, 1.0, 3), 4.0)],
+        [(done(1, 1.0), 5.0)],
+    )
+    assert (unit.seconds_per_item, unit.retried, unit.failed_items) == (4.0 / 50, 1, 0)
+    assert unit.cost_per_item == pytest.approx(0.004 / 50)
+
+
+def test_a_rescued_batch_is_the_candidates_failure_and_its_rescue_belongs_to_the_block() -> None:
+    failed = [(cut(0, 0, 50, 50, 0), 1.0), (done(0, 2.0, well=False), 3.0)]
+    rescued = [*failed, (rescue(0, 0, 50, 1, 0), 3.0)]
+    assert fold(rescued, [(done(1), 4.0)]) == []
+    (unit,) = fold(rescued, [(done(1), 4.0)], [(done(2), 5.0)])
+    assert (unit.batches, unit.failed_items, unit.retried) == (1, 50, 1)
+    assert unit.seconds_per_item == pytest.approx(4.0 / 50)
+
+
+def test_a_rescue_takes_the_place_of_its_own_range_alone() -> None:
+    begun = [(cut(0, 0, 100, 50, 0), 1.0), (done(0, well=False), 2.0)]
+    rescued = [*begun, (rescue(0, 0, 50, 2, 0), 2.0)]
+    started = replace(STARTED, block_items=100)
+    still = fold(rescued, [(done(2), 3.0), (done(3), 4.0)], started=started)
+    assert still == [], "batch 1 is not done"
+    (unit,) = fold(
+        rescued, [(done(2), 3.0), (done(3), 4.0)], [(done(1), 5.0)], started=started
+    )  # fmt: skip
+    assert (unit.items, unit.failed_items) == (100, 50)
+
+
+def test_a_rescue_that_fails_too_counts_its_items_once() -> None:
+    (unit,) = fold(
+        [(cut(0, 0, 50, 50, 0), 1.0), (done(0, well=False), 2.0), (rescue(0, 0, 50, 1, 0), 2.0)],
+        [(done(1, well=False), 3.0)],
+        [(done(2), 4.0)],
+    )
+    assert unit.failed_items == 50
+
+
+def test_the_short_last_block_and_work_outside_the_experiment_are_left_out() -> None:
+    alone = EachCut("s", 3, "all", 70, 90, 25, 2, 2, "c")
+    other = EachCut("t", 3, "block", 0, 50, 50, 0, 2, "c", experiment="x-2", arm="control")
+    assert (
+        fold(
+            [(cut(0, 50, 70, 50, 0), 1.0), (done(0), 2.0)],
+            [(alone, 3.0), (done(2), 4.0)],
+            [(other, 5.0), (done(0), 6.0)],
+        )
+        == []
+    )
+
+
+def test_a_price_that_is_missing_once_leaves_the_block_without_cost() -> None:
+    (unit,) = fold(
+        [(cut(0, 0, 50, 25, 0), 1.0), (done(0, cost=None), 2.0), (done(1), 3.0)],
+    )
+    assert unit.cost_per_item is None
+
+
+def test_a_drained_block_is_timed_on_the_wall_and_pairs_have_numbers_of_their_own() -> None:
+    started = replace(STARTED, design="switchback")
+    units = Units(started)
+    found = []
+    for run in ("run/a", "run/b"):
+        journal = Journal(run)
+        for event, at in (
+            (cut(0, 0, 50, 25, 0, "control", drained=True, pair=0), 10.0),
+            (done(0, 1.0), 11.0), (done(1, 1.0), 11.5),
+            (cut(1, 50, 100, 25, 2, drained=True, pair=0), 11.5),
+            (done(2, 1.0), 12.0), (done(3, 1.0), 12.25),
+        ):  # fmt: skip
+            units.take(journal(event, at))
+            found += list(units.ready())
+    assert [(u.arm, u.pair) for u in found] == [
+        ("control", 0), ("candidate", 0), ("control", 1), ("candidate", 1),
+    ]  # fmt: skip
+    assert [u.seconds_per_item for u in found[:2]] == [1.5 / 50, 0.75 / 50]
+
+
+@pytest.mark.parametrize(
+    ("end", "well", "counted"),
+    [
+        (RunFailed("s", Fault("transient", "503")), False, 1),
+        (RunFailed("t", Fault("permanent", "no")), True, 0),
+        (RunCancelled(), True, 0),
+        (RunCancelled(), False, 1),
+    ],
+)
+def test_a_block_cut_off_by_the_end_of_its_run_counts_only_when_it_had_failed(
+    end: object, well: bool, counted: int
+) -> None:
+    found = fold(
+        [(cut(0, 0, 50, 25, 0), 1.0), (done(0, well=well), 2.0)],
+        [(end, 3.0)],
+    )
+    assert len(found) == counted
+    assert sum(u.failed_items for u in found) == (25 if counted else 0)
+
+
+def test_a_step_that_is_no_each_has_the_run_as_its_unit() -> None:
+    scheduled = AttemptScheduled(
+        "r/s/-1/1", "s", 1, "c", "k", experiment="x-1", arm="candidate", share=0.5
+    )
+    started = replace(STARTED, block_items=1)
+    (unit,) = fold([(scheduled, 1.0)], [(done(-1, 2.0), 3.0)], started=started)
+    assert (unit.items, unit.seconds_per_item, unit.arm) == (1, 2.0, "candidate")
+
+
+def test_runs_that_took_part_are_counted_when_they_end_and_others_are_not() -> None:
+    units = Units(STARTED)
+    for run, takes_part in (("run/a", True), ("run/b", False), ("run/c", True)):
+        journal = Journal(run)
+        if takes_part:
+            units.take(journal(cut(0, 0, 50, 50, 0), 1.0))
+        units.take(journal(RunCompleted(), 2.0))
+    assert units.ended_runs == 2
+
+
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_no_item_is_counted_twice_or_lost_whatever_the_order_of_endings(
+    seed: int, blocks: int
+) -> None:
+    rng = random.Random(seed)
+    events: list[tuple[object, float]] = []
+    batches = []
+    for b in range(blocks):
+        events.append((cut(b, 50 * b, 50 * b + 50, 25, 2 * b), 1.0))
+        batches += [2 * b, 2 * b + 1]
+    rng.shuffle(batches)
+    ends = [(done(batch, rng.uniform(0.1, 2)), 2.0 + i) for i, batch in enumerate(batches)]
+    found = fold(events, *[[end] for end in ends])
+    assert sum(u.items for u in found) == 50 * blocks
+    total = sum(u.seconds_per_item * u.items for u in found)
+    assert total == pytest.approx(sum(e[0].run_s for e in ends))
+    assert [u.at for u in found] == sorted(u.at for u in found)
