@@ -15,7 +15,8 @@ from control_plane.web import words
 from control_plane.web.port import Trend, TrendPoint
 from runtime.run.events import Json
 
-MOST_LINES: Final = 6
+MOST_LINES: Final = 5
+MOST_PRICED: Final = 6
 PERCENTILES: Final = (("p50", "solid"), ("p95", "dashed"), ("p99", "dotted"))
 DASHES: Final = ("solid", "dashed", "dotted", "solid", "dashed", "dotted")
 
@@ -75,7 +76,7 @@ def _latency(name: str, points: list[TrendPoint], trend: Trend) -> Chart:
 def _cost(lines: dict[str, list[TrendPoint]], trend: Trend) -> Chart:
     series = [
         _series(name, DASHES[i], points, [p.cost_usd for p in points])
-        for i, (name, points) in enumerate(list(lines.items())[:MOST_LINES])
+        for i, (name, points) in enumerate(list(lines.items())[:MOST_PRICED])
     ]
     if trend.marks and series:
         series[0]["markLine"] = _marks(trend.marks)

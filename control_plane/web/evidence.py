@@ -78,9 +78,9 @@ def _causal(evidence: Mapping[str, Json]) -> list[str]:
     if not isinstance(causal.get("adjusted"), int | float):
         return []
     said = f"Effect seen in history: {words.change(causal['adjusted'])}"
-    said += f" by {causal.get('method', 'comparison')}"
+    said += f", compared {causal.get('method', 'over all')}"
     if isinstance(causal.get("naive"), int | float):
-        said += f"; a plain comparison says {words.change(causal['naive'])}"
+        said += f" (unadjusted: {words.change(causal['naive'])})"
     return [said + "."]
 
 

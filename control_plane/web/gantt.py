@@ -27,7 +27,7 @@ Span: TypeAlias = tuple[float, float]
 WIDE: Final = 1000.0
 LANE: Final = 12.0
 MOST_LANES: Final = 8
-MOST_BARS: Final = 240
+MOST_BARS: Final = 500
 DENSE_HEIGHT: Final = 44.0
 
 

@@ -14,10 +14,13 @@ from typing import Any, Final, TypeAlias
 
 from control_plane.web import words
 
-MOST_ROWS: Final = 60
+MOST_ROWS: Final = 20
+MOST_ITEMS: Final = 6
 MOST_TEXT: Final = 2000
 MOST_COLUMNS: Final = 12
 DEEPEST: Final = 5
+NAMES: Final = frozenset({"pid", "port", "number", "version", "writer", "seq", "seed"})
+"""Numbers that name something: nobody counts them, so they get no commas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,8 @@ def _list(values: Sequence[Any], name: str, depth: int) -> Node:
         return Text(said + (f" and {rest:,} more" if rest > 0 else ""))
     if all(isinstance(v, Mapping) for v in values) and _is_flat(values):
         return _table(values)
-    shown = tuple(readable(v, name, depth + 1) for v in values[:MOST_ROWS])
-    return Items(shown, max(0, len(values) - MOST_ROWS))
+    shown = tuple(readable(v, name, depth + 1) for v in values[:MOST_ITEMS])
+    return Items(shown, max(0, len(values) - MOST_ITEMS))
 
 
 def _is_flat(values: Sequence[Mapping[str, Any]]) -> bool:
@@ -110,9 +113,11 @@ def plain(value: Any, name: str = "") -> Text:
 
 
 def _number(value: float, name: str) -> str:
+    if name in NAMES:
+        return str(value)
     if name.endswith("_usd") or name == "cost":
         return words.money(value)
-    if name.endswith("_s") and not name.endswith("per_s"):
+    if name == "timeout" or (name.endswith("_s") and not name.endswith("per_s")):
         return words.seconds(value)
     if name in ("at", "since", "until") or name.endswith("_at"):
         return words.clock_time(value)

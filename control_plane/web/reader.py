@@ -270,9 +270,20 @@ class JournalPages:
         if self._recorder is None:
             return {"state": "switched off by the setting record.enabled"}
         try:
-            return await asyncio.wait_for(self._recorder.status(), PATIENCE_S)
+            return _recorder_line(await asyncio.wait_for(self._recorder.status(), PATIENCE_S))
         except (RecordError, OSError, TimeoutError) as error:
             return {"state": "does not answer at the moment", "why": str(error) or "no answer"}
+
+
+def _recorder_line(said: Mapping[str, Any]) -> dict[str, Json]:
+    """Return the recorder's status with a row per sink."""
+    kept = ("ready", "events", "behind_events", "behind_s", "error")
+    sinks = [
+        {"sink": name, **{key: sink.get(key) for key in kept}}
+        for name, sink in said.get("sinks", {}).items()
+    ]
+    whole = {key: said[key] for key in ("pid", "up_s", "behind_events", "behind_s") if key in said}
+    return {**whole, "sinks": sinks}
 
 
 async def _asked(question: Awaitable[T]) -> T:

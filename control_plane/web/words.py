@@ -187,8 +187,16 @@ def short(run: str) -> str:
 
 
 def plural(n: int, noun: str) -> str:
-    """Say a number of a noun."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    """Say a number of a noun.
+
+    >>> plural(1, "batch"), plural(2, "batch"), plural(3, "try"), plural(4000, "run")
+    ('1 batch', '2 batches', '3 tries', '4,000 runs')
+    """
+    if n == 1:
+        return f"1 {noun}"
+    if noun.endswith(("ch", "sh", "s", "x")):
+        return f"{n:,} {noun}es"
+    return f"{n:,} {noun[:-1]}ies" if noun.endswith("y") else f"{n:,} {noun}s"
 
 
 def first_line(value: str, most: int = 160) -> str:

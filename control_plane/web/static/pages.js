@@ -69,9 +69,9 @@
       animation: !matchMedia('(prefers-reduced-motion: reduce)').matches,
       aria: { enabled: true, label: { description: el.getAttribute('aria-label') } },
       grid: { left: 64, right: 24, top: 40, bottom: 32 },
-      legend: { top: 4, left: 60, itemWidth: 34, textStyle: { color: ink[mode].text } },
+      legend: { type: 'scroll', top: 4, left: 60, right: 24, pageIconColor: ink[mode].text, pageTextStyle: { color: ink[mode].text }, itemWidth: 34, textStyle: { color: ink[mode].text } },
       tooltip: { trigger: 'axis', valueFormatter: say, backgroundColor: isDark() ? '#1b2530' : '#fff', textStyle: { color: ink[mode].text } },
-      xAxis: { type: 'time', min: from, max: to, axisLine: line, axisLabel: { color: ink[mode].text, hideOverlap: true, formatter: wide ? day : clock }, splitLine: { show: false } },
+      xAxis: { type: 'time', minInterval: 60000, splitNumber: 4, min: from, max: to, axisLine: line, axisLabel: { color: ink[mode].text, hideOverlap: true, formatter: wide ? day : clock }, splitLine: { show: false } },
       yAxis: { type: 'value', min: 0, axisLabel: { color: ink[mode].text, formatter: say }, splitLine: line },
       ...option,
     });
