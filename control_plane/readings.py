@@ -1,18 +1,25 @@
 """The record as the API reads it: search, trends, and how far behind it is.
 
 History and search speak blocking protocols with the recorder process; each question is
-asked from a thread, so that a slow answer keeps nobody else waiting.
+asked from a thread of its own, so that a slow answer keeps nobody else waiting, and one
+that waits for a recorder that is away does not keep the process from ending.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from runtime.data.folder import DataFolder
 from runtime.record.history import History
 from runtime.record.search import Hit, Search
+
+T = TypeVar("T")
+AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +34,12 @@ class TrendQuestion:
 
 
 class Readings:
-    """Asks the record without blocking."""
+    """Asks the record without blocking, ``AT_ONCE`` questions at a time."""
 
     def __init__(self, folder: DataFolder) -> None:
         self._history = History.open(folder)
         self._search = Search.open(folder)
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def query(self, name: str, **params: Any) -> list[dict[str, Any]]:
         """Ask a named statement.
@@ -39,7 +47,7 @@ class Readings:
         Raises:
             RecorderAway: no recorder answers.
         """
-        return await asyncio.to_thread(self._history.rows, name, **params)
+        return await self._ask(lambda: self._history.rows(name, **params))
 
     async def trends(self, asked: TrendQuestion) -> list[dict[str, Any]]:
         """Return p50, p95, p99, cost and failures per bucket, step and configuration."""
@@ -50,12 +58,43 @@ class Readings:
 
     async def search(self, text: str, **filters: Any) -> list[Hit]:
         """Return what fits the words best, the best first."""
-        return await asyncio.to_thread(self._search.search, text, **filters)
+        return await self._ask(lambda: self._search.search(text, **filters))
 
     async def lag(self) -> dict[str, Any]:
         """Return how far the record is behind the journal, per sink."""
-        return await asyncio.to_thread(self._history.lag)
+        return await self._ask(self._history.lag)
 
     def close(self) -> None:
         """Close the connections."""
         self._history.close()
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        async with self._turns:
+            return await _in_thread(question)
+
+
+def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    """Run ``work`` in a daemon thread: the process may end while it still waits."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, fault: BaseException | None) -> None:
+        if answer.done():
+            return
+        if fault is not None:
+            answer.set_exception(fault)
+        else:
+            answer.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result: T | None = None
+        fault: BaseException | None = None
+        try:
+            result = work()
+        except Exception as error:
+            fault = error
+        with suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, fault)
+
+    threading.Thread(target=run, name="record", daemon=True).start()
+    return answer

@@ -81,12 +81,18 @@ class Schedules:
         self._workloads = workloads
         self._ticks = AsyncIOScheduler(timezone=UTC)
         self._unsubscribe: Callable[[], None] = lambda: None
-        self.ticked_at = clock()
+        self.ticked_at: float | None = None
+
+    def open(self) -> None:
+        """Read the schedules, and hear of changes to them from now on."""
+        self._table.clear()
+        for stream in self._engine.journal.streams("schedule/"):
+            for recorded in self._engine.journal.read(stream):
+                self._table.evolve(recorded)
+        self._unsubscribe = self._engine.subscribe(self._heard)
 
     async def start(self) -> None:
-        """Read the schedules, catch up with what was missed, and start ticking."""
-        self._read()
-        self._unsubscribe = self._engine.subscribe(self._heard)
+        """Start ticking, and catch up with what was missed."""
         self._ticks.start()
         self._ticks.add_job(self._tick, IntervalTrigger(seconds=TICK_S), id="tick")
         for row in self._table.rows():
@@ -182,12 +188,6 @@ class Schedules:
                 continue
             return
 
-    def _read(self) -> None:
-        self._table.clear()
-        for stream in self._engine.journal.streams("schedule/"):
-            for recorded in self._engine.journal.read(stream):
-                self._table.evolve(recorded)
-
     def _heard(self, batch: Sequence[Recorded]) -> None:
         for recorded in batch:
             if not isinstance(recorded.event, _EVENTS):
@@ -197,14 +197,14 @@ class Schedules:
                 self._rearm(recorded.event.name)
 
     def _rearm(self, name: str) -> None:
-        if self._ticks.get_job(f"fire:{name}") is not None:
+        if self._ticks.running and self._ticks.get_job(f"fire:{name}") is not None:
             self._ticks.remove_job(f"fire:{name}")
         row = self._table.row(name)
         if row is not None:
             self._arm(row)
 
     def _arm(self, row: ScheduleRow) -> None:
-        if not row.enabled:
+        if not row.enabled or not self._ticks.running:
             return
         self._ticks.add_job(
             self._due, _Due(Cron(row.cron, row.zone)), args=[row.name], id=f"fire:{row.name}",

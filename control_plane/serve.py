@@ -52,7 +52,7 @@ from runtime.workers.local import LocalPool
 
 LOG: Final = logging.getLogger("trimtab.server")
 PORTS_TRIED: Final = 100
-RECORDER_GRACE_S: Final = 2.5
+RECORDER_GRACE_S: Final = 2.0
 
 
 class PortTaken(Exception):
@@ -164,6 +164,7 @@ async def _open_parts(
     loop = Loop(engine, drafts.workload, clock)
     await loop.register()
     schedules = Schedules(engine, Table(folder.schedules), clock, {OPTIMIZE: drafts.workload})
+    schedules.open()
     opened.push_async_callback(schedules.close)
     return Parts(
         settings, sources, folder, clock, keys, engine, pool, recorder, Runs(engine.journal),

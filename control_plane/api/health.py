@@ -44,7 +44,8 @@ def ready(
 ) -> Response[Ready]:  # fmt: skip
     """Say whether work is taken: the journal can be written, workers live, schedules tick."""
     state = engine.status
-    age = clock() - schedules.ticked_at
+    ticked = schedules.ticked_at
+    age = 0.0 if ticked is None else clock() - ticked
     stalled = bool(state["stalled"]) or engine.dead.done()
     problems = [
         *(["the journal cannot be written"] if stalled else []),

@@ -21,6 +21,7 @@ from control_plane.auth import KeyFault
 from control_plane.cron import CronFault
 from control_plane.errors import Conflict, ControlPlaneError, Forbidden, Invalid, NotFound
 from runtime.engine.errors import (
+    BadOverride,
     BadWorkload,
     EngineError,
     KeyConflict,
@@ -106,8 +107,10 @@ def problem_of(error: Exception) -> Problem:
         case BadWorkload():
             errors = [{"path": f"workload.{name}", "message": why} for name, why in error.faults]
             return Problem(422, "invalid", str(error), reason="workload", errors=errors)
-        case PlaybookError() | CronFault() | KeyFault() | ControlPlaneError() | EngineError():
+        case BadOverride() | PlaybookError() | CronFault() | KeyFault() | ControlPlaneError():
             return Problem(422, "invalid", str(error), reason="invalid")
+        case EngineError():
+            return Problem(409, "conflict", str(error), "read it again", "state")
         case HTTPException():
             return _of_http(error)
     number = secrets.token_hex(6)
