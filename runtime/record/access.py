@@ -9,6 +9,7 @@ writes. ``settings.json`` may name servers instead of the embedded engines, unde
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import time
@@ -69,6 +70,16 @@ class RecordSettings:
         """Read the folder's settings; a missing file means all embedded."""
         kept = (read_json(folder.root / "settings.json") or {}).get("record") or {}
         return cls(**{name: kept.get(name) for name in cls.__dataclass_fields__})
+
+    def places(self) -> dict[str, str]:
+        """Return under which name the ledger keeps each sink: one a place that is written to."""
+        points = f"{self.qdrant or 'edge'} {self.embedder or 'static'}"
+        return {"clickhouse": _named(self.clickhouse or "chdb"), "qdrant": _named(points)}
+
+
+def _named(place: str) -> str:
+    """Return a name for a place that does not show the password in its URL."""
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
 def tokens(folder: DataFolder) -> dict[Role, str]:

@@ -55,19 +55,19 @@ class Progress:
 
 
 class Feed:
-    """Carries the journal into one sink, on a thread of its own."""
+    """Carries the journal into one sink, on a thread of its own.
+
+    ``kept_as`` names the place that is written to in the ledger: another server, or another
+    embedder's collection, is another place with a cursor of its own.
+    """
 
     def __init__(
-        self, name: str, journal: Path, ledger: Path, open_sink: Callable[[], Sink],
-        say: Callable[[str], None],
+        self, name: str, kept_as: str, journal: Path, ledger: Path,
+        open_sink: Callable[[], Sink], say: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.name, self.progress = name, Progress()
-        self._journal, self._ledger_path, self._open_sink, self._say = (
-            journal,
-            ledger,
-            open_sink,
-            say,
-        )
+        self._journal, self._ledger_path, self._kept_as = journal, ledger, kept_as
+        self._open_sink, self._say = open_sink, say
         self._wake, self._stop = threading.Event(), threading.Event()
         self._moved = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -109,7 +109,7 @@ class Feed:
         """Open the sink and feed it until told to stop; any error starts this over."""
         if not self._journal_is_there():
             return
-        source, ledger = SqliteReader.open(self._journal), Ledger(self._ledger_path, self.name)
+        source, ledger = SqliteReader.open(self._journal), Ledger(self._ledger_path, self._kept_as)
         try:
             sink = self._open_sink()
             try:

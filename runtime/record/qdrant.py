@@ -1,267 +1,303 @@
-"""Vectors: Qdrant Edge in this process, or a Qdrant server, behind one port.
+"""Points: Qdrant's engine in this process (Edge), or a Qdrant server, behind one port.
 
-The port is the part of ``QdrantClient`` that the record needs, in the words of
-``qdrant_client.models``, so a server's client stands behind it as it is. `EdgeStore` says
-the same to the embedded engine. Edge searches exactly, without an index that would have
+The port has the few verbs that the record needs, in its own words, so that the default
+never loads a client for servers. Edge searches exactly, without an index that would have
 to be built: its ``optimize`` holds the interpreter for minutes and is never called. One
-process may open a shard; the recorder's lock sees to that.
+process may open a shard, and a second that tries breaks the first: the recorder's lock
+comes before.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-from qdrant_client import models as m
-from qdrant_client.http.models import QueryResponse
+from typing import Any, Final, Protocol, TypeAlias
 
 from runtime.data.folder import DataFolder
 from runtime.record.access import RecordSettings
 from runtime.record.derive import Lookup
-from runtime.record.embed import Embedder, sparse_document
+from runtime.record.embed import Dense, Embedder, Sparse, sparse_document
 from runtime.record.follow import Batch
 from runtime.record.masking import mask
 from runtime.record.points import Mark, marks, merge
 
-DENSE: Final = "meaning"
-SPARSE: Final = "words"
+Where: TypeAlias = Mapping[str, str]
+"""Payload field → the value it must have."""
+
 FILTERS: Final = ("kind", "playbook", "step", "state", "fingerprint", "run")
-_UPSERT: Final = 500
+_DENSE: Final = "meaning"
+_SPARSE: Final = "words"
+_PAGE: Final = 5_000
+_PUT: Final = 500
 
 
-class VectorStore(Protocol):
-    """What the record needs of a Qdrant client."""
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What is stored: both vectors and the payload, under an id that is a UUID."""
 
-    def collection_exists(self, collection_name: str) -> bool: ...
-
-    def create_collection(
-        self, collection_name: str, *, vectors_config: Any, sparse_vectors_config: Any
-    ) -> Any: ...
-
-    def create_payload_index(
-        self, collection_name: str, field_name: str, field_schema: Any
-    ) -> Any: ...
-
-    def upsert(self, collection_name: str, points: Any) -> Any: ...
-
-    def retrieve(self, collection_name: str, ids: Any, *, with_payload: Any = True) -> Any: ...
-
-    def query_points(
-        self, collection_name: str, query: Any = None, *, using: Any = None,
-        query_filter: Any = None, limit: int = 10, with_payload: Any = True,
-    ) -> Any: ...  # fmt: skip
-
-    def scroll(
-        self, collection_name: str, *, limit: int = 10, offset: Any = None,
-        with_payload: Any = True,
-    ) -> Any: ...  # fmt: skip
-
-    def close(self) -> None: ...
+    id: str
+    dense: Dense
+    sparse: Sparse
+    payload: dict[str, Any]
 
 
-def open_store(folder: DataFolder, settings: RecordSettings) -> VectorStore:
-    """Return the store that the settings name; Edge in the data folder without a URL."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A point that a query found. ``score`` is the cosine, or BM25's."""
+
+    id: str
+    score: float
+    payload: dict[str, Any]
+
+
+class Points(Protocol):
+    """One collection of points. What `put` wrote is kept when it returns."""
+
+    def prepare(self, size: int) -> bool:
+        """Make the collection for dense vectors of this size; return whether it is new."""
+        ...
+
+    def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the payloads of those of these points that exist."""
+        ...
+
+    def put(self, points: Sequence[Point]) -> None:
+        """Write points; one that exists is replaced."""
+        ...
+
+    def near(self, dense: Dense, where: Where, limit: int) -> list[Found]:
+        """Return the points nearest in meaning, nearest first."""
+        ...
+
+    def saying(self, sparse: Sparse, where: Where, limit: int) -> list[Found]:
+        """Return the points that say these words, rarer words first."""
+        ...
+
+    def ids(self) -> Iterator[str]:
+        """Yield the ids of all points."""
+        ...
+
+    def close(self) -> None:
+        """Make everything durable and let go."""
+        ...
+
+
+def open_points(folder: DataFolder, settings: RecordSettings, embedder: Embedder) -> Points:
+    """Return the collection of an embedder: in the data folder, or on the server of a URL.
+
+    Another embedder has another collection, filled from the journal's start.
+    """
+    name = "record-" + "".join(c if c.isalnum() else "-" for c in embedder.name)
     if settings.qdrant is None:
-        return EdgeStore(folder.qdrant)
+        return EdgePoints(folder.qdrant / name)
     from qdrant_client import QdrantClient
 
-    return QdrantClient(url=settings.qdrant, api_key=settings.qdrant_key)
+    return ServerPoints(QdrantClient(url=settings.qdrant, api_key=settings.qdrant_key), name)
 
 
-def collection(embedder: Embedder) -> str:
-    """Return the collection's name: another embedder has another, filled from the start."""
-    return "record-" + "".join(c if c.isalnum() else "-" for c in embedder.name)
+class EdgePoints:
+    """A Qdrant Edge shard in this process. Threads take turns."""
 
-
-class EdgeStore:
-    """Qdrant's engine in this process. Threads take turns."""
-
-    def __init__(self, root: Path) -> None:
+    def __init__(self, path: Path) -> None:
         import qdrant_edge
 
         self._edge: Any = qdrant_edge
-        self._root, self._turn = root, threading.RLock()
-        root.mkdir(parents=True, exist_ok=True)
-        self._shards = {
-            p.name: qdrant_edge.EdgeShard.load(str(p)) for p in root.iterdir() if p.is_dir()
-        }
+        self._path, self._turn = path, threading.RLock()
+        self._shard: Any = qdrant_edge.EdgeShard.load(str(path)) if path.exists() else None
 
-    def collection_exists(self, collection_name: str) -> bool:
-        return collection_name in self._shards
-
-    def create_collection(
-        self, collection_name: str, *, vectors_config: Any, sparse_vectors_config: Any
-    ) -> bool:
+    def prepare(self, size: int) -> bool:
         edge = self._edge
+        if self._shard is not None:
+            return False
         config = edge.EdgeConfig(
-            vectors={
-                name: edge.EdgeVectorParams(size=v.size, distance=_distance(edge, v.distance))
-                for name, v in vectors_config.items()
-            },
-            sparse_vectors={
-                name: edge.EdgeSparseVectorParams(
-                    modifier=edge.Modifier.Idf if v.modifier == m.Modifier.IDF else None
-                )
-                for name, v in sparse_vectors_config.items()
-            },
+            vectors={_DENSE: edge.EdgeVectorParams(size=size, distance=edge.Distance.Cosine)},
+            sparse_vectors={_SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         )
-        with self._turn:
-            path = self._root / collection_name
-            path.mkdir()
-            self._shards[collection_name] = edge.EdgeShard.create(str(path), config)
+        # Under another name until it is whole: a shard that died half made cannot be loaded.
+        making = self._path.with_name(f".{self._path.name}")
+        _remove(making)
+        making.mkdir(parents=True)
+        shard = edge.EdgeShard.create(str(making), config)
+        for field in FILTERS:
+            kind = edge.PayloadSchemaType.Keyword
+            shard.update(edge.UpdateOperation.create_field_index(field, kind))
+        shard.flush()
+        shard.close()
+        making.rename(self._path)
+        self._shard = edge.EdgeShard.load(str(self._path))
         return True
 
-    def create_payload_index(
-        self, collection_name: str, field_name: str, field_schema: Any
-    ) -> None:
-        kind = getattr(
-            self._edge.PayloadSchemaType, m.PayloadSchemaType(field_schema).value.capitalize()
-        )
-        self._update(
-            collection_name, self._edge.UpdateOperation.create_field_index(field_name, kind)
-        )
+    def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        with self._turn:
+            found = self._shard.retrieve(list(ids), with_payload=True, with_vector=False)
+        return {str(p.id): p.payload for p in found}
 
-    def upsert(self, collection_name: str, points: Iterable[m.PointStruct]) -> None:
-        """Write points; they are on disk when this returns."""
+    def put(self, points: Sequence[Point]) -> None:
         edge = self._edge
         made = [
-            edge.Point(id=p.id, vector=_vector(edge, p.vector), payload=p.payload) for p in points
-        ]
-        self._update(collection_name, edge.UpdateOperation.upsert_points(made))
-        with self._turn:
-            self._shards[collection_name].flush()
-
-    def retrieve(
-        self, collection_name: str, ids: Sequence[str], *, with_payload: bool = True
-    ) -> list[m.Record]:
-        with self._turn:
-            found = self._shards[collection_name].retrieve(
-                list(ids), with_payload=with_payload, with_vector=False
+            edge.Point(
+                id=p.id,
+                vector={_DENSE: p.dense, _SPARSE: edge.SparseVector(*p.sparse)},
+                payload=p.payload,
             )
-        return [m.Record(id=str(p.id), payload=p.payload) for p in found]
+            for p in points
+        ]
+        with self._turn:
+            self._shard.update(edge.UpdateOperation.upsert_points(made))
+            self._shard.flush()
 
-    def query_points(
-        self, collection_name: str, query: Any = None, *, using: str | None = None,
-        query_filter: m.Filter | None = None, limit: int = 10, with_payload: bool = True,
-    ) -> QueryResponse:  # fmt: skip
+    def near(self, dense: Dense, where: Where, limit: int) -> list[Found]:
+        return self._query(dense, _DENSE, where, limit)
+
+    def saying(self, sparse: Sparse, where: Where, limit: int) -> list[Found]:
+        return self._query(self._edge.SparseVector(*sparse), _SPARSE, where, limit)
+
+    def _query(self, vector: Any, using: str, where: Where, limit: int) -> list[Found]:
         edge = self._edge
+        must = [
+            edge.FieldCondition(key=key, match=edge.MatchValue(value))
+            for key, value in sorted(where.items())
+        ]
         request = edge.QueryRequest(
-            limit=limit, query=edge.Query.Nearest(_vector(edge, query), using=using),
-            filter=_filter(edge, query_filter), with_payload=with_payload,
+            limit=limit, query=edge.Query.Nearest(vector, using=using), with_payload=True,
+            filter=edge.Filter(must=must) if must else None,
         )  # fmt: skip
         with self._turn:
-            found = self._shards[collection_name].query(request)
-        points = [
-            m.ScoredPoint(id=str(p.id), version=p.version, score=p.score, payload=p.payload)
-            for p in found
-        ]
-        return QueryResponse(points=points)
+            found = self._shard.query(request) if self._shard is not None else []
+        return [Found(str(p.id), p.score, p.payload) for p in found]
 
-    def scroll(
-        self,
-        collection_name: str,
-        *,
-        limit: int = 10,
-        offset: Any = None,
-        with_payload: bool = True,
-    ) -> tuple[list[m.Record], Any]:
-        request = self._edge.ScrollRequest(
-            offset=offset, limit=limit, with_payload=with_payload, with_vector=False
-        )
-        with self._turn:
-            found, after = self._shards[collection_name].scroll(request)
-        return [m.Record(id=str(p.id), payload=p.payload) for p in found], after
+    def ids(self) -> Iterator[str]:
+        after = None
+        while self._shard is not None:
+            request = self._edge.ScrollRequest(
+                offset=after, limit=_PAGE, with_payload=False, with_vector=False
+            )
+            with self._turn:
+                found, after = self._shard.scroll(request)
+            yield from (str(p.id) for p in found)
+            if after is None:
+                return
 
     def close(self) -> None:
-        """Flush and let go of every shard."""
         with self._turn:
-            for shard in self._shards.values():
-                shard.flush()
-                shard.close()
-            self._shards.clear()
-
-    def _update(self, collection_name: str, operation: Any) -> None:
-        with self._turn:
-            self._shards[collection_name].update(operation)
+            if self._shard is not None:
+                self._shard.flush()
+                self._shard.close()
+                self._shard = None
 
 
-def _distance(edge: Any, distance: m.Distance) -> Any:
-    return getattr(edge.Distance, distance.value.capitalize())
+def _remove(path: Path) -> None:
+    import shutil
+
+    if path.exists():
+        shutil.rmtree(path)
 
 
-def _vector(edge: Any, value: Any) -> Any:
-    if isinstance(value, m.SparseVector):
-        return edge.SparseVector(value.indices, value.values)
-    if isinstance(value, dict):
-        return {name: _vector(edge, v) for name, v in value.items()}
-    return list(value)
+class ServerPoints:
+    """A collection of a Qdrant server, through its own client."""
+
+    def __init__(self, client: Any, name: str) -> None:
+        from qdrant_client import models
+
+        self._client, self._name, self._models = client, name, models
+
+    def prepare(self, size: int) -> bool:
+        m = self._models
+        if self._client.collection_exists(self._name):
+            return False
+        self._client.create_collection(
+            self._name,
+            vectors_config={_DENSE: m.VectorParams(size=size, distance=m.Distance.COSINE)},
+            sparse_vectors_config={_SPARSE: m.SparseVectorParams(modifier=m.Modifier.IDF)},
+        )
+        for field in FILTERS:
+            self._client.create_payload_index(self._name, field, m.PayloadSchemaType.KEYWORD)
+        return True
+
+    def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        found = self._client.retrieve(self._name, list(ids), with_payload=True)
+        return {str(p.id): p.payload or {} for p in found}
+
+    def put(self, points: Sequence[Point]) -> None:
+        m = self._models
+        made = [
+            m.PointStruct(
+                id=p.id,
+                payload=p.payload,
+                vector={_DENSE: p.dense, _SPARSE: self._sparse(p.sparse)},
+            )
+            for p in points
+        ]
+        self._client.upsert(self._name, made, wait=True)
+
+    def near(self, dense: Dense, where: Where, limit: int) -> list[Found]:
+        return self._query(dense, _DENSE, where, limit)
+
+    def saying(self, sparse: Sparse, where: Where, limit: int) -> list[Found]:
+        return self._query(self._sparse(sparse), _SPARSE, where, limit)
+
+    def _sparse(self, sparse: Sparse) -> Any:
+        return self._models.SparseVector(indices=sparse[0], values=sparse[1])
+
+    def _query(self, vector: Any, using: str, where: Where, limit: int) -> list[Found]:
+        m = self._models
+        must = [
+            m.FieldCondition(key=key, match=m.MatchValue(value=value))
+            for key, value in sorted(where.items())
+        ]
+        found = self._client.query_points(
+            self._name, vector, using=using, limit=limit, with_payload=True,
+            query_filter=m.Filter(must=must) if must else None,
+        )  # fmt: skip
+        return [Found(str(p.id), p.score, p.payload or {}) for p in found.points]
+
+    def ids(self) -> Iterator[str]:
+        after: Any = None
+        while True:
+            found, after = self._client.scroll(
+                self._name, limit=_PAGE, offset=after, with_payload=False
+            )
+            yield from (str(p.id) for p in found)
+            if after is None:
+                return
+
+    def close(self) -> None:
+        self._client.close()
 
 
-def _filter(edge: Any, wanted: m.Filter | None) -> Any:
-    if wanted is None:
-        return None
-    must = wanted.must if isinstance(wanted.must, list) else []
-    return edge.Filter(must=[_condition(edge, c) for c in must])
-
-
-def _condition(edge: Any, wanted: Any) -> Any:
-    match = wanted.match
-    if isinstance(match, m.MatchAny):
-        return edge.FieldCondition(key=wanted.key, match=edge.MatchAny(match.any))
-    if isinstance(match, m.MatchValue):
-        return edge.FieldCondition(key=wanted.key, match=edge.MatchValue(match.value))
-    raise NotImplementedError(f"a filter by {type(match).__name__} on {wanted.key}")
-
-
-class VectorSink:
+class PointSink:
     """Writes the points that a batch marks. Doing it again changes nothing."""
 
-    def __init__(self, store: VectorStore, embedder: Embedder) -> None:
-        self._store, self._embedder = store, embedder
-        self._name = collection(embedder)
+    def __init__(self, points: Points, embedder: Embedder) -> None:
+        self._points, self._embedder = points, embedder
 
     def prepare(self) -> bool:
         """Make the collection; return whether it is new."""
-        if self._store.collection_exists(self._name):
-            return False
-        size = self._embedder.dimensions
-        self._store.create_collection(
-            self._name,
-            vectors_config={DENSE: m.VectorParams(size=size, distance=m.Distance.COSINE)},
-            sparse_vectors_config={SPARSE: m.SparseVectorParams(modifier=m.Modifier.IDF)},
-        )
-        for field in FILTERS:
-            self._store.create_payload_index(self._name, field, m.PayloadSchemaType.KEYWORD)
-        return True
+        return self._points.prepare(self._embedder.dimensions)
 
     def write(self, batch: Batch, lookup: Lookup) -> None:
         """Merge the batch's marks into their points."""
         found = list(marks((f.recorded for f in batch.facts), lookup))
-        for start in range(0, len(found), _UPSERT):
-            self._write(found[start : start + _UPSERT])
+        for start in range(0, len(found), _PUT):
+            self._write(found[start : start + _PUT])
 
     mend = write
 
     def _write(self, found: Sequence[Mark]) -> None:
         ids = list(dict.fromkeys(mark.point for mark in found))
-        there = self._store.retrieve(self._name, ids, with_payload=True)
-        payloads: dict[str, Any] = {str(p.id): p.payload for p in there}
+        payloads = self._points.payloads(ids)
         for mark in found:
             payloads[mark.point] = merge(payloads.get(mark.point), mark)
         texts = [mask(payloads[i]["text"]) for i in ids]
         dense = self._embedder.embed(texts)
-        points = [
-            m.PointStruct(id=i, payload=payloads[i], vector={DENSE: d, SPARSE: _sparse(t)})
-            for i, t, d in zip(ids, texts, dense, strict=True)
-        ]
-        self._store.upsert(self._name, points)
+        self._points.put(
+            [
+                Point(i, vector, sparse_document(text), payloads[i])
+                for i, text, vector in zip(ids, texts, dense, strict=True)
+            ]
+        )
 
     def close(self) -> None:
         """Nothing is held back: every write is already there."""
-
-
-def _sparse(text: str) -> m.SparseVector:
-    indices, values = sparse_document(text)
-    return m.SparseVector(indices=indices, values=values)

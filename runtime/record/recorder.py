@@ -79,9 +79,13 @@ class Recorder:
         )
         self._endpoint = None if self._engine is None else Endpoint(self._engine, allowed())
         self._vectors = VectorIndex(folder, self._settings)
+        kept_as = self._settings.places()
         self._feeds = [
-            Feed("clickhouse", folder.journal, folder.recorder_db, self._clickhouse, say),
-            Feed("qdrant", folder.journal, folder.recorder_db, self._vectors.sink, say),
+            Feed(name, kept_as[name], folder.journal, folder.recorder_db, open_sink, say)
+            for name, open_sink in (
+                ("clickhouse", self._clickhouse),
+                ("qdrant", self._vectors.sink),
+            )
         ]
         self._began = time.time()
 

@@ -10,7 +10,7 @@ reciprocal rank. Each hit says which of them found it, and where in the journal 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from runtime.data.folder import DataFolder
 from runtime.record.access import RecordSettings, ask
 from runtime.record.embed import Embedder, embedder, sparse_query, words
 from runtime.record.masking import mask
+from runtime.record.qdrant import Found, Points, PointSink, Where, open_points
 
 _RRF: Final = 60
 _SIMILAR: Final = 0.2
@@ -97,92 +98,55 @@ class Search:
 
 
 class VectorIndex:
-    """The recorder's side of search: opens the store once, writes and searches it."""
+    """The recorder's side of search: opens the points once, writes and searches them."""
 
     def __init__(self, folder: DataFolder, settings: RecordSettings) -> None:
         self._folder, self._settings = folder, settings
         self._embedder: Embedder = embedder(settings.embedder)
-        self._store: Any = None
+        self._points: Points | None = None
         self._turn = threading.Lock()
 
-    def sink(self) -> Any:
+    def sink(self) -> PointSink:
         """Return the sink for a feed."""
-        from runtime.record.qdrant import VectorSink
-
-        return VectorSink(self._opened(), self._embedder)
+        return PointSink(self._opened(), self._embedder)
 
     def search(
         self, text: str, *, limit: int = 20, kind: str | None = None, playbook: str | None = None,
         step: str | None = None, state: str | None = None,
     ) -> list[dict[str, Any]]:  # fmt: skip
         """Return the best hits as JSON, best first."""
-        from runtime.record.qdrant import collection
-
-        store, name = self._opened(), collection(self._embedder)
-        if not store.collection_exists(name):
-            return []
-        wanted = {"kind": kind, "playbook": playbook, "step": step, "state": state}
-        narrowed = {k: v for k, v in wanted.items() if v}
-        found = hits(store, name, self._embedder, text, narrowed, max(1, min(limit, LIMIT)))
-        return [asdict(hit) for hit in found]
+        asked = {"kind": kind, "playbook": playbook, "step": step, "state": state}
+        where = {k: v for k, v in asked.items() if v}
+        limit = max(1, min(limit, LIMIT))
+        return [asdict(h) for h in hits(self._opened(), self._embedder, text, where, limit)]
 
     def ids(self) -> list[str]:
         """Return the ids of all points, in order."""
-        from runtime.record.qdrant import collection
-
-        store, name, after = self._opened(), collection(self._embedder), None
-        ids: list[str] = []
-        while store.collection_exists(name):
-            page, after = store.scroll(name, limit=5_000, offset=after, with_payload=False)
-            ids += [str(p.id) for p in page]
-            if after is None:
-                break
-        return sorted(ids)
+        return sorted(self._opened().ids())
 
     def close(self) -> None:
         """Make everything durable and let go."""
         with self._turn:
-            if self._store is not None:
-                self._store.close()
-                self._store = None
+            if self._points is not None:
+                self._points.close()
+                self._points = None
 
-    def _opened(self) -> Any:
-        # Half a second of imports: the endpoint answers before this is done.
-        from runtime.record.qdrant import open_store
-
+    def _opened(self) -> Points:
         with self._turn:
-            if self._store is None:
-                self._store = open_store(self._folder, self._settings)
-            return self._store
+            if self._points is None:
+                self._points = open_points(self._folder, self._settings, self._embedder)
+            return self._points
 
 
-def hits(
-    store: Any, name: str, model: Embedder, text: str, wanted: Mapping[str, str], limit: int
-) -> list[Hit]:
-    """Return the best hits of a store: both rankings, fused."""
-    from qdrant_client import models as m
-
-    from runtime.record.qdrant import DENSE, SPARSE
-
-    conditions: list[Any] = [
-        m.FieldCondition(key=k, match=m.MatchValue(value=v)) for k, v in sorted(wanted.items())
-    ]
-    narrow = m.Filter(must=conditions) if conditions else None
-    depth = max(limit, _DEEP)
-    meant = store.query_points(
-        name, model.embed([mask(text)])[0], using=DENSE, query_filter=narrow, limit=depth
-    ).points
-    indices, values = sparse_query(text)
-    said = []
-    if indices:
-        query = m.SparseVector(indices=indices, values=values)
-        said = store.query_points(
-            name, query, using=SPARSE, query_filter=narrow, limit=depth
-        ).points
+def hits(points: Points, model: Embedder, text: str, where: Where, limit: int) -> list[Hit]:
+    """Return the best hits among points: both rankings, fused."""
+    depth, asked = max(limit, _DEEP), sparse_query(text)
+    meant = points.near(model.embed([mask(text)])[0], where, depth)
+    said = points.saying(asked, where, depth) if asked[0] else []
     return fuse(text, [p for p in meant if p.score >= _SIMILAR], said)[:limit]
 
 
-def fuse(text: str, meant: Sequence[Any], said: Sequence[Any]) -> list[Hit]:
+def fuse(text: str, meant: Sequence[Found], said: Sequence[Found]) -> list[Hit]:
     """Return both rankings as one, best first; a hit of both comes before a hit of one."""
     asked = words(text)
     payloads: dict[str, dict[str, Any]] = {}
@@ -190,12 +154,12 @@ def fuse(text: str, meant: Sequence[Any], said: Sequence[Any]) -> list[Hit]:
     why: dict[str, dict[str, Any]] = {}
     for ranking, points in (("meaning", meant), ("words", said)):
         for rank, point in enumerate(points, start=1):
-            name = str(point.id)
+            name = point.id
             payloads[name] = point.payload
             scores[name] = scores.get(name, 0.0) + 1 / (_RRF + rank)
             told: dict[str, Any] = {"rank": rank}
             if ranking == "meaning":
-                told["similarity"] = round(float(point.score), 4)
+                told["similarity"] = round(point.score, 4)
             else:
                 there = set(words(mask(point.payload["text"])))
                 told["matched"] = [w for w in dict.fromkeys(asked) if w in there]

@@ -29,6 +29,7 @@ from runtime.record.access import (
     RecordBehind,
     RecorderAway,
     RecordError,
+    RecordSettings,
     ask,
     await_caught_up,
     port,
@@ -82,7 +83,8 @@ class Lived:
         self.journal = SqliteJournal(self.folder.journal, time.time())
         self.runs = 0
         self.put("config/cfg", ConfigStored("cfg", "p/q", "enrich", {"each.batch": 1}, []))
-        self.put("playbook/p/q", PlaybookRegistered("p/q", "v1", 1, SOURCE, {}, "ann"))
+        told = "Fetch each patient's records"
+        self.put("playbook/p/q", PlaybookRegistered("p/q", "v1", 1, SOURCE, {}, "ann", told))
 
     def put(self, stream: str, *events: Event) -> None:
         self.journal.append([Append(stream, self.journal.head(stream), time.time(), events)])
@@ -360,7 +362,8 @@ def test_what_a_crash_left_half_written_is_mended(tmp_path: Path) -> None:
         client.command("TRUNCATE TABLE run")
         client.close()
     with sqlite3.connect(lived.folder.recorder_db) as db:
-        db.execute("insert into batch values ('clickhouse', 1, 1, ?)", (head,))
+        place = RecordSettings().places()["clickhouse"]
+        db.execute("insert into batch values (?, 1, 1, ?)", (place, head))
     db.close()
     with recording(lived.folder):
         said = verify(lived.folder)

@@ -85,8 +85,10 @@ def lived() -> Journal:
         "run/a", RunSubmitted("p", "v", 3, {}, "ann", labels={"site": "north"}), RunStarted(),
         EachCut("s", 0, "block", 0, 50, 25, 0, 2, "c1", {"count": 50}, "x-1", "candidate", 0.1),
         AttemptScheduled("a/s/0/1", "s", 1, "c1", "k", 0, 0, 0, 25, None, "x-1", "candidate", 0.1),
-        AttemptFinished("a/s/0/1", "s", 1, "failed", 4, batch=0, fault=FAULT, retry_at=1.0, worker="w",
-                        cost_usd=0.5),
+        AttemptFinished(
+            "a/s/0/1", "s", 1, "failed", 4, batch=0, fault=FAULT, retry_at=1.0, worker="w",
+            cost_usd=0.5,
+        ),
         AttemptScheduled("a/s/0/2", "s", 2, "c1", "k", 0, 0, 0, 25, None, "x-1", "candidate", 0.1),
         AttemptFinished("a/s/0/2", "s", 2, "succeeded", 6, batch=0, cost_usd=0.25, arcs=["t"]),
     )  # fmt: skip
@@ -96,13 +98,15 @@ def lived() -> Journal:
     journal.add(
         "proposal/p-1",
         ProposalDrafted(
-            "p-1", "change", "p", "s", "batch", "time", [{"knob": "each.batch", "from": 25, "to": 50}],
-            {"each.batch": 25}, {"id": "e1"}, {"time": {"lower": -0.5, "median": -0.4, "upper": -0.3}},
-            "optimizer", "k", "c",
+            "p-1", "change", "p", "s", "batch", "time",
+            [{"knob": "each.batch", "from": 25, "to": 50}], {"each.batch": 25}, {"id": "e1"},
+            {"time": {"lower": -0.5, "median": -0.4, "upper": -0.3}}, "optimizer", "k", "c",
         ),
         ProposalMoved("p-1", "gate", "draft", "gated", "system", "ok"),
         VerdictReached("p-1", "x-1", "better", "gain", {"control": 3}, {"e_max": 1.0}),
-        OutcomeRecorded("p-1", "batch", "time", {"time": {"median": -0.4}}, -0.41, [-0.5, -0.3], True),
+        OutcomeRecorded(
+            "p-1", "batch", "time", {"time": {"median": -0.4}}, -0.41, [-0.5, -0.3], True
+        ),
         LessonRecorded("l-1", "p-1", "p", "s", "batch", "bigger batches pay", "kept", "c"),
         writer=2,
     )  # fmt: skip

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import lz4.frame
 import pytest
@@ -25,6 +23,7 @@ from runtime.record.embed import (
 from runtime.record.endpoint import Refused, check, decompress, read
 from runtime.record.follow import Span
 from runtime.record.ledger import Ledger
+from runtime.record.qdrant import Found
 from runtime.record.search import fuse
 from runtime.record.statements import UnknownStatement, allowed, load, parse, statement
 
@@ -147,13 +146,13 @@ def test_words_are_found_in_names_and_said_once() -> None:
     assert sparse_document("")[0] == []
 
 
-def _point(name: str, score: float, text: str) -> Any:
+def _point(name: str, score: float, text: str) -> Found:
     payload = {
         "kind": "run", "text": text, "playbook": "", "step": "", "state": "", "count": 1,
         "first_at": 0.0, "last_at": 0.0, "stream": "run/x", "stream_seq": 1, "place": [1, 1],
         "counted": {"1": 1}, "run": "x",
     }  # fmt: skip
-    return SimpleNamespace(id=name, score=score, payload=payload)
+    return Found(name, score, payload)
 
 
 def test_a_hit_of_both_rankings_comes_first_and_says_why() -> None:
