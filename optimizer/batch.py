@@ -57,7 +57,11 @@ def study(
     y = np.log(_outcome(whole, objective) / whole.items)
     levels = _levels(whole, y, stable)
     harmful = _harmful(values, levels, stable, limits)
-    enough = {v: level for v, level in levels.items() if level.n >= limits.least_units}
+    enough = {
+        v: level
+        for v, level in levels.items()
+        if level.method == "between runs" or level.n >= limits.least_units
+    }
     pools = _Pools.of(whole, y, np.random.default_rng(rng.getrandbits(64)))
     effects = {v: _effect(v, level, stable, pools, limits) for v, level in enough.items()}
     curve, risk = _curves(values, enough, harmful, stable)

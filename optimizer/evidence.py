@@ -119,6 +119,9 @@ _NEEDED: Final = (
     "items", "cost_usd", "scheduled_at", "at", "batch_size", "in_flight", "experiment", "arm",
     "share",
 )  # fmt: skip
+_TEXTS: Final = frozenset({"attempt", "run", "version", "outcome", "experiment", "arm"})
+_FLAGS: Final = ("system", "overridden", "post_decision")
+"""A statement may have left these out already; where they come, they exclude."""
 
 
 def batches(table: Table) -> Batches:
@@ -130,31 +133,29 @@ def batches(table: Table) -> Batches:
     missing = [name for name in _NEEDED if name not in table.column_names]
     if missing:
         raise MissingColumns(f"the attempts lack {', '.join(missing)}")
-    columns = {name: table.column(name).to_numpy() for name in table.column_names}
-    columns = {name: _plain(values) for name, values in columns.items()}
+    wanted: list[str] = [name for name in (*_NEEDED, *_FLAGS) if name in table.column_names]
+    columns: dict[str, Array] = {n: _plain(n, table.column(n).to_numpy()) for n in wanted}
     kept, counted = _sift(columns)
     return _group(kept, counted)
 
 
-def _plain(values: Array) -> Array:
+def _plain(name: str, values: Array) -> Array:
+    """Texts as texts, all else as numbers; what is null becomes "" or NaN."""
     if values.dtype.kind == "M":
         return values.astype("datetime64[us]").astype(np.int64) / 1e6
-    if values.dtype.kind == "O":
-        missing = np.array([value is None for value in values], dtype=bool)
-        if not missing.any():
-            return values.astype(str)
-        present = values[~missing]
-        if len(present) and isinstance(present[0], str):
-            return np.where(missing, "", values).astype(str)
-        return np.where(missing, np.nan, values).astype(float)
-    return values
+    if values.dtype.kind != "O":
+        return values
+    null = np.array([value is None for value in values], dtype=bool)
+    if name in _TEXTS:
+        return np.where(null, "", values).astype(str)
+    return np.where(null, np.nan, values).astype(float)
 
 
 def _sift(columns: dict[str, Array]) -> tuple[dict[str, Array], dict[str, int]]:
     """Put aside what must not count; say how much for which reason."""
     n = len(columns["attempt"])
     aside = np.zeros(n, dtype=bool)
-    for name in ("system", "overridden", "post_decision"):
+    for name in _FLAGS:
         if name in columns:
             aside |= columns[name].astype(bool)
     impossible = ~(columns["run_s"] >= 0.0)
