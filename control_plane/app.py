@@ -93,6 +93,7 @@ def _openapi() -> OpenAPIConfig:
         version="1",
         description="Runs playbooks as replayable token flows, and tunes them.",
         path="/schema",
+        use_handler_docstrings=True,
         render_plugins=[JsonRenderPlugin()],
         openapi_router=Router("/schema", route_handlers=[], opt={"public": True}),
         components=Components(

@@ -52,7 +52,7 @@ from runtime.workers.local import LocalPool
 
 LOG: Final = logging.getLogger("trimtab.server")
 PORTS_TRIED: Final = 100
-RECORDER_GRACE_S: Final = 2.0
+RECORDER_GRACE_S: Final = 1.5
 
 
 class PortTaken(Exception):
