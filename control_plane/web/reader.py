@@ -172,26 +172,35 @@ class JournalPages:
     # ---- the record ---------------------------------------------------------------------
 
     async def search(self, question: Question) -> list[Found]:
-        hits = await _asked(self._readings.search(
+        self._must_record()
+        hits = await asked(self._readings.search(
             question.text, kind=question.kind or None, playbook=question.playbook or None,
             state=question.state or None, limit=question.limit,
         ))  # fmt: skip
         return [_found(hit) for hit in hits]
 
     async def trends(self, question: TrendQuestion) -> Trend:
+        self._must_record()
         until = self._clock()
         since, bucket = until - question.hours * 3600, bucket_of(question.hours)
-        asked = Asked(since, until, bucket, question.playbook, question.step)
+        wanted = Asked(since, until, bucket, question.playbook, question.step)
         if question.by == "playbook":
-            rows = await _asked(self._readings.query(
+            rows = await asked(self._readings.query(
                 "trend_runs", bucket=bucket, playbook=question.playbook,
                 since=int(since), until=int(until),
             ))  # fmt: skip
             points = [_run_point(row) for row in rows]
         else:
-            rows = await _asked(self._readings.trends(asked))
+            rows = await asked(self._readings.trends(wanted))
             points = _step_points(rows, question.by)
         return Trend(points, bucket, self._marks(question, since))
+
+    def _must_record(self) -> None:
+        if self._recorder is None:
+            raise RecordAway(
+                "The recorder is switched off (record.enabled), so there is nothing to search "
+                "and no trend. `trimtab config set record.enabled on` and a restart bring both."
+            )
 
     def _marks(self, question: TrendQuestion, since: float) -> list[tuple[float, str]]:
         marks = []
@@ -286,14 +295,14 @@ def _recorder_line(said: Mapping[str, Any]) -> dict[str, Json]:
     return {**whole, "sinks": sinks}
 
 
-async def _asked(question: Awaitable[T]) -> T:
+async def asked(question: Awaitable[T], patience_s: float = PATIENCE_S) -> T:
     """Wait for the record, but not for ever.
 
     Raises:
         RecordAway: it said no, or nothing, in time.
     """
     try:
-        return await asyncio.wait_for(question, PATIENCE_S)
+        return await asyncio.wait_for(question, patience_s)
     except TimeoutError:
         raise RecordAway(
             "The recorder does not answer at the moment. Runs go on without it; this page "
