@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from runtime.workers.kernel import die_with_parent
+from runtime.kernel import die_with_parent
 
 _T = TypeVar("_T")
 GRACE_S: Final = 15.0

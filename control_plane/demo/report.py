@@ -16,7 +16,7 @@ from itertools import takewhile
 from statistics import median
 from typing import Any, Final, TypeAlias
 
-from control_plane.review.proposal import begin
+from control_plane.review.proposal import Proposal, begin
 from runtime.journal.port import JournalReader, RunRow
 from runtime.run.events import (
     AttemptFinished,
@@ -35,6 +35,7 @@ Json: TypeAlias = Any
 
 SCHEMA_VERSION: Final = 1
 OPTIMIZE: Final = "system/optimize"
+DECIDING: Final = ("roll_back", "promote", "learn", "reject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def report(journal: JournalReader, playbook: str, outside: Outside) -> dict[str,
         "before": _side(before),
         "after": _side(after),
         "runs": [run.to_json() for run in runs],
-        "proposals": [_proposal(journal, name, runs) for name in journal.streams("proposal/")],
+        "proposals": [_proposal(events, runs) for events in proposal_streams(journal)],
         "failed_patients": sum(run.wanted - run.patients for run in runs),
         "rows": None if outside.rows is None else dict(outside.rows),
     }
@@ -187,8 +188,14 @@ def _side(runs: Sequence[RunFacts]) -> dict[str, Json] | None:
 # ---- proposals --------------------------------------------------------------------------
 
 
-def _proposal(journal: JournalReader, stream: str, runs: Sequence[RunFacts]) -> dict[str, Json]:
-    first, *rest = journal.read(stream)
+def proposal_streams(journal: JournalReader) -> list[list[Recorded]]:
+    """Return the events of each proposal, in the order in which they were drafted."""
+    streams = [list(journal.read(name)) for name in journal.streams("proposal/")]
+    return sorted(streams, key=lambda events: (events[0].writer, events[0].pos))
+
+
+def _proposal(events: Sequence[Recorded], runs: Sequence[RunFacts]) -> dict[str, Json]:
+    first, *rest = events
     told = begin(first)
     for recorded in rest:
         told.evolve(recorded)
@@ -208,10 +215,22 @@ def _proposal(journal: JournalReader, stream: str, runs: Sequence[RunFacts]) -> 
         "predicted": drafted.predicted.get(drafted.objective),
         "realised": told.outcome.realised if told.outcome else None,
         "e_max": statistics.get("e_max"),
-        "gain_ci": statistics.get("gain_ci"),
-        "reason": told.reason,
+        "gain_ci": _interval(statistics.get("gain_ci")),
+        "reason": _reason(told),
         "events": [_line(recorded) for recorded in (first, *rest)],
     }
+
+
+def _reason(told: Proposal) -> str:
+    """Why it ended as it did: the move that decided, not the one that tidied up after it."""
+    decided = [move for name in DECIDING if (move := told.last(name)) is not None]
+    return max(decided, key=lambda move: move.seq).event.reason if decided else told.reason
+
+
+def _interval(bounds: Sequence[float | None] | None) -> list[float] | None:
+    """An interval, where both of its ends are known."""
+    known = [bound for bound in bounds or () if bound is not None]
+    return known if len(known) == 2 else None
 
 
 def _units(verdict: VerdictReached | None) -> dict[str, Json] | None:

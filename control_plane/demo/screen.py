@@ -62,7 +62,8 @@ class Screen:
             TextColumn("  {task.description}"), BarColumn(bar_width=30),
             MofNCompleteColumn(), TimeElapsedColumn(),
         )  # fmt: skip
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        still = not self.console.is_terminal
+        with Progress(*columns, console=self.console, transient=True, disable=still) as progress:
             bar = Bar(progress, progress.add_task(title, total=total))
             yield bar
         self.console.print(f"  {escape(title)}  [dim]{escape(bar.note)}")
@@ -134,14 +135,16 @@ def sides_table(report: Mapping[str, Json]) -> Table:
         table.add_row(
             knob, str(config["before"].get(knob, "–")), str(config["after"].get(knob, "–"))
         )
-    for name, unit in (("wall_s_median", " s"), ("cost_per_1000_median", " USD")):
-        table.add_row(name.replace("_", " "), *_compared(before.get(name), after.get(name), unit))
+    walls = (before.get("wall_s_median"), after.get("wall_s_median"))
+    costs = (before.get("cost_per_1000_median"), after.get("cost_per_1000_median"))
+    table.add_row("seconds a run", *_compared(*walls))
+    table.add_row("USD per million patients", *_compared(*(c and 1000 * c for c in costs)))
     table.add_row("runs", str(before.get("runs", "–")), str(after.get("runs", "–")))
     return table
 
 
-def _compared(before: float | None, after: float | None, unit: str) -> tuple[str, str, str]:
-    shown = [f"{v:.3g}{unit}" if v is not None else "–" for v in (before, after)]
+def _compared(before: float | None, after: float | None) -> tuple[str, str, str]:
+    shown = [f"{v:.3g}" if v is not None else "–" for v in (before, after)]
     ratio = f"{after / before:.2f}" if before and after is not None else "–"
     return shown[0], shown[1], ratio
 

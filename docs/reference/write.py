@@ -14,8 +14,6 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from control_plane.review import lifecycle
-from control_plane.review.reasons import WORDS
 from control_plane.settings import named
 from runtime.run.events import TYPES
 
@@ -72,27 +70,6 @@ PRICES: Final = cleandoc("""
 """)
 
 
-def proposals() -> str:
-    """Return the page of a proposal's life."""
-    lines = ["# A proposal's life", "", "```mermaid", lifecycle.diagram(), "```", "",
-             "## Who may make a move", "", "| move | by |", "| --- | --- |"]  # fmt: skip
-    for move, hands in lifecycle.WHO.items():
-        lines.append(f"| `{move.value}` | {', '.join(sorted(h.value for h in hands))} |")
-    lines += ["", "## Why it moved", "", "| reason | words |", "| --- | --- |"]
-    lines += [f"| `{reason.value}` | {words} |" for reason, words in WORDS.items()]
-    return "\n".join(lines)
-
-
-def policy() -> str:
-    """Return the page of the guardrail policy: the profiles that ship, as they are."""
-    folder = HERE.parents[1] / "control_plane" / "review" / "policies"
-    lines = ["# The guardrail policy", "", "`review.profile` names the profile in force.", ""]
-    for name in ("production", "demo"):
-        text = (folder / f"{name}.yaml").read_text(encoding="utf-8").rstrip()
-        lines += [f"## {name}", "", "```yaml", text, "```", ""]
-    return "\n".join(lines)
-
-
 def api() -> str:
     """Return the page of all routes."""
     from control_plane.app import ROUTES
@@ -128,9 +105,11 @@ CLI: Final = """# Command line
 """
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
-    "events.md": events, "settings.md": settings, "proposals.md": proposals,
-    "policy.md": policy, "api.md": api, "cli.md": cli,
-}  # fmt: skip
+    "events.md": events,
+    "settings.md": settings,
+    "api.md": api,
+    "cli.md": cli,
+}
 
 
 def page(name: str) -> str:
@@ -164,7 +143,7 @@ def _routes(routes: Any) -> Iterator[tuple[str, str, str]]:
 
 
 def _handler(prefix: str, handler: Any) -> Iterator[tuple[str, str, str]]:
-    text = cleandoc(handler.fn.__doc__ or "").splitlines()[0]
+    text = cleandoc(handler.fn.__doc__ or "").splitlines()[0].replace("``", "`")
     for path in handler.paths:
         whole = (prefix + path).rstrip("/") or "/"
         for method in sorted(m for m in handler.http_methods if m not in ("HEAD", "OPTIONS")):
