@@ -7,6 +7,7 @@ request changes nothing, except that a proposal found stale is marked so.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -20,9 +21,10 @@ from control_plane.review.bound import base_of, bound_hash
 from control_plane.review.drive import Facts, lesson, staleness
 from control_plane.review.lifecycle import LIVE, MOVES, Hand, Move, State
 from control_plane.review.policy import Policy
+from control_plane.review.profiles import load
 from control_plane.review.proposal import Proposal
 from control_plane.review.reasons import REJECTIONS, Reason, words
-from control_plane.review.tighten import tighten
+from control_plane.review.tighten import relaxations, tighten
 from optimizer.proposal import Candidate
 from runtime.journal.port import Append, StreamMoved
 from runtime.run.events import (
@@ -32,6 +34,7 @@ from runtime.run.events import (
     ProposalDrafted,
 )
 
+_LOG: Final = logging.getLogger("trimtab.reviews")
 Roles = frozenset[str]
 PROPOSERS: Final = frozenset({"author", "reviewer", "optimizer", "agent"})
 OPERATORS: Final = {"operator": Hand.OPERATOR, "approver": Hand.OPERATOR}
@@ -51,6 +54,8 @@ class ReviewService:
 
     async def start(self) -> None:
         """Bring the policy into force, and gate again what the policy before it blocked."""
+        for line in relaxations(self.policy, load("production")):
+            _LOG.info("the policy %s is less careful: %s", self.policy.profile, line)
         if self.docket.policy_in_force == self.policy.hash:
             return
         stream = f"policy/{self.policy.profile}"

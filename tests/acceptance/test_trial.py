@@ -1,0 +1,111 @@
+"""A proposal's whole life over the real engine, journal and workers, without any record."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from control_plane.experiments import ExperimentService
+from control_plane.review.policy import Policy, Stage
+from control_plane.review.profiles import load as load_policy
+from control_plane.reviews import ReviewService
+from optimizer.proposal import Candidate
+from runtime.data.folder import DataFolder
+from runtime.engine.engine import Engine, Submit
+from runtime.engine.local import open_local
+from runtime.playbook.bundle import load
+from runtime.run.events import EachCut, ExperimentEnded, OverlayAppended
+
+YAML = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/calls}
+objective: time
+workflow:
+  - step: make
+    tool: {kind: python, code: "result = list(range(1200))"}
+    next: call
+  - step: call
+    each: {in: "{{ make }}", batch: 5, in_flight: 2}
+    tool: {kind: python, call: "calls:call"}
+    effect: idempotent
+    retry: {attempts: 2, initial: 5ms, on: [transient]}
+    tune: {each.batch: {min: 1, max: 100}}
+"""
+CODE = """
+import time
+
+def call(items):
+    time.sleep(0.004)
+    if len(items) > 12:
+        raise ConnectionError("503: too many ids")
+    return items
+"""
+CALM = frozenset({"approver"})
+
+
+def candidate(before: int, to: int) -> Candidate:
+    return Candidate(
+        "change", "test/calls", "call", "batch", "time",
+        [{"knob": "each.batch", "from": before, "to": to}], {"each.batch": before},
+        {"support": 1.0}, {"time": {"lower": -0.6, "median": -0.5, "upper": -0.4}},
+    )  # fmt: skip
+
+
+async def opened(engine: Engine, policy: Policy) -> tuple[ReviewService, ExperimentService]:
+    ids = (f"{n:012x}" for n in itertools.count(1))
+    reviews = ReviewService(engine, policy, clock=time.time, new_id=lambda: next(ids))
+    await reviews.start()
+    experiments = ExperimentService(engine, reviews, time.time, lambda: "pinch of salt")
+    await experiments.start()
+    return reviews, experiments
+
+
+async def settled(engine: Engine, reviews: ReviewService, proposal: str) -> str:
+    for _ in range(8):
+        await engine.wait(await engine.submit(Submit("test/calls")))
+        async with asyncio.timeout(30):
+            while reviews.get(proposal).state in ("approved", "scheduled", "rolling_back"):
+                await asyncio.sleep(0.01)
+        if reviews.get(proposal).state in ("kept", "rolled_back"):
+            break
+    return reviews.get(proposal).state
+
+
+def test_a_better_size_is_kept_and_a_harmful_one_rolled_back_with_real_workers(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "calls.yaml").write_text(YAML)
+    (tmp_path / "calls.py").write_text(CODE)
+    demo = load_policy("demo")
+    policy = replace(demo, ramp=(Stage(0.2, 5), Stage(0.5, 40)))
+
+    async def story() -> None:
+        folder = DataFolder(tmp_path / "data")
+        async with open_local(folder, slots=2) as engine:
+            await engine.register(load(tmp_path / "calls.yaml"), "author")
+            reviews, experiments = await opened(engine, policy)
+            good = await reviews.propose(candidate(5, 10), "opt", frozenset({"author"}))
+            await reviews.approve(good.id, "ann", CALM, good.bound_hash)
+            assert await settled(engine, reviews, good.id) == "kept"
+            bound = engine.catalogue.latest("test/calls").bound("call")
+            assert engine.layers.stable("test/calls", "call", bound) == {"each.batch": 10}
+            bad = await reviews.propose(candidate(10, 20), "opt", frozenset({"author"}))
+            await reviews.approve(bad.id, "ann", CALM, bad.bound_hash)
+            assert await settled(engine, reviews, bad.id) == "rolled_back"
+            assert reviews.get(bad.id).verdict["verdict"] == "worse"
+            run = engine.journal.runs(limit=1)[0]
+            assert run.state == "completed", "rescued batches failed nobody"
+            assert engine.values(run.run)["call"]["failed"] == 0
+            events = [r.event for r in engine.journal.follow({}, 1_000_000)]
+            await experiments.close()
+            reviews.close()
+        assert sum(isinstance(e, OverlayAppended) for e in events) == 1
+        reasons = [e.reason for e in events if isinstance(e, ExperimentEnded)]
+        assert reasons == ["kept", "harm"]
+        assert any(isinstance(e, EachCut) and e.kind == "rescue" for e in events)
+
+    asyncio.run(story())
