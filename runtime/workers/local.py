@@ -117,10 +117,20 @@ class LocalPool:
             return
         seat.verdict = outcome
         if seat.state == "down":  # it waits for a process that will now not be needed
-            self._loop.call_soon(self._speak_for, seat, 0, "")
+            self._loop.call_soon(self._end_waiting, seat, seat.given)
             return
+        self._end(seat)
+
+    def _end(self, seat: _Seat) -> None:
         seat.state = "ending"
         self._tell_template(KILL, seat.number)
+
+    def _end_waiting(self, seat: _Seat, given: _Given | None) -> None:
+        """Speak for a task that no process has, unless one just came for it."""
+        if seat.given is given and seat.state == "down":
+            self._speak_for(seat, 0, "")
+        elif seat.given is given:
+            self._end(seat)
 
     def workers(self) -> list[dict[str, object]]:
         """One line a process: name, pid, state, attempt, since, restarts."""

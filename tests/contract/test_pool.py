@@ -361,6 +361,29 @@ class TestOneReportATask:
 
         asyncio.run(story())
 
+    def test_a_task_that_waits_for_a_new_process_can_be_cancelled(
+        self, make_pool: Callable[..., Pool], folder: DataFolder
+    ) -> None:
+        async def story() -> None:
+            pool = make_pool(1, folder)
+            bench = Bench(pool, folder)
+            pool.start(asyncio.get_running_loop(), bench.heard)
+            for _ in range(4):
+                await bench.run("leaves", args={"code": 1})
+            await bench.until(lambda: pool.free() == 1 and len(bench.pids()) == 1)
+            (pid,) = bench.pids()
+            os.kill(pid, signal.SIGSTOP)
+            sent = await bench.send("echo", args={"value": 5})
+            os.kill(pid, signal.SIGKILL)
+            await bench.until(lambda: bench.pool.workers()[0]["state"] == "down")
+            pool.kill(bench.reports[-1][1].slot + 1, "cancelled")
+            assert (await asyncio.wait_for(sent, PATIENCE_S)).outcome == "cancelled"
+            assert (await bench.run("echo", args={"value": 6})).result == 6
+            assert len(bench.reports) == 6
+            await pool.stop(0)
+
+        asyncio.run(story())
+
     def test_a_child_that_a_tool_forked_answers_nothing(self, with_bench: Stage) -> None:
         async def tell(bench: Bench) -> None:
             assert (await bench.run("forks")).result == "parent"
