@@ -1,9 +1,9 @@
 """The study of ``each.batch``: what an item costs in batches of other sizes.
 
 An item's outcome is the slot time (or cost) of all tries of its batch, divided by the
-batch's items. A coming trial compares blocks of equally many items, so a block of several
-small batches is measured by the log of their mean; the prediction is made for that
-measurement, not for a single batch.
+batch's items. Sizes are compared by their mean log outcome within runs. A coming trial
+compares blocks of equally many items, in which small batches average out; the prediction
+and its interval are made for that measurement, not for a single batch.
 """
 
 from __future__ import annotations
@@ -137,15 +137,25 @@ class _Pools:
 
 
 def _effect(value: int, level: Level, stable: int, pools: _Pools, limits: Limits) -> Effect:
-    """Predict what a trial of blocks would measure."""
+    """Predict what a trial of blocks would measure, on the scale on which `Gain` does.
+
+    Both arms' blocks are drawn from the stable size's batches, whose spread is well known;
+    the candidate's own spread only scales the noise.
+    """
     block = max(value, stable)
-    mine = pools.block(value, max(1, round(block / value)))
-    base = pools.block(stable, max(1, round(block / stable)))
+    mine = _scored(pools.block(stable, max(1, round(block / value))))
+    base = _scored(pools.block(stable, max(1, round(block / stable))))
     shift = float(mine.mean() - base.mean())
-    own_sd = level.sd / math.sqrt(max(1, round(block / value)))
+    wider = level.sd / max(float(pools.logs[stable].std()), 1e-9)
     units = 1.2 * limits.ramp_units
-    noise = math.sqrt((own_sd**2 + float(base.var())) / units)
+    noise = math.sqrt((float(mine.var()) * wider**2 + float(base.var())) / units)
     return Effect(level.log + shift, level.se, noise, max(level.n - 1, 1) + 4)
+
+
+def _scored(logs: Array) -> Array:
+    """Log outcomes as `Gain` counts them: to second order, the log of their mean."""
+    scored: Array = logs + (logs - logs.mean()) ** 2 / 2.0
+    return scored
 
 
 def _curves(

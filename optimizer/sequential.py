@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 LOG_ODDS: Final[Floats] = np.linspace(math.log(1.05), math.log(20.0), 60)
 """Alternatives of the harm test: outcomes this much likelier (in log odds) on the candidate."""
 
+FEW: Final = 3
+"""Units of an arm below which its own mean is not used."""
 SIGN_BET: Final = 0.8
 """Share of the capital that the sign test bets on each pair."""
 
@@ -162,33 +164,43 @@ def asymptotic_halfwidth(n: int, sd: float, alpha: float, t_opt: int) -> float:
 
 @dataclass(slots=True)
 class Gain:
-    """Difference of the arms' mean log outcome, by inverse-probability scores.
+    """Log ratio of the arms' mean outcomes, by inverse-probability scores.
 
-    A unit scores ``m₁ - m₀ + (y - m₁)/q`` on the candidate and ``m₁ - m₀ - (y - m₀)/(1 - q)``
-    on control, with m the arm's mean before it: its expectation is the true difference
-    whatever m is (Robins, Rotnitzky & Zhao, JASA 1994; used so in the paper named at
+    An outcome counts as ``y = l + (l - m)²/2``, with l its log and m the arm's mean log
+    before it: to second order its expectation is the log of the arm's *mean* (as for a
+    lognormal, where it is exact), while one wild unit weighs little. Mean logs alone would
+    flatter a block of one batch beside a block of eight, whose mean varies less.
+
+    A unit scores ``M₁ - M₀ + (y - M₁)/q`` on the candidate and ``M₁ - M₀ - (y - M₀)/(1 - q)``
+    on control, with M the arm's mean y before it: its expectation is the true difference
+    whatever M is (Robins, Rotnitzky & Zhao, JASA 1994; used so in the paper named at
     `asymptotic_halfwidth`).
     """
 
     scores: Moments = field(default_factory=Moments)
+    _logs: tuple[Moments, Moments] = field(default_factory=lambda: (Moments(), Moments()))
     _arms: tuple[Moments, Moments] = field(default_factory=lambda: (Moments(), Moments()))
     _all: Moments = field(default_factory=Moments)
 
     def add(self, log_outcome: float, *, candidate: bool, share: float) -> None:
         """Take in one unit; the very first only sets the level."""
+        logs, value = self._logs[candidate], log_outcome
+        if logs.n >= FEW:
+            value += (log_outcome - logs.mean) ** 2 / 2.0
         if self._all.n:
             control_mean, candidate_mean = (self._mean(arm) for arm in self._arms)
             score = candidate_mean - control_mean
             if candidate:
-                score += (log_outcome - candidate_mean) / share
+                score += (value - candidate_mean) / share
             else:
-                score -= (log_outcome - control_mean) / (1.0 - share)
+                score -= (value - control_mean) / (1.0 - share)
             self.scores.add(score)
-        self._arms[candidate].add(log_outcome)
-        self._all.add(log_outcome)
+        logs.add(log_outcome)
+        self._arms[candidate].add(value)
+        self._all.add(value)
 
     def _mean(self, arm: Moments) -> float:
-        return arm.mean if arm.n >= 3 else self._all.mean
+        return arm.mean if arm.n >= FEW else self._all.mean
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -196,7 +208,7 @@ class Gain:
         return self._arms[0].n, self._arms[1].n
 
     def interval(self, alpha: float, t_opt: int) -> tuple[float, float, float]:
-        """Return lower, estimate and upper of the difference in log outcome."""
+        """Return lower, estimate and upper of the log ratio."""
         half = asymptotic_halfwidth(self.scores.n, self.scores.sd, alpha, t_opt)
         return self.scores.mean - half, self.scores.mean, self.scores.mean + half
 
