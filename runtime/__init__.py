@@ -1,1 +1,1 @@
-"""The execution runtime: playbooks as token flows, run in supervised processes, recorded as events."""
+"""The execution runtime: playbooks as token flows, in supervised processes, kept as events."""

@@ -30,6 +30,7 @@ _UPSERT: Final = (
     " started_at = excluded.started_at, ended_at = excluded.ended_at, length = excluded.length"
 )
 _HEADS_KEPT: Final = 100_000
+_PAGE: Final = 10_000
 
 
 def schema() -> str:
@@ -53,8 +54,15 @@ class SqliteReader:
         return cls(db)
 
     def read(self, stream: str, after: int = 0) -> Iterator[Recorded]:
-        sql = f"select {_EVENT} from event where stream = ? and stream_seq > ? order by stream_seq"  # noqa: S608
-        return map(_recorded, self._db.execute(sql, (stream, after)).fetchall())
+        return self._pages(stream, after, self.length(stream))
+
+    def _pages(self, stream: str, after: int, until: int) -> Iterator[Recorded]:
+        """Yield a stream as it was, a page at a time: a run of a million batches is large."""
+        sql = f"select {_EVENT} from event where stream = ? and stream_seq between ? and ? order by stream_seq"  # noqa: E501, S608
+        while after < until:
+            page = min(after + _PAGE, until)
+            yield from map(_recorded, self._db.execute(sql, (stream, after + 1, page)).fetchall())
+            after = page
 
     def follow(self, cursor: dict[int, int], limit: int = 1000) -> list[Recorded]:
         return [_recorded(row) for row in self.follow_rows(cursor, limit)]
@@ -221,7 +229,9 @@ def _run_values(row: RunRow) -> tuple[Any, ...]:
 
 
 def _row(values: tuple[Any, ...]) -> RunRow:
-    run, playbook, version, number, state, submitted, started, ended, actor, key, system, n = values
+    run, playbook, version, number, state, submitted, started, ended, actor, key, system, n = (
+        values
+    )
     return RunRow(
         run, playbook, version, number, state, submitted, started, ended, actor, key,
         bool(system), n,

@@ -35,7 +35,7 @@ class TestJournal:
         journal.append([Append("run/1", 0, 5.0, events)])
         read = list(journal.read("run/1"))
         assert [r.event for r in read] == list(events)
-        assert [(r.pos, r.stream_seq, r.at) for r in read] == [(1, 1, 5.0), (2, 2, 5.0), (3, 3, 5.0)]
+        assert [(r.pos, r.stream_seq, r.at) for r in read] == [(n, n, 5.0) for n in (1, 2, 3)]
         assert [r.event for r in journal.read("run/1", after=2)] == [events[2]]
 
     def test_a_stale_append_writes_nothing(self, journal: Journal) -> None:
@@ -102,7 +102,8 @@ def test_each_opening_is_a_new_writer_and_old_events_stay(tmp_path: Path) -> Non
     second = SqliteJournal(tmp_path / "j.db", 2.0)
     second.append([Append("run/1", 1, 2.0, (RunStarted(),))])
     assert second.writer > first.writer
-    assert [(r.writer, r.pos) for r in second.follow({})] == [(first.writer, 1), (second.writer, 1)]
+    places = [(r.writer, r.pos) for r in second.follow({})]
+    assert places == [(first.writer, 1), (second.writer, 1)]
     assert second.heads() == {first.writer: 1, second.writer: 1}
     second.close()
 

@@ -57,7 +57,7 @@ def test_a_field_that_keeps_its_default_is_left_out() -> None:
 
 
 def test_an_unknown_type_is_refused_by_name() -> None:
-    with pytest.raises(UnknownEvent, match="run.exploded"):
+    with pytest.raises(UnknownEvent, match=r"run\.exploded"):
         decode("run.exploded", 1, b"{}")
 
 
@@ -73,6 +73,6 @@ def described(cls: type[Event]) -> dict[str, object]:
 
 
 def test_the_events_are_the_golden_ones() -> None:
-    """A change here needs a new version, an upcaster and a golden journal, or is an added default."""
+    """A change needs a new version, an upcaster and a golden journal, or adds a default."""
     today = {name: described(cls) for name, cls in TYPES.items()}
     assert today == json.loads(GOLDEN.read_text(encoding="utf-8"))
