@@ -15,6 +15,7 @@ from control_plane.web import words
 from control_plane.web.port import Trend, TrendPoint
 from runtime.run.events import Json
 
+SEPARATOR: Final = " › "
 MOST_LINES: Final = 5
 MOST_PRICED: Final = 6
 PERCENTILES: Final = (("p50", "solid"), ("p95", "dashed"), ("p99", "dotted"))
@@ -74,8 +75,9 @@ def _latency(name: str, points: list[TrendPoint], trend: Trend) -> Chart:
 
 
 def _cost(lines: dict[str, list[TrendPoint]], trend: Trend) -> Chart:
+    shared = shared_start(list(lines))
     series = [
-        _series(name, DASHES[i], points, [p.cost_usd for p in points])
+        _series(name.removeprefix(shared), DASHES[i], points, [p.cost_usd for p in points])
         for i, (name, points) in enumerate(list(lines.items())[:MOST_PRICED])
     ]
     if trend.marks and series:
@@ -86,6 +88,16 @@ def _cost(lines: dict[str, list[TrendPoint]], trend: Trend) -> Chart:
         f"Cost per {bucket}", {"series": series, "window": window(trend)}, "usd",
         f"Cost per {bucket}; {words.money(total)} in all.",
     )  # fmt: skip
+
+
+def shared_start(names: Sequence[str]) -> str:
+    """Return the playbook that all lines begin with, so that a legend need not repeat it.
+
+    >>> shared_start(["etl/load › a", "etl/load › b"]), shared_start(["etl/load › a", "x › a"])
+    ('etl/load › ', '')
+    """
+    starts = {name[: name.find(SEPARATOR) + len(SEPARATOR)] for name in names if SEPARATOR in name}
+    return starts.pop() if len(starts) == 1 and all(SEPARATOR in n for n in names) else ""
 
 
 def _series(

@@ -266,7 +266,7 @@ def _straight(
 
 
 def _box_width(name: str) -> float:
-    return max(104.0, 7.6 * len(clip(name, 26)) + 26)
+    return max(132.0, 7.6 * len(clip(name, 26)) + 26)
 
 
 def _words_of(arc: Arc) -> str:
@@ -370,7 +370,7 @@ def _box(step: Step, view: StepView, centre: Point) -> str:
     parts.append(label(clip(step.name, 26), centre[0], top + 19, "name"))
     word = state_word(view.state) if view.state != "waiting" else _kind(step)
     parts.append(label(f"{sign(view.state)} {word}", centre[0], top + 34, "word"))
-    parts.append(label(clip(view.detail, 30), centre[0], top + 48, "detail"))
+    parts.append(label(clip(view.detail, 24), centre[0], top + 48, "detail"))
     return tag("g", {"class": f"step is-{view.state}", "id": f"net-{step.name}"}, *parts)
 
 
