@@ -1,0 +1,254 @@
+"""The command line: quick help, the first hour, data on stdout, and one code per ending."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control_plane.cli.embedded import embedded
+from control_plane.cli.main import app, hoisted, main
+from control_plane.cli.output import Code
+from control_plane.cli.refusals import _BY_NAME
+from control_plane.settings import load
+from runtime.data.folder import DataFolder
+
+ROOT = Path(__file__).parents[2]
+HEAVY = (
+    "litestar", "sqlmodel", "sqlalchemy", "pyarrow", "chdb", "sklearn", "qdrant_client", "duckdb",
+    "uvicorn", "optuna", "scipy", "numpy", "httpx2", "apscheduler", "rich", "minijinja",
+)  # fmt: skip
+
+
+class Cli:
+    """Runs ``trimtab`` as if in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *words: str, code: int = 0, **environ: str) -> tuple[str, str]:
+        out, told = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("TRIMTAB_")]:
+                patch.delenv(name)
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            patch.chdir(self.folder)
+            with redirect_stdout(out), redirect_stderr(told), pytest.raises(SystemExit) as left:
+                main([*words, "--data", str(self.folder / "data")])
+        assert (left.value.code or 0) == code, out.getvalue() + told.getvalue()
+        return out.getvalue(), told.getvalue()
+
+    def json(self, *words: str, **environ: str) -> Any:
+        return json.loads(self(*words, "-o", "json", **environ)[0])
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """A folder in which a playbook has run twice, and which a server owns now."""
+    cli = Cli(tmp_path_factory.mktemp("used"))
+    cli("playbook", "init")
+    for _ in range(2):
+        cli("run", "hello.yaml")
+    folder = DataFolder(cli.folder / "data")
+    settings, sources = load(folder, {}, {"server.port": 0, "workers.slots": 2})
+    with embedded(folder, settings, sources, record=True):
+        yield cli
+
+
+def test_help_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom control_plane.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print('HEAVY', [m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "HEAVY []" in told
+    assert "playbook" in told
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < 0.5
+
+
+def test_the_first_hour(cli: Cli) -> None:
+    cli("playbook", "init")
+    out, told = cli("run", "hello.yaml", "--set", "greeting=Hi")
+    assert json.loads(out)["greetings"][0] == "Hi, Ada!"
+    assert "completed" in told
+    code = cli.folder / "hello.py"
+    works = code.read_text()
+    code.write_text(works.replace("    return [f", "    people = 1 / 0\n    return [f", 1))
+    out, told = cli("run", "hello.yaml", code=1)
+    assert out == ""
+    assert "ZeroDivisionError" in told
+    assert "hello.py:6" in told
+    assert "people = 1 / 0" in told
+    code.write_text(works.replace("}, {", "} dear {"))
+    out, _ = cli("run", "hello.yaml")
+    assert json.loads(out)["greetings"][0] == "Hello dear Ada!"
+    assert [row["number"] for row in cli.json("run", "list")] == [3, 2, 1]
+    cli("playbook", "init", code=int(Code.CONFLICT))
+
+
+def test_an_override_holds_for_one_run(used: Cli) -> None:
+    used("run", "examples/hello", "--override", "greet.each.batch=5", "--label", "why=test")
+    view = used.json("run", "show", used.json("run", "list")[0]["run"])
+    assert view["steps"][0]["batches"] == 1
+    assert view["labels"] == {"why": "test"}
+
+
+READS = [
+    ("run", "list"), ("run", "show", "RUN"), ("run", "events", "RUN"), ("playbook", "list"),
+    ("playbook", "show", "examples/hello"), ("keys", "list"), ("config", "list"),
+    ("config", "get", "server.port"), ("schedule", "next", "*/5 * * * *"), ("schedule", "list"),
+    ("search", "Greets people"), ("trends",), ("status",), ("doctor",), ("doctor", "--verify"),
+]  # fmt: skip
+EMPTY = [("proposal", "list"), ("schedule", "jobs"), ("run", "list", "--state", "failed")]
+
+
+@pytest.mark.parametrize("words", READS, ids=" ".join)
+def test_every_read_is_a_table_for_people_and_json_for_programs(
+    used: Cli, words: tuple[str, ...]
+) -> None:
+    run = used.json("run", "list")[0]["run"] if "RUN" in words else ""
+    asked = [run[-8:] if word == "RUN" else word for word in words]
+    value = used.json(*asked)
+    lines = [json.loads(line) for line in used(*asked, "-o", "ndjson")[0].splitlines()]
+    assert len(lines) == (len(value) if isinstance(value, list) else 1)
+    assert len(used(*asked)[0].splitlines()) >= len(lines)
+
+
+@pytest.mark.parametrize("words", EMPTY, ids=" ".join)
+def test_nothing_is_an_empty_list_and_a_word_on_stderr(used: Cli, words: tuple[str, ...]) -> None:
+    assert used.json(*words) == []
+    out, told = used(*words)
+    assert out == ""
+    assert told.strip()
+
+
+def test_search_trends_and_the_optimizer_work_without_a_server(cli: Cli) -> None:
+    cli("playbook", "init")
+    cli("run", "hello.yaml")
+    told = cli.json("optimize", "once")
+    assert told["proposals"] or told["reasons"]
+    trends = cli.json("trends", "--playbook", "examples/hello")
+    assert sum(row["attempts"] for row in trends) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("run", "list", "--state"), Code.USAGE, "requires an argument"),
+        (("run", "nowhere.yaml"), Code.NOT_FOUND, "trimtab playbook init"),
+        (("run", "no/such"), Code.NOT_FOUND, "examples/hello"),
+        (("run", "show", "ffff"), Code.NOT_FOUND, "trimtab run list"),
+        (("run", "hello.yaml", "--set", "greeting"), Code.USAGE, "name=value"),
+        (("run", "hello.yaml", "--set", "no=1"), Code.USAGE, "no such input"),
+        (("run", "hello.yaml", "--override", "greet.each.bath=1"), Code.USAGE, "each.bath"),
+        (("config", "set", "server.port", "many"), Code.USAGE, "whole number"),
+        (("config", "get", "server.prt"), Code.NOT_FOUND, "trimtab config list"),
+        (("keys", "create", "x", "--role", "king"), Code.USAGE, "policy_admin"),
+        (("keys", "revoke", "ffffffff"), Code.NOT_FOUND, "trimtab keys list"),
+        (("schedule", "next", "whenever"), Code.USAGE, "five fields"),
+        (("proposal", "show", "p-0"), Code.NOT_FOUND, "no proposal"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_refusal_has_its_code_and_says_what_to_do(
+    used: Cli, words: tuple[str, ...], code: Code, says: str
+) -> None:
+    out, told = used(*words, code=int(code))
+    assert out == ""
+    assert says in told
+
+
+def test_a_faulty_playbook_is_told_line_by_line(used: Cli) -> None:
+    text = (used.folder / "hello.yaml").read_text().replace("kind: python", "kind: pyton")
+    (used.folder / "faulty.yaml").write_text(text)
+    out, told = used("playbook", "validate", "faulty.yaml", code=1)
+    assert all(line.startswith("faulty.yaml:") for line in out.splitlines())
+    assert len(out.splitlines()) == 2
+    assert "2 faults" in told
+    _, told = used("run", "faulty.yaml", code=1)
+    assert "pyton" in told
+
+
+@pytest.mark.parametrize("words", [("status",), ("sign-in",), ("run", "hello.yaml", "--detach")])
+def test_what_needs_a_server_says_how_to_start_one(cli: Cli, words: tuple[str, ...]) -> None:
+    cli("playbook", "init")
+    _, told = cli(*words, code=int(Code.UNREACHABLE))
+    assert "trimtab dev" in told
+
+
+def test_a_key_is_printed_alone_and_only_once(cli: Cli) -> None:
+    out, told = cli("keys", "create", "ada", "--role", "approver", "--role", "author")
+    assert out.startswith("tt_")
+    assert len(out.split()) == 1
+    assert "ada is approver, author" in told
+    listed = cli.json("keys", "list")
+    assert [key["principal"] for key in listed] == ["admin", "ada"]
+    assert out.strip() not in json.dumps(listed)
+
+
+def test_a_setting_is_kept_shown_with_its_source_and_forgotten(cli: Cli) -> None:
+    cli("config", "set", "workers.slots", "3")
+    assert cli.json("config", "get", "workers.slots")["source"] == "settings.json"
+    told = json.loads(
+        cli("config", "get", "workers.slots", "-o", "json", TRIMTAB_WORKERS_SLOTS="4")[0]
+    )
+    assert (told["value"], told["source"]) == (4, "environment")
+    cli("config", "unset", "workers.slots")
+    assert cli.json("config", "get", "workers.slots")["source"] == "default"
+
+
+def test_schedules_are_made_and_removed(used: Cli) -> None:
+    used("schedule", "add", "early", "0 6 * * *", "examples/hello", "--set", "greeting=Morning")
+    listed = {row["name"]: row for row in used.json("schedule", "list")}
+    assert listed["early"]["workload"] == {"greeting": "Morning"}
+    used("schedule", "remove", "early")
+    assert "early" not in [row["name"] for row in used.json("schedule", "list")]
+
+
+def test_the_data_folder_may_be_named_anywhere() -> None:
+    assert hoisted(["run", "list", "--data", "d"]) == ["--data", "d", "run", "list"]
+    assert hoisted(["run", "--data=d", "list"]) == ["--data=d", "run", "list"]
+    assert hoisted(["run", "list"]) == ["run", "list"]
+
+
+def test_every_command_says_what_it_does() -> None:
+    import typer
+
+    silent = [name for name, text in described(typer.main.get_command(app)) if not text]
+    assert silent == []
+
+
+def described(command: Any, name: str = "trimtab") -> list[tuple[str, str]]:
+    found = [(name, command.help or "")]
+    for word, child in getattr(command, "commands", {}).items():
+        found += described(child, f"{name} {word}")
+    return found
+
+
+def test_every_foreseen_error_is_one_that_exists() -> None:
+    from importlib import import_module
+
+    for name in _BY_NAME:
+        module, _, cls = name.rpartition(".")
+        assert issubclass(getattr(import_module(module), cls), Exception), name
