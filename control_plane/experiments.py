@@ -147,7 +147,8 @@ class ExperimentService:
         for trial in self.trials.values():
             woken |= trial.take(fresh)
         for recorded in fresh:
-            woken |= self._hear_one(recorded)
+            if self.trials or self._returns or not recorded.stream.startswith("run/"):
+                woken |= self._hear_one(recorded)
         if woken:
             self._wake.set()
 

@@ -234,7 +234,7 @@ def end(decision: Decision, reason: str) -> None:
 
 
 def conclude(decision: Decision, finding: Finding) -> None:
-    """Write the verdict, and predicted against realised where something was predicted."""
+    """Write the verdict, and when it is final predicted against realised."""
     drafted = decision.drafted
     decision.add(
         decision.stream,
@@ -244,7 +244,7 @@ def conclude(decision: Decision, finding: Finding) -> None:
         ),
     )  # fmt: skip
     told = drafted.predicted.get(drafted.objective)
-    if drafted.kind == "change" and told:
+    if drafted.kind == "change" and told and finding.final:
         decision.add(decision.stream, outcome(drafted, told, finding))
 
 

@@ -8,14 +8,19 @@ part of the plan and are frozen into the experiment when it begins.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from control_plane.review.policy import Policy
 from control_plane.review.proposal import arms
 from optimizer import verify
 from runtime.run.events import Json, ProposalDrafted
+
+MOST_BATCHES: Final = 16
+"""A block is at most so many of the largest arm's batches."""
+LEAST_SCRAP: Final = 0.02
+"""A share of batches that are not full which no verdict notices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +146,7 @@ def design_of(drafted: ProposalDrafted) -> verify.Design:
 
 def _ramp(drafted: ProposalDrafted, policy: Policy) -> tuple[verify.Stage, ...]:
     if design_of(drafted) == "switchback":
-        return (verify.Stage(0.5, policy.verify.min_pairs),)
+        return (verify.Stage(0.5 / len(arms(drafted)), policy.verify.min_pairs),)
     if drafted.kind == "experiment":
         share = policy.explore.share / len(arms(drafted))
         return (verify.Stage(share, policy.explore.min_units),)
@@ -153,8 +158,9 @@ def block_items(
 ) -> int:
     """Return how many items a block has.
 
-    As many as the largest arm's batch; for alternating blocks as many as fill the policy's
-    number of batches, or its share of a run of ``run_items`` where that is fewer (0: unknown).
+    As many as the largest arm's batch, or a few times that (see `even_block`); for
+    alternating blocks as many as fill the policy's number of batches, or its share of a
+    run of ``run_items`` where that is fewer (0: unknown).
     """
     batch = int(stable.get("each.batch") or 1)
     if design_of(drafted) == "switchback":
@@ -162,5 +168,25 @@ def block_items(
         if run_items:
             batches = min(batches, int(policy.switchback.of_run * run_items / batch))
         return max(1, batches) * batch
-    sizes = [int(values.get("each.batch", batch)) for values in arms(drafted).values()]
-    return max(batch, *sizes)
+    return even_block([batch, *(int(v.get("each.batch", batch)) for v in arms(drafted).values())])
+
+
+def even_block(sizes: Sequence[int]) -> int:
+    """Return the least multiple of the largest size into which every size goes evenly enough.
+
+    A block that one arm cuts into full batches and another into full ones and a scrap
+    would charge the other a whole call for the scrap: 26 items cost batches of 25 twice
+    as much. Where nothing within `MOST_BATCHES` is even enough, the evenest is taken.
+
+    >>> even_block([25, 50, 100, 200]), even_block([100, 150]), even_block([25, 12])
+    (200, 300, 225)
+    """
+    largest = max(sizes)
+    tried = [k * largest for k in range(1, MOST_BATCHES + 1)]
+    even = (n for n in tried if _scrap(n, sizes) <= LEAST_SCRAP)
+    return next(even, min(tried, key=lambda n: _scrap(n, sizes)))
+
+
+def _scrap(items: int, sizes: Sequence[int]) -> float:
+    """By how much the worst arm has more batches than its items would fill."""
+    return max(math.ceil(items / size) * size / items for size in sizes) - 1.0

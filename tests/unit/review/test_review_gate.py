@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from control_plane.review.bound import bound_hash, has_moved, owners
 from control_plane.review.explain import explain
 from control_plane.review.gate import Covered, Earlier, Scope, refusals, suppression
-from control_plane.review.plan import Begin, block_items, frozen_plan, plan
+from control_plane.review.plan import Begin, block_items, even_block, frozen_plan, plan
 from control_plane.review.policy import Bound, Deny, Policy
 from control_plane.review.profiles import load
 from runtime.playbook.model import Knob
@@ -187,7 +187,9 @@ CONCURRENCY = drafted(4, "each.in_flight", "concurrency", 2)
     ("draft", "run_items", "expected"),
     [
         (drafted(50), 0, 50),
-        (drafted(13), 0, 25),
+        (drafted(13), 0, 325),
+        (drafted(26), 0, 416),
+        (drafted(40), 0, 200),
         (trial([50, 100, 200]), 0, 200),
         (CONCURRENCY, 10_000, 500),
         (CONCURRENCY, 1_000, 250),
@@ -200,6 +202,17 @@ def test_a_block_holds_the_largest_arms_batch_or_alternating_ones_a_share_of_the
     draft: ProposalDrafted, run_items: int, expected: int
 ) -> None:
     assert block_items(draft, SCOPE.stable, DEMO, run_items) == expected
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=4))
+def test_a_block_is_whole_batches_of_the_largest_arm_and_even_for_the_others(
+    sizes: list[int],
+) -> None:
+    block = even_block(sizes)
+    assert block % max(sizes) == 0
+    assert max(sizes) <= block <= 16 * max(sizes)
+    if all(max(sizes) % size == 0 for size in sizes):
+        assert block == max(sizes)
 
 
 def test_a_plan_is_explained_stage_by_stage() -> None:
