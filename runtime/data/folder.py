@@ -2,15 +2,20 @@
 
 ::
 
-    journal.db            the journal (SQLite), with its index of runs and schedules
-    objects/              large values by their hash          bundles/<hash>/  playbook code
-    runs/<id>/            scratch space of a run              products/        published data
+    journal.db            the journal (SQLite), with its index of runs
+    objects/              large values by their hash
+    bundles/<hash>/       playbook code
+    runs/<id>/            scratch space of a run
+    products/             published data
     clickhouse/ qdrant/   the embedded engines' folders, owned by the recorder alone
     recorder.db           the recorder's cursor and batches
-    keys.db               API keys (hashed)                   admin.key        the first key (0600)
-    schedule.db           schedules and the claims on their times
-    tokens.json           the recorder's tokens (0600)        settings.json    what this folder keeps
-    server.json           pid, address of the live server     recorder.json    pid, port of the recorder
+    keys.db               API keys (hashed), sign-in links
+    schedule.db           schedules and the times they claimed, made from the journal
+    admin.key             the first key (0600)
+    tokens.json           the recorder's tokens (0600)
+    settings.json         what this folder keeps
+    server.json           pid and address of the live server
+    recorder.json         pid and port of the recorder
     logs/                 what server and recorder say
 """
 
