@@ -36,15 +36,18 @@ def connect(folder: DataFolder, role: Role, settings: RecordSettings | None = No
     It may be shared by threads. With a server the DSN's user decides what is allowed.
     """
     import clickhouse_connect
+    from clickhouse_connect.driver.httputil import default_pool_manager
 
     settings = settings or RecordSettings.of(folder)
     if settings.clickhouse is not None:
         return clickhouse_connect.get_client(
             dsn=settings.clickhouse, autogenerate_session_id=False, tz_source="server"
         )
+    # The pool is named so that no proxy of the environment comes between us and loopback.
     return clickhouse_connect.get_client(
         host="127.0.0.1", port=port(folder), username=role, password=tokens(folder)[role],
         autogenerate_session_id=False, compress=False, tz_source="server", connect_timeout=5,
+        pool_mgr=default_pool_manager(),
     )  # fmt: skip
 
 

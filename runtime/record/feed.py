@@ -2,7 +2,9 @@
 
 ``begin`` the span in the ledger, ``write`` it, ``settle`` the cursor. After a crash, and
 after an error whose effect is unknown, the open span is mended first. A sink that is down
-is tried again with growing pauses; nothing is skipped, and the other feeds go on.
+is tried again with growing pauses; nothing is skipped, and the other feeds go on. After a
+small batch a feed lets events gather for a moment, since a batch costs much the same
+whatever its size; while somebody waits for it to catch up it does not.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from runtime.record.follow import Batch, Known, advanced, behind, next_batch, re
 from runtime.record.ledger import Ledger
 
 _POLL_S: Final = 1.0
+_GATHER_S: Final = 0.3
+_SMALL: Final = 1_000
 _SLOWEST_RETRY_S: Final = 5.0
 
 
@@ -69,7 +73,7 @@ class Feed:
         self._journal, self._ledger_path, self._kept_as = journal, ledger, kept_as
         self._open_sink, self._say = open_sink, say
         self._wake, self._stop = threading.Event(), threading.Event()
-        self._moved = threading.Condition()
+        self._moved, self._waiting = threading.Condition(), 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -84,13 +88,23 @@ class Feed:
         """End after the batch under way; return whether it ended in time."""
         self._stop.set()
         self._wake.set()
+        with self._moved:
+            self._moved.notify_all()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def caught_up(self, cursor: dict[int, int], wait_s: float) -> bool:
         """Wait up to ``wait_s`` until the sink holds everything up to ``cursor``."""
+        self._wake.set()
         with self._moved:
-            return self._moved.wait_for(lambda: not behind(self.progress.cursor, cursor), wait_s)
+            self._waiting += 1
+            self._moved.notify_all()
+            try:
+                return self._moved.wait_for(
+                    lambda: not behind(self.progress.cursor, cursor), wait_s
+                )
+            finally:
+                self._waiting -= 1
 
     def _run(self) -> None:
         pause = 0.1
@@ -149,6 +163,12 @@ class Feed:
             ledger.begin(found.span)
             sink.write(found, known)
             cursor = self._settle(ledger, cursor, found)
+            if len(found.facts) < _SMALL:
+                self._gather()
+
+    def _gather(self) -> None:
+        with self._moved:
+            self._moved.wait_for(lambda: self._waiting or self._stop.is_set(), _GATHER_S)
 
     def _settle(self, ledger: Ledger, cursor: dict[int, int], batch: Batch) -> dict[int, int]:
         cursor = advanced(cursor, batch.span)

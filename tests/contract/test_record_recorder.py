@@ -21,6 +21,7 @@ import clickhouse_connect
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.httputil import default_pool_manager
 
 from runtime.data.folder import DataFolder, read_json
 from runtime.journal.port import Append
@@ -254,7 +255,7 @@ def test_status_shows_cursor_and_lag(lived: Lived) -> None:
 def _client(lived: Lived, **how: Any) -> Any:
     return clickhouse_connect.get_client(
         host="127.0.0.1", port=port(lived.folder), username="any",
-        autogenerate_session_id=False, **how,
+        autogenerate_session_id=False, pool_mgr=default_pool_manager(), **how,
     )  # fmt: skip
 
 

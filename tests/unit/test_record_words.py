@@ -26,6 +26,7 @@ from runtime.record.ledger import Ledger
 from runtime.record.qdrant import Found
 from runtime.record.search import fuse
 from runtime.record.statements import UnknownStatement, allowed, load, parse, statement
+from runtime.record.tables import TABLES
 
 
 def test_every_statement_says_what_it_is_for() -> None:
@@ -39,6 +40,12 @@ def test_every_statement_says_what_it_is_for() -> None:
     for said in load().values():
         assert said.purpose.endswith("."), said.name
         assert set(said.defaults) <= set(said.parameters), said.name
+
+
+def test_every_statement_table_and_route_is_in_the_docs() -> None:
+    page = Path(__file__).parents[2].joinpath("docs/reference/record.md").read_text()
+    said = [*load(), *(t.name for t in TABLES), "/status", "/caught-up", "/search", "/points"]
+    assert [name for name in said if f"`{name}`" not in page and f" {name}`" not in page] == []
 
 
 def test_a_statement_names_what_is_missing_and_what_is_strange() -> None:
