@@ -9,6 +9,7 @@ to it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Protocol, TypeAlias
@@ -268,8 +269,8 @@ def record(
         "window": {
             "runs": len(np.unique(history.run)),
             "batches": len(history),
-            "from": float(history.start.min()) if len(history) else None,
-            "to": float(history.end.max()) if len(history) else None,
+            "from": int(history.start.min()) if len(history) else None,
+            "to": math.ceil(history.end.max()) if len(history) else None,
         },
         "data_quality": history.quality.to_json(),
         "model": {"name": "service time, failures, concurrency", "llm": False},
