@@ -30,6 +30,7 @@ from runtime.engine.errors import (
 )
 from runtime.journal.port import StreamMoved
 from runtime.playbook.faults import PlaybookError, PlaybookFault, PlaybookFaults
+from runtime.record.access import RecordError
 
 LOG: Final = logging.getLogger("trimtab.api")
 MEDIA: Final = "application/problem+json"
@@ -111,6 +112,9 @@ def problem_of(error: Exception) -> Problem:
             return Problem(422, "invalid", str(error), reason="invalid")
         case EngineError():
             return Problem(409, "conflict", str(error), "read it again", "state")
+        case RecordError():
+            hint = "`trimtab doctor` says more; it is started again by itself"
+            return Problem(503, "unavailable", str(error), hint, "record")
         case HTTPException():
             return _of_http(error)
     number = secrets.token_hex(6)

@@ -73,6 +73,18 @@ app.command()(loop.kill)
 app.command()(doctor.doctor)
 
 
+@app.command(
+    context_settings={
+        "allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []
+    },
+)  # fmt: skip
+def demo(ctx: typer.Context) -> None:
+    """Play the whole loop on real work, in a data folder of its own (`demo --help` tells more)."""
+    from control_plane.demo.__main__ import main as play
+
+    raise typer.Exit(play(ctx.args))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -99,6 +111,8 @@ def hoisted(arguments: list[str]) -> list[str]:
     >>> hoisted(["run", "list", "--data", "d"])
     ['--data', 'd', 'run', 'list']
     """
+    if arguments[:1] == ["demo"]:
+        return arguments
     front: list[str] = []
     rest = list(arguments)
     for i, word in enumerate(arguments):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from control_plane.cli.output import (
     leave,
     say,
 )
+
+if TYPE_CHECKING:
+    from runtime.playbook.model import Playbook
 
 app = typer.Typer(no_args_is_help=True, help="Start, check, register and read playbooks.")
 File = Annotated[Path, typer.Argument(help="The playbook's YAML.", exists=True, dir_okay=False)]
@@ -135,11 +138,42 @@ def show(ctx: typer.Context, path: Catalogued, version: Version = None,
 
 
 @app.command()
+def graph(
+    ctx: typer.Context,
+    target: Annotated[str, typer.Argument(help="A playbook's file, or its catalogue path.")],
+    version: Version = None,
+) -> None:
+    """Print a playbook's flow as a Mermaid diagram."""
+    from runtime.playbook.parse import parse
+
+    path = Path(target)
+    if path.is_file():
+        source = path.read_text(encoding="utf-8")
+    else:
+        source = here(ctx).playbooks().get(target, version).source
+    for text in _diagram(parse(source, path.name)):
+        typer.echo(text)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of playbooks, for editors."""
     from runtime.playbook.schema import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def _diagram(playbook: Playbook) -> Iterator[str]:
+    yield "flowchart TD"
+    for step in playbook.steps:
+        kind = str(step.tool["kind"]) if step.tool else "routes"
+        each = f", each {step.each.batch}" if step.each else ""
+        yield f'    {step.name}["{step.name}<br/>{kind}{each}"]'
+    for step in playbook.steps:
+        for arc in step.arcs:
+            words = arc.when or ("otherwise" if arc.otherwise else ", ".join(arc.on))
+            label = '|"' + words.replace('"', "'") + '"|' if words else ""
+            yield f"    {step.name} -->{label} {arc.to}"
 
 
 def _fault(fault: Any) -> dict[str, Any]:

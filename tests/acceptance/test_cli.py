@@ -44,7 +44,7 @@ class Cli:
                 patch.setenv(name, value)
             patch.chdir(self.folder)
             with redirect_stdout(out), redirect_stderr(told), pytest.raises(SystemExit) as left:
-                main([*words, "--data", str(self.folder / "data")])
+                main([*words, *([] if "demo" in words else ["--data", str(self.folder / "data")])])
         assert (left.value.code or 0) == code, out.getvalue() + told.getvalue()
         return out.getvalue(), told.getvalue()
 
@@ -195,6 +195,16 @@ def test_what_needs_a_server_says_how_to_start_one(cli: Cli, words: tuple[str, .
     cli("playbook", "init")
     _, told = cli(*words, code=int(Code.UNREACHABLE))
     assert "trimtab dev" in told
+
+
+def test_a_playbooks_flow_is_drawn_from_its_file_or_the_catalogue(used: Cli) -> None:
+    drawn, _ = used("playbook", "graph", "hello.yaml")
+    assert "greet --> sum_up" in drawn
+    assert used("playbook", "graph", "examples/hello")[0] == drawn
+
+
+def test_the_demo_tells_its_own_options(cli: Cli) -> None:
+    assert "--service" in cli("demo", "--help")[0]
 
 
 def test_a_key_is_printed_alone_and_only_once(cli: Cli) -> None:
