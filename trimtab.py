@@ -167,9 +167,9 @@ class Client:
         """
         began = time.monotonic()
         while True:
-            row = self.run(run)
+            row = self._dict("GET", f"/api/runs/{run}/line")
             if row["state"] in ENDED:
-                return row
+                return self.run(run)
             if timeout_s is not None and time.monotonic() - began > timeout_s:
                 raise TookTooLong(f"run {run} is still {row['state']} after {timeout_s:g} s")
             time.sleep(0.1)

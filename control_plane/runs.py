@@ -7,14 +7,17 @@ reading again after each commit: a client that comes back says the last sequence
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 
 from control_plane.errors import NotFound
 from runtime.journal.port import JournalReader, RunRow
+from runtime.journal.sqlite import SqliteReader
 from runtime.journal.wire import encode
 from runtime.run.events import (
     AttemptFinished,
@@ -120,10 +123,22 @@ class EventView:
 
 
 class Runs:
-    """Reads runs out of a journal."""
+    """Reads runs out of a journal. ``file`` is where it stands, when it is a file."""
 
-    def __init__(self, journal: JournalReader) -> None:
-        self._journal = journal
+    def __init__(self, journal: JournalReader, file: Path | None = None) -> None:
+        self._journal, self._file = journal, file
+
+    @contextmanager
+    def apart(self) -> Iterator[Runs]:
+        """Read over a connection of one's own, so that a long fold may use another thread."""
+        if self._file is None:
+            yield self
+            return
+        reader = SqliteReader.open(self._file)
+        try:
+            yield Runs(reader)
+        finally:
+            reader.close()
 
     def page(
         self, *, state: str | None = None, playbook: str | None = None,

@@ -156,8 +156,11 @@ async def _open_parts(
     opened.callback(keys.close)
     pool = LocalPool(settings.workers.slots, folder)
     engine = await Engine.open(folder, pool, clock=clock, services={"data": str(folder.root)})
-    recorder = await _start_recorder(folder, settings, engine)
+    recorder = RecorderProcess(folder) if settings.record.enabled else None
     opened.push_async_callback(_end_processes, engine, recorder, settings.server.grace_s)
+    if recorder is not None:
+        await recorder.start(ready_s=None)
+        engine.subscribe(lambda _: recorder.notify())
     reviews, experiments, drafts = await _open_review(opened, engine, settings, clock)
     readings = Readings(folder)
     opened.callback(readings.close)
@@ -167,7 +170,8 @@ async def _open_parts(
     schedules.open()
     opened.push_async_callback(schedules.close)
     return Parts(
-        settings, sources, folder, clock, keys, engine, pool, recorder, Runs(engine.journal),
+        settings, sources, folder, clock, keys, engine, pool, recorder,
+        Runs(engine.journal, folder.journal),
         Playbooks(engine.catalogue, engine.layers), readings, reviews, experiments, drafts,
         schedules, loop, Streams(engine, settings.limits.streams),
     )  # fmt: skip
@@ -189,17 +193,6 @@ async def _open_review(
     opened.push_async_callback(drafts.close)
     await drafts.start()
     return reviews, experiments, drafts
-
-
-async def _start_recorder(
-    folder: DataFolder, settings: Settings, engine: Engine
-) -> RecorderProcess | None:
-    if not settings.record.enabled:
-        return None
-    recorder = RecorderProcess(folder)
-    await recorder.start(ready_s=None)
-    engine.subscribe(lambda _: recorder.notify())
-    return recorder
 
 
 async def _end_processes(engine: Engine, recorder: RecorderProcess | None, grace_s: float) -> None:

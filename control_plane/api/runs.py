@@ -65,10 +65,19 @@ class RunsController(Controller):
             limit=min(limit, settings.limits.page),
         )  # fmt: skip
 
-    @get("/{run:str}", guards=[requires("viewer")], operation_id="getRun", sync_to_thread=False)
+    @get("/{run:str}", guards=[requires("viewer")], operation_id="getRun", sync_to_thread=True)
     def read(self, run: FromPath[str], runs: NamedDependency[Runs]) -> RunView:
         """Read a run with its steps, result and fault."""
-        return runs.get(run)
+        with runs.apart() as reading:
+            return reading.get(run)
+
+    @get(
+        "/{run:str}/line", guards=[requires("viewer")], operation_id="getRunLine",
+        sync_to_thread=False,
+    )  # fmt: skip
+    def line(self, run: FromPath[str], runs: NamedDependency[Runs]) -> RunLine:
+        """Read a run's line alone: quick, however long the run is."""
+        return runs.line(run)
 
     @get(
         "/{run:str}/values", guards=[requires("viewer")], operation_id="getRunValues",

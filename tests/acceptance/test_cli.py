@@ -21,12 +21,20 @@ from control_plane.cli.output import Code
 from control_plane.cli.refusals import _BY_NAME
 from control_plane.settings import load
 from runtime.data.folder import DataFolder
+from trimtab import Client
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
     "litestar", "sqlmodel", "sqlalchemy", "pyarrow", "chdb", "sklearn", "qdrant_client", "duckdb",
     "uvicorn", "optuna", "scipy", "numpy", "httpx2", "apscheduler", "rich", "minijinja",
 )  # fmt: skip
+
+
+EXPERIMENT = {
+    "kind": "experiment", "playbook": "examples/hello", "step": "greet", "knob_class": "batch",
+    "objective": "time", "diff": [{"knob": "each.batch", "from": 2, "values": [3, 4]}],
+    "base": {"each.batch": 2}, "evidence": {"support": 0.0}, "predicted": {},
+}  # fmt: skip
 
 
 class Cli:
@@ -65,7 +73,8 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     for _ in range(2):
         cli("run", "hello.yaml")
     folder = DataFolder(cli.folder / "data")
-    settings, sources = load(folder, {}, {"server.port": 0, "workers.slots": 2})
+    flags = {"server.port": 0, "workers.slots": 2, "review.profile": "demo"}
+    settings, sources = load(folder, {}, flags)
     with embedded(folder, settings, sources, record=True):
         yield cli
 
@@ -120,7 +129,11 @@ READS = [
     ("config", "get", "server.port"), ("schedule", "next", "*/5 * * * *"), ("schedule", "list"),
     ("search", "Greets people"), ("trends",), ("status",), ("doctor",), ("doctor", "--verify"),
 ]  # fmt: skip
-EMPTY = [("proposal", "list"), ("schedule", "jobs"), ("run", "list", "--state", "failed")]
+EMPTY = [
+    ("proposal", "list", "--state", "expired"),
+    ("schedule", "jobs"),
+    ("run", "list", "--state", "failed"),
+]
 
 
 @pytest.mark.parametrize("words", READS, ids=" ".join)
@@ -195,6 +208,34 @@ def test_what_needs_a_server_says_how_to_start_one(cli: Cli, words: tuple[str, .
     cli("playbook", "init")
     _, told = cli(*words, code=int(Code.UNREACHABLE))
     assert "trimtab dev" in told
+
+
+def test_a_proposal_is_read_and_approved_by_another_key(used: Cli) -> None:
+    key = used.folder / "reviewer.key"
+    key.write_text(used("keys", "create", "rita", "--role", "approver")[0])
+    key.chmod(0o600)
+    with Client(data=used.folder / "data") as client:
+        made = client.propose(EXPERIMENT)["id"]
+    (listed,) = used.json("proposal", "list", "--state", "proposed")
+    assert listed["id"] == made
+    told, _ = used("proposal", "show", made)
+    assert "each.batch 2 → [3, 4]" in told
+    assert listed["bound_hash"] in told
+    _, refused = used("proposal", "approve", made, code=int(Code.REFUSED))
+    assert "admin wrote" in refused
+    approve = ("proposal", "approve", made, "--key-file", str(key))
+    _, stale = used(*approve, "--hash", "0" * 32, code=int(Code.CONFLICT))
+    assert listed["bound_hash"] in stale
+    out, _ = used(*approve, "--hash", listed["bound_hash"])
+    assert out.startswith(made)
+    assert used("proposal", "rollback", made)[0].split()[1] in (
+        "rolling_back", "rolled_back", "withdrawn",
+    )  # fmt: skip
+
+
+def test_the_kill_switch_is_set_and_released(used: Cli) -> None:
+    assert used.json("kill", "examples/hello") == {"killed": ["examples/hello"]}
+    assert used.json("kill", "examples/hello", "--off") == {"killed": []}
 
 
 def test_a_playbooks_flow_is_drawn_from_its_file_or_the_catalogue(used: Cli) -> None:
