@@ -71,7 +71,7 @@ class RecordSettings:
     def of(cls, folder: DataFolder) -> RecordSettings:
         """Read the folder's settings; a missing file means all embedded."""
         kept = (read_json(folder.root / "settings.json") or {}).get("record") or {}
-        return cls(**{name: kept.get(name) for name in cls.__dataclass_fields__})
+        return cls(**{name: kept.get(name) or None for name in cls.__dataclass_fields__})
 
     def places(self) -> dict[str, str]:
         """Return under which name the ledger keeps each sink: one a place that is written to."""

@@ -23,7 +23,7 @@ from runtime.record.follow import Batch, Known, advanced, behind, next_batch, re
 from runtime.record.ledger import Ledger
 
 _POLL_S: Final = 1.0
-_GATHER_S: Final = 0.3
+_GATHER_S: Final = 0.5
 _SMALL: Final = 1_000
 _SLOWEST_RETRY_S: Final = 5.0
 

@@ -23,7 +23,7 @@ from runtime.run.events import (
     RunSubmitted,
 )
 
-BATCH_EVENTS: Final = 4_000
+BATCH_EVENTS: Final = 8_000
 BATCH_BYTES: Final = 16 << 20
 _REMEMBERED: Final = 20_000
 _LOOKED_UP: Final = (AttemptScheduled, ConfigStored, ProposalDrafted, RunSubmitted)
