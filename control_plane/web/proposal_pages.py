@@ -21,6 +21,7 @@ from control_plane.auth import Principal, Role
 from control_plane.errors import Conflict, ControlPlaneError, Forbidden, Invalid, NotFound
 from control_plane.review.lifecycle import SETTLED
 from control_plane.review.reasons import REJECTIONS, Reason
+from control_plane.web import trial
 from control_plane.web.dossier import GROUPS, Dossier
 from control_plane.web.evidence import EvidenceView, read
 from control_plane.web.figures import Band, intervals
@@ -169,10 +170,13 @@ async def _show(
     if dossier is None:
         raise NotFound("proposal", proposal)
     actions = actions_for(dossier, request.user)
+    lines = trial.arms(dossier)
+    measured = trial.bands(lines) if dossier.observed is None else []
     return await site.page(
         request, "proposal.html", section="Proposals", title=dossier.title, d=dossier,
         status=refusal.status if refusal else 200, said=said, refusal=refusal,
         actions=actions, settled={s.value for s in SETTLED}, figure=figure_of(dossier),
+        arms=lines, measured=intervals(measured) if measured else "",
         rejections=[(r.value, REJECT_FOR[r]) for r in REJECTIONS], evidence=evidence_of(dossier),
         why_not_approve=why_not_approve(dossier, request.user),
         judgement=await site.desk.judge(proposal),

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from control_plane.review import reasons
-from control_plane.web import telling, words
+from control_plane.web import telling, trial, words
 from control_plane.web.readable import readable
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -38,7 +38,7 @@ def environment() -> Environment:
         count=words.count, size=words.size, clock=words.clock_time, iso=words.iso,
         short=words.short, sign=words.sign, state_word=words.state_word, tone=words.tone,
         first_line=words.first_line, readable=readable, raw=raw, svg=Markup, option=option,
-        reason=reason,
+        reason=reason, verdict=verdict,
     )  # fmt: skip
     env.globals.update(
         ago=words.ago, plural=words.plural, say=telling.say, step_of=telling.step_of,
@@ -66,3 +66,8 @@ def reason(code: str) -> str:
     """Return what a reason code says to a person; a code that is not ours stays as it is."""
     known = {r.value for r in reasons.Reason}
     return reasons.words(code) if code in known else code.replace("_", " ")
+
+
+def verdict(code: str) -> str:
+    """Return what a verdict's code says."""
+    return trial.REASONS.get(code, code.replace("_", " "))

@@ -336,6 +336,14 @@ def test_every_page_is_accessible_quiet_and_served_from_here_alone(
     assert (faults, said, foreign) == ([], [], [])
 
 
+def test_no_page_is_wider_than_a_telephone(site: Site, page: Page) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+    for name, path in addresses(site).items():
+        page.goto(site.url + path)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 400, name
+
+
 def test_everything_can_be_read_and_decided_without_javascript(
     site: Site, browser: Browser, cookies: list[Any]
 ) -> None:

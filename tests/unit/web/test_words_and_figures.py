@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,18 +12,20 @@ from hypothesis import strategies as st
 
 from control_plane.review.lifecycle import State
 from control_plane.review.reasons import REJECTIONS
-from control_plane.web import words
+from control_plane.web import trial, words
 from control_plane.web.dossier import GROUPS, Range, gather
 from control_plane.web.evidence import read
 from control_plane.web.figures import Band, intervals
 from control_plane.web.proposal_pages import REJECT_FOR
 from control_plane.web.readable import Items, Pairs, Table, Text, readable
+from optimizer import verify
 from runtime.run.events import (
     ExperimentStarted,
     OutcomeRecorded,
     ProposalDrafted,
     ProposalMoved,
     Recorded,
+    VerdictReached,
 )
 
 JSON = st.recursive(
@@ -235,3 +239,39 @@ def test_marks_of_a_scale_are_round() -> None:
         marks = _marks(low, high)
         assert 0.0 in marks
         assert all(math.isclose(m * 100, round(m * 100), abs_tol=1e-9) for m in marks)
+
+
+def test_a_trial_is_told_arm_by_arm_with_the_values_that_were_tried() -> None:
+    started = ExperimentStarted(
+        "x-1", "p-1", "etl/load", "map", "batch", "blocks", {"each.batch": 25, "timeout": 30},
+        {"candidate.1": {"each.batch": 50}, "candidate.2": {"each.batch": 100}},
+        {"candidate.1": 0.3, "candidate.2": 0.3}, "s", "b", 50,
+    )  # fmt: skip
+    statistics = {
+        "arms": {
+            "control": {"units": 30, "seconds_per_item": 0.003},
+            "candidate.1": {"units": 26, "realised": -0.4, "gain_ci": [-0.5, -0.3]},
+            "candidate.2": {"units": 3, "realised": None, "gain_ci": [None, None]},
+        }
+    }
+    verdict = VerdictReached("p-1", "x-1", "inconclusive", "learned", {}, statistics)
+    drafted = ProposalDrafted(
+        "p-1", "experiment", "e", "map", "b", "cost", [], {}, {}, {}, "o", "k", "c"
+    )
+    events = [Recorded(1, i, "s", i, 1.0, e) for i, e in enumerate((drafted, started, verdict), 1)]
+    dossier = gather("p-1", events)
+    assert dossier is not None
+    lines = trial.arms(dossier)
+    assert [line.name for line in lines] == ["control", "candidate.1", "candidate.2"]
+    assert lines[0].values == {"each.batch": 25}
+    assert lines[1].effect == Range("cost", -0.5, -0.4, -0.3)
+    assert lines[2].effect is None
+    assert [band.name for band in trial.bands(lines)] == ["each.batch 50"]
+
+
+def test_every_code_of_the_verifier_has_words() -> None:
+    source = Path(verify.__file__).read_text()
+    pattern = r'"inconclusive", "([a-z_]+)"|"better", "([a-z_]+)"|return "([a-z_]+)"'
+    codes = {code for found in re.findall(pattern, source) for code in found if code}
+    assert len(codes) >= 5
+    assert codes - {"worse", "inconclusive"} <= set(trial.REASONS)
