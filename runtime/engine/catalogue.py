@@ -42,6 +42,11 @@ class Version:
         return compile_net(self.playbook)
 
     @cached_property
+    def has_queue_timeouts(self) -> bool:
+        """Whether any step limits how long it waits for a slot."""
+        return any(s.queue_timeout_s is not None for s in self.playbook.steps)
+
+    @cached_property
     def code(self) -> str:
         """The folder that holds the bundle's files; made when it is not there."""
         target = self.folder.bundles / self.registered.version

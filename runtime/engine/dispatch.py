@@ -92,6 +92,10 @@ class Dispatch:
         self._slots[tried.attempt] = task.slot
         return None
 
+    def flies(self, attempt: str) -> bool:
+        """Whether a worker has the attempt."""
+        return attempt in self._slots
+
     def kill(self, attempt: str, outcome: str) -> bool:
         """End a running attempt's process; False when no worker has it."""
         slot = self._slots.get(attempt)

@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ from runtime.run.events import (
 )
 from runtime.run.evolve import evolve
 from runtime.run.layers import Layers
-from runtime.run.state import RunState, new_run
+from runtime.run.state import RunState, Try, new_run
 from runtime.workers.port import Pool
 from runtime.workers.protocol import Report
 
@@ -77,6 +77,11 @@ class Actor:
     state: RunState
     version: Version
     edge: RunEdge
+
+    def gives_up_at(self, tried: Try) -> float | None:
+        """When a try that no worker took has waited long enough, or None for never."""
+        patience_s = self.version.playbook.step(tried.step).queue_timeout_s
+        return None if patience_s is None else tried.at + patience_s
 
 
 class Engine:
@@ -317,8 +322,23 @@ class Engine:
         stream = run_stream(actor.state.run)
         appends.append(Append(stream, before, decision.at, tuple(decision.events)))
         self._put(appends)
-        for pause in actor.state.pauses.values():
-            self._timers.at(pause.at, actor.state.run)
+        self._arm(actor)
+
+    def _arm(self, actor: Actor) -> None:
+        """Wake the run when its next thing is due."""
+        state = actor.state
+        due = [*(p.at for p in state.pauses.values()), *state.timers.values()]
+        if actor.version.has_queue_timeouts:
+            due += self._patience(actor)
+        if due:
+            self._timers.at(min(due), state.run)
+
+    def _patience(self, actor: Actor) -> Iterator[float]:
+        """When each try that waits for a slot gives up."""
+        for tried in actor.state.attempts.values():
+            limit = actor.gives_up_at(tried)
+            if limit is not None and not self._dispatch.flies(tried.attempt):
+                yield limit
 
     def _put(self, appends: Sequence[Append], then: Callable[[], None] | None = None) -> None:
         def done(answer: list[Recorded] | Exception) -> None:
@@ -418,8 +438,26 @@ class Engine:
 
     def _due(self, run: str) -> None:
         actor = self._actors.get(run)
-        if actor is not None:
-            self._act(actor, Decision.due)
+        if actor is None:
+            return
+        self._act(actor, Decision.due)
+        for tried in list(actor.state.attempts.values()):
+            why = self._overdue(actor, tried)
+            if why and not self._dispatch.kill(tried.attempt, "timed_out"):
+                ended = Ended(tried.attempt, "timed_out", Fault("timeout", why))
+                self._act(actor, lambda d, ended=ended: d.ended(ended))  # type: ignore[misc]
+        self._arm(actor)
+
+    def _overdue(self, actor: Actor, tried: Try) -> str:
+        """Why a try has no time left, or nothing."""
+        if actor.state.status == "failing" and not actor.state.fault_step:
+            return "the run's deadline has passed"
+        if tried.step in actor.state.expired:
+            return "total_timeout has passed"
+        limit = actor.gives_up_at(tried)
+        if limit is None or limit > self._clock() or self._dispatch.flies(tried.attempt):
+            return ""
+        return f"no slot was free for {limit - tried.at:g} s (queue_timeout)"
 
     def _end_flights(self, run: str) -> None:
         actor = self._actors.get(run)

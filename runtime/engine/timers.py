@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Callable
 
 
@@ -16,10 +17,14 @@ class Timers:
     ) -> None:  # fmt: skip
         self._loop, self._clock, self._due = loop, clock, due
         self._heap: list[tuple[float, str]] = []
+        self._next: dict[str, float] = {}
         self._handle: asyncio.TimerHandle | None = None
 
     def at(self, when: float, run: str) -> None:
-        """Wake ``run`` at ``when``."""
+        """Wake ``run`` at ``when``, unless it will be woken before; it then asks again."""
+        if self._next.get(run, math.inf) <= when:
+            return
+        self._next[run] = when
         heapq.heappush(self._heap, (when, run))
         if self._heap[0][0] == when:
             self._arm()
@@ -39,7 +44,10 @@ class Timers:
     def _fire(self) -> None:
         now, runs = self._clock(), dict[str, None]()
         while self._heap and self._heap[0][0] <= now:
-            runs[heapq.heappop(self._heap)[1]] = None
+            when, run = heapq.heappop(self._heap)
+            if self._next.get(run) == when:
+                del self._next[run]
+                runs[run] = None
         for run in runs:
             self._due(run)
         if self._heap:

@@ -31,6 +31,8 @@ from runtime.run.events import (
     RunResumed,
     RunStarted,
     StepRouted,
+    TimerFired,
+    TimerSet,
 )
 from runtime.run.evolve import EMPTY_EACH, evolve
 from runtime.run.layers import CONTROL, Experiment, Resolved
@@ -38,6 +40,8 @@ from runtime.run.retry import next_try_at
 from runtime.run.route import Route
 from runtime.run.state import Block, Each, RunState, Try
 
+DEADLINE: Final = "@deadline"
+"""The name of the timer of a run's deadline; no step can have it."""
 LET_RUN: Final = ("kept", "learned")
 """Reasons for which an experiment's open batches are finished as they were cut."""
 
@@ -118,6 +122,8 @@ class Decision:
         """Start a submitted run."""
         if self.state.status == "submitted":
             self._emit(RunStarted())
+            if self.playbook.deadline_s is not None:
+                self._emit(TimerSet(DEADLINE, self.at + self.playbook.deadline_s))
             self._advance()
 
     def ended(self, ended: Ended) -> None:
@@ -135,13 +141,41 @@ class Decision:
         self._advance(tried.step)
 
     def due(self) -> None:
-        """Schedule again what has waited long enough."""
+        """Schedule again what has waited long enough, and end what has no time left."""
+        for name, due in sorted(self.state.timers.items()):
+            if due <= self.at and not self.state.ended:
+                self._out_of_time(name)
         if self.state.status != "running":
+            self._conclude()
             return
         for (name, batch), pause in sorted(self.state.pauses.items()):
             if pause.at <= self.at:
                 self._schedule(self.playbook.step(name), batch, pause.number)
         self._advance()
+
+    def _out_of_time(self, name: str) -> None:
+        """The run's deadline or a step's total timeout has come."""
+        step = self.state.steps.get(name)
+        self._emit(TimerFired(name))
+        if step is None:
+            if self.state.status in ("running", "paused"):
+                self._emit(RunFailing("", Fault("timeout", "the run's deadline has passed")))
+            return
+        flying = any(t.step == name for t in self.state.attempts.values())
+        if step.status == "active" and not flying:
+            self._end_between_tries(self.playbook.step(name), step.each)
+
+    def _end_between_tries(self, step: Step, each: Each | None) -> None:
+        """Nothing of the step is in flight that could end it: it ends here."""
+        fault = Fault("timeout", "total_timeout has passed")
+        value = self.edge.gather(self.state, step, each) if each is not None else None
+        way = self.edge.route(self.state, step, value, fault)
+        caught = way is not None and way.fault is None
+        self._emit(
+            StepRouted(step.name, way.arcs if way and caught else [], value=value, fault=fault)
+        )
+        if not caught:
+            self._emit(RunFailing(step.name, fault))
 
     def cancel(self, actor: str, reason: str) -> None:
         """Ask the run to end."""
@@ -192,10 +226,13 @@ class Decision:
     def _fire(self, step: Step) -> None:
         if step.tool is None:
             self._pass_on(step)
-        elif step.each is None:
+            return
+        if step.each is None:
             self._schedule(step, STEP_BATCH, 1)
         else:
             self._open(step)
+        if step.total_timeout_s is not None and self.state.steps[step.name].status == "active":
+            self._emit(TimerSet(step.name, self.at + step.total_timeout_s))
 
     def _pass_on(self, step: Step, value: Json = None) -> None:
         way = self.edge.route(self.state, step, value, None) or Route()
@@ -393,6 +430,8 @@ class Decision:
         if ended.outcome in ("succeeded", "cancelled"):
             return None
         if self.state.status not in ("running", "paused"):
+            return None
+        if step.name in self.state.expired:
             return None
         each = self.state.steps[step.name].each
         if each is not None and (each.fault is not None or self._taken_back(tried)):

@@ -146,7 +146,10 @@ class RunCancelled:
 
 @dataclass(frozen=True, slots=True)
 class RunFailing:
-    """A step failed and no arc caught it: nothing new fires, what runs is drained."""
+    """A step failed and no arc caught it: nothing new fires, what runs is drained.
+
+    ``step`` is empty when the run's deadline passed; what runs is then ended.
+    """
 
     TYPE: ClassVar[str] = "run.failing"
     VERSION: ClassVar[int] = 1
@@ -184,9 +187,11 @@ class ContextSet:
 
 @dataclass(frozen=True, slots=True)
 class StepRouted:
-    """A step that ran nothing passed its tokens on, or failed to. ``arcs`` are the targets taken.
+    """A step ended without an attempt to end it. ``arcs`` are the targets taken.
 
-    It has no tool, or is an ``each`` over no items (then ``value`` is its empty result).
+    It has no tool, is an ``each`` over no items (``value`` is its empty result), could not
+    be rendered, or ran out of time between two tries. With a ``fault`` and ``arcs`` the
+    failure was caught.
     """
 
     TYPE: ClassVar[str] = "step.routed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from runtime.ids import STEP_BATCH
 from runtime.net.net import consume, produce, start
 from runtime.run.events import (
     AttemptFinished,
@@ -76,7 +77,11 @@ def evolve(state: RunState, event: RunEvent, at: float) -> RunState:
             state.status = "cancelled"
         case ContextSet():
             state.ctx.update(event.values)
-        case TimerSet() | TimerFired() | SignalReceived() | ProductPublished() | CheckFailed():
+        case TimerSet():
+            state.timers[event.name] = event.due
+        case TimerFired():
+            _timer_fired(state, event)
+        case SignalReceived() | ProductPublished() | CheckFailed():
             pass
         case _:
             assert_never(event)
@@ -196,14 +201,26 @@ def _give_up(state: RunState, name: str, each: Each, fault: Fault | None) -> Non
         each.active -= 1
 
 
+def _timer_fired(state: RunState, event: TimerFired) -> None:
+    """A step out of time has no further tries: what waited for one is dropped."""
+    del state.timers[event.name]
+    step = state.steps.get(event.name)
+    if step is None or step.status != "active":
+        return
+    state.expired.add(event.name)
+    if step.each is not None:
+        _give_up(state, event.name, step.each, Fault("timeout", "total_timeout has passed"))
+    state.pauses.pop((event.name, STEP_BATCH), None)
+
+
 def _routed(state: RunState, event: StepRouted) -> None:
     step = state.steps[event.step]
-    consume(state.net, state.marking, event.step)
-    if event.fault is not None:
-        step.status, step.fault = "failed", event.fault
+    if step.status != "active":
+        consume(state.net, state.marking, event.step)
+    step.value, step.fault = event.value, event.fault
+    step.status = "failed" if event.fault is not None else "done"
+    if event.fault is not None and not event.arcs:
         return
-    step.status = "done"
-    step.value = event.value
     state.ctx.update(event.sets)
     _produce(state, event.step, event.arcs)
 
@@ -211,8 +228,9 @@ def _routed(state: RunState, event: StepRouted) -> None:
 def _failing(state: RunState, event: RunFailing) -> None:
     state.status, state.fault, state.fault_step = "failing", event.fault, event.step
     state.pauses.clear()
-    step = state.steps[event.step]
-    step.status, step.fault = "failed", event.fault
+    step = state.steps.get(event.step)
+    if step is not None:
+        step.status, step.fault = "failed", event.fault
 
 
 def _produce(state: RunState, step: str, arcs: list[str]) -> None:

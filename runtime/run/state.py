@@ -144,6 +144,10 @@ class RunState:
     attempts: dict[str, Try] = field(default_factory=dict)
     pauses: dict[Work, Pause] = field(default_factory=dict)
     losses: dict[Work, int] = field(default_factory=dict)
+    timers: dict[str, float] = field(default_factory=dict)
+    """What is due when, by name; a step's total timeout has the step's name."""
+    expired: set[str] = field(default_factory=set)
+    """Steps whose total timeout has passed."""
     fault: Fault | None = None
     fault_step: str = ""
     result: Json = None

@@ -288,3 +288,64 @@ def test_cancelling_ends_what_runs_and_leaves_no_worker_on_it(
             assert engine.status["in_flight"] == 0
 
     asyncio.run(story())
+
+
+TIMED = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/timed}
+DEADLINE
+workflow:
+  - step: a
+    tool: {kind: python, call: "lines:write"}
+    with: {items: [], wait: 60, batch: 0}
+    LIMIT
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "deadline"),
+    [("timeout: 300ms", ""), ("total_timeout: 300ms", ""), ("", "deadline: 300ms")],
+)
+def test_what_has_no_time_left_is_ended(
+    limit: str, deadline: str, tmp_path: Path, bundle: Bundle, folder: DataFolder
+) -> None:
+    text = TIMED.replace("DEADLINE", deadline).replace("LIMIT", limit)
+    (tmp_path / "book" / "timed.yaml").write_text(text)
+
+    async def story() -> None:
+        async with open_local(folder, slots=1) as engine:
+            await engine.register(load(tmp_path / "book" / "timed.yaml"), "me")
+            run = await engine.submit(Submit("test/timed"))
+            row = await engine.wait(run)
+            assert row.state == "failed"
+            fault = engine.state(run).fault
+            assert fault is not None
+            assert fault.cls == "timeout"
+            assert engine.status["in_flight"] == 0
+
+    asyncio.run(story())
+
+
+def test_a_try_that_finds_no_slot_in_time_fails_as_a_timeout(
+    tmp_path: Path, bundle: Bundle, folder: DataFolder
+) -> None:
+    text = TIMED.replace("DEADLINE", "").replace("LIMIT", "queue_timeout: 200ms")
+    (tmp_path / "book" / "timed.yaml").write_text(text)
+
+    async def story() -> None:
+        async with open_local(folder, slots=1) as engine:
+            await engine.register(load(tmp_path / "book" / "timed.yaml"), "me")
+            first = await engine.submit(Submit("test/timed"))
+            while engine.status["in_flight"] < 1:
+                await asyncio.sleep(0.01)
+            second = await engine.submit(Submit("test/timed"))
+            row = await engine.wait(second)
+            fault = engine.state(second).fault
+            assert row.state == "failed"
+            assert fault is not None
+            assert "queue_timeout" in fault.message
+            await engine.cancel(first, "me")
+            await engine.wait(first)
+
+    asyncio.run(story())

@@ -405,3 +405,53 @@ def test_a_fold_up_to_any_event_is_the_state_then(upto: int) -> None:
     for event in d.log[:upto]:
         evolve(state, event, 1.0)
     assert state.seq == min(upto, len(d.log))
+
+
+# ---- time -------------------------------------------------------------------------------
+
+
+def test_a_step_out_of_time_has_no_further_try_and_its_failure_can_be_caught() -> None:
+    retry = Retry(attempts=9, initial_s=50.0, jitter="none")
+    a = Step(
+        "a", {"kind": "x"}, (Arc("b"), Arc("mend", on=("timeout",))), retry=retry,
+        total_timeout_s=20.0,
+    )  # fmt: skip
+    d = Driver(world(a, step("b"), step("mend")))
+    d.end(d.flying()[0], failed())
+    d.world.at += 21
+    d.act(Decision.due)
+    assert [t.step for t in d.flying()] == ["mend"]
+    d.run_out()
+    assert d.state.status == "completed"
+
+
+def test_an_each_out_of_time_drains_what_runs_and_fails() -> None:
+    d = Driver(mapped(10, batch=1, in_flight=2, total_timeout_s=20.0))
+    d.world.at += 21
+    d.act(Decision.due)
+    assert len(d.flying()) == 2
+    for t in d.flying():
+        d.end(t)
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].fault.cls == "timeout"
+    assert len(d.of(ev.AttemptScheduled)) == 2
+
+
+def test_a_step_that_ended_in_time_is_left_alone_by_its_timer() -> None:
+    d = Driver(world(step("a", "b", total_timeout_s=20.0), step("b")))
+    d.end(d.flying()[0])
+    d.world.at += 21
+    d.act(Decision.due)
+    d.run_out()
+    assert d.state.status == "completed"
+
+
+def test_a_run_past_its_deadline_fails_once_what_runs_is_down() -> None:
+    w = World(Playbook("p", (step("a", "b"), step("b")), deadline_s=30.0))
+    d = Driver(w)
+    d.world.at += 31
+    d.act(Decision.due)
+    assert d.state.status == "failing"
+    d.end(d.flying()[0])
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].fault.message == "the run's deadline has passed"
