@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SECRET_PREFIX: Final = "TRIMTAB_SECRET_"  # noqa: S105 - where secrets are, not one
 """Environment variables of a worker that hold secrets; they go nowhere from there."""
+SQL_FOLDERS: Final = "TRIMTAB_SQL_FOLDERS"
+"""Environment variable: more folders that a query may read, listed as in PATH."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,21 @@
 Values are bound, never pasted: ``$name`` in a query is an argument of the step (``with``)
 or an input of the playbook. Tables among the arguments, and the batch of an ``each`` step
 under the name ``items``, can be selected from in DuckDB where they lie; SQLite is bound
-the batch as JSON (``json_each($items)``).
+the batch as JSON (``json_each($items)``). Files are those of the run
+(`runtime.tools.confined`).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from runtime.data import reference
 from runtime.errors import Permanent, Transient
+from runtime.tools.confined import confine_duckdb, confine_sqlite, database, explained
 from runtime.tools.port import Call, Outcome, encode_json
 
 _BUSY: Final = ("Could not set lock", "database is locked", "Conflicting lock")
@@ -47,25 +50,30 @@ def _query(call: Call) -> str:
         raise Permanent(f"`file` cannot be read: {error}") from error
 
 
-def _database(call: Call) -> str:
-    db = call.text("database", ":memory:")
-    return db if db == ":memory:" else str(call.run_folder / db)
+_OFFERS: Final[dict[str, Callable[[Call], Any]]] = {
+    "items": lambda call: call.items(),
+    "batch": lambda call: call.batch and asdict(call.batch),
+    "key": lambda call: call.task.key,
+    "run_folder": lambda call: str(call.run_folder),
+}
+"""What ``$name`` may be beside arguments and inputs, as in a python tool."""
 
 
-def _values(call: Call) -> dict[str, Any]:
-    """What ``$name`` may be. Arguments stand before inputs of the same name."""
-    return {**call.task.workload, **call.task.args}
-
-
-def _bound(names: Iterator[str] | set[str], call: Call) -> dict[str, Any]:
-    known = _values(call)
-    lacking = sorted(name for name in names if name not in known)
+def _bound(names: Iterable[str], call: Call) -> dict[str, Any]:
+    """The values of these names. Arguments stand before inputs, inputs before the rest."""
+    known = {**call.task.workload, **call.task.args}
+    offers = {name: offer for name, offer in _OFFERS.items() if _is_there(name, call)}
+    lacking = sorted(name for name in names if name not in known and name not in offers)
     if lacking:
         raise Permanent(
-            f"the query needs {', '.join(f'${n}' for n in lacking)}: "
-            f"known from `with` and the workload are {', '.join(known) or 'none'}"
+            f"the query needs {', '.join(f'${n}' for n in lacking)}: known are "
+            f"{', '.join([*known, *offers])}, from `with`, the workload and the run"
         )
-    return {name: call.open(known[name]) for name in names}
+    return {n: call.open(known[n]) if n in known else offers[n](call) for n in names}
+
+
+def _is_there(name: str, call: Call) -> bool:
+    return call.task.items is not None or name not in ("items", "batch")
 
 
 # ---- DuckDB -----------------------------------------------------------------------------
@@ -75,10 +83,13 @@ def _duckdb(call: Call, query: str) -> Any:
     import duckdb
 
     try:
-        with duckdb.connect(_database(call)) as connection:
-            connection.execute("set autoinstall_known_extensions = false")
+        with duckdb.connect(database(call)) as connection:
+            statements = connection.extract_statements(query)
+            confine_duckdb(connection, call, statements)
             _show_tables(connection, call)
-            return _run_duckdb(connection, call, query)
+            return _run_duckdb(connection, call, statements)
+    except duckdb.PermissionException as error:
+        raise explained(error) from error
     except duckdb.IOException as error:
         if any(word in str(error) for word in _BUSY):
             raise Transient(f"the database is in use: {error}") from error
@@ -94,10 +105,10 @@ def _show_tables(connection: Any, call: Call) -> None:
             connection.register(name, call.args[name])
 
 
-def _run_duckdb(connection: Any, call: Call, query: str) -> Any:
+def _run_duckdb(connection: Any, call: Call, statements: Iterable[Any]) -> Any:
     result = None
-    for statement in connection.extract_statements(query):
-        values = _bound(set(statement.named_parameters), call)
+    for statement in statements:
+        values = _bound(statement.named_parameters, call)
         answer = connection.sql(statement, params=values or None)
         rows = None if answer is None else answer.to_arrow_table()
         only_counts = rows is not None and rows.column_names == ["Count"] and _changes(statement)
@@ -115,15 +126,18 @@ def _changes(statement: Any) -> bool:
 
 
 def _sqlite(call: Call, query: str) -> Any:
-    connection = sqlite3.connect(_database(call), timeout=_WAIT_S, isolation_level=None)
+    connection = sqlite3.connect(database(call), timeout=_WAIT_S, isolation_level=None)
     try:
+        confine_sqlite(connection, call)
         connection.execute("begin")
         table = _run_sqlite(connection, call, query)
         connection.execute("commit")
         return table
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         if any(word in str(error) for word in _BUSY):
             raise Transient(f"the database is in use: {error}") from error
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_AUTH:
+            raise explained(error) from error
         raise
     finally:
         connection.close()  # what was not committed is rolled back
@@ -146,10 +160,7 @@ class _Names(dict[str, Any]):
         self._call = call
 
     def __missing__(self, name: str) -> Any:
-        if name == "items" and self._call.task.items is not None:
-            value: Any = self._call.items()
-        else:
-            value = _bound({name}, self._call)[name]
+        value = _bound({name}, self._call)[name]
         self[name] = encode_json(value) if isinstance(value, (dict, list)) else value
         return self[name]
 

@@ -25,7 +25,7 @@ import msgspec
 from runtime import kernel
 from runtime.data.folder import DataFolder
 from runtime.tools import faults
-from runtime.tools.port import SECRET_PREFIX
+from runtime.tools.port import SECRET_PREFIX, SQL_FOLDERS
 from runtime.workers.port import OnReport
 from runtime.workers.protocol import Report, Task
 from runtime.workers.template import DOWN, KILL, SPAWN, UP, UP_RUNS
@@ -564,5 +564,5 @@ def _environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("TRIMTAB_") or name.startswith(SECRET_PREFIX)
+        if not name.startswith("TRIMTAB_") or name.startswith((SECRET_PREFIX, SQL_FOLDERS))
     }

@@ -552,6 +552,89 @@ class TestSql:
         empty = room.run({"kind": "sql", "engine": "sqlite", "query": "select 1 as n where false"})
         assert (empty.num_rows, empty.column_names) == (0, ["n"])
 
+    @pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+    def test_facts_of_the_attempt_can_be_bound_too(self, room: Room, engine: str) -> None:
+        query = "select $key as key, $run_folder as home, cast($batch as varchar) as batch"
+        tool = {"kind": "sql", "engine": engine, "query": query}
+        (row,) = room.run(tool, items=Items([1], 7, 1, sliced=True)).to_pylist()
+        assert (row["key"], row["home"]) == ("the key", str(room.root / "runs" / "r"))
+        assert "7" in row["batch"]
+        assert "$batch" in room.fault(tool)["message"]
+
+    @pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+    @pytest.mark.parametrize("name", ["../../keys.db", "{root}/keys.db", ".", "../r2/x.db"])
+    def test_a_database_lies_in_the_runs_folder(self, room: Room, engine: str, name: str) -> None:
+        name = name.format(root=room.root)
+        tool = {"kind": "sql", "engine": engine, "query": "select 1 as n", "database": name}
+        fault = room.fault(tool)
+        assert fault["cls"] == "permanent"
+        assert "must be a file in the run's folder" in fault["message"]
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "select * from read_text('/etc/passwd')", "select * from read_csv('/etc/passwd')",
+            "select * from glob('{root}/*')", "select * from read_text('{root}/admin.key')",
+            "select * from read_json('{root}/tokens.json')",
+            "select * from read_text('{root}/runs/r/../../admin.key')",
+            "select * from read_text('{root}/runs/r/link')",
+            "attach '{root}/journal.db' as j", "copy (select 1) to '{root}/out.csv'",
+            "copy (select 1) to '{root}/objects/out.csv'",
+            "prepare p as copy (select 1) to '{root}/products/out.csv'; execute p",
+            "explain analyze copy (select 1) to '{root}/bundles/one/out.csv'",
+            "select * from read_parquet('http://127.0.0.1:9/x.parquet')",
+            "install httpfs", "load httpfs", "set enable_external_access = true",
+            "set allowed_directories = ['/']", "reset lock_configuration",
+        ],
+    )  # fmt: skip
+    def test_duckdb_stays_within_the_folders_of_its_run(self, room: Room, query: str) -> None:
+        for name in ("admin.key", "tokens.json", "journal.db"):
+            (room.root / name).write_text("{}")
+        for name in ("products", "runs/r"):
+            (room.root / name).mkdir(parents=True)
+        (room.root / "runs" / "r" / "link").symlink_to(room.root / "admin.key")
+        query = query.format(root=room.root)
+        assert room.fault({"kind": "sql", "query": query})["cls"] == "permanent"
+        assert list(room.root.rglob("out.csv")) == []
+
+    def test_duckdb_reads_and_writes_the_files_of_its_run(
+        self, room: Room, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        home = room.root / "runs" / "r"
+        room.run({"kind": "sql", "query": f"copy (select 1 as n) to '{home}/made.csv'"})
+        made = {"kind": "sql", "query": "from read_csv($run_folder || '/made.csv')"}
+        assert room.run(made).to_pylist() == [{"n": 1}]
+        for folder in ("objects", "products", "bundles/one", "elsewhere"):
+            (room.root / folder).mkdir(exist_ok=True)
+            (room.root / folder / "kept.csv").write_text("n\n2\n")
+        kept = {"kind": "sql", "query": "from read_csv($file)"}
+        for folder in ("objects", "products", "bundles/one"):
+            found = room.run(kept, args={"file": f"{room.root}/{folder}/kept.csv"})
+            assert found.to_pylist() == [{"n": 2}]
+        args = {"file": f"{room.root}/elsewhere/kept.csv"}
+        assert "TRIMTAB_SQL_FOLDERS" in room.fault(kept, args=args)["message"]
+        monkeypatch.setenv("TRIMTAB_SQL_FOLDERS", f"/nowhere:{room.root}/elsewhere")
+        assert room.run(kept, args=args).to_pylist() == [{"n": 2}]
+
+    def test_duckdb_sees_no_variable_of_the_program(self, room: Room) -> None:
+        fault = room.fault({"kind": "sql", "query": "select 1 as n; select * from result"})
+        assert "result does not exist" in fault["message"]
+
+    @pytest.mark.parametrize(
+        "query",
+        ["attach '{root}/keys.db' as k", "attach '{root}' || '/keys.db' as k",
+         "attach 'keys.db' as k", "attach 'file:{root}/keys.db' as k",
+         "attach '{root}/runs/r/../../keys.db' as k"],
+    )  # fmt: skip
+    def test_sqlite_stays_within_the_runs_folder(self, room: Room, query: str) -> None:
+        sqlite3.connect(room.root / "keys.db").close()
+        tool = {"kind": "sql", "engine": "sqlite", "query": query.format(root=room.root)}
+        fault = room.fault(tool)
+        assert fault["cls"] == "permanent"
+        assert "not authorized" in fault["message"]
+        beside = f"attach '{room.root}/runs/r/more.db' as more"
+        assert room.run({"kind": "sql", "engine": "sqlite", "query": beside}) is None
+
     def test_a_query_may_lie_in_a_file(self, room: Room) -> None:
         (room.bundle / "q.sql").write_text("select 42 as n")
         tool = {"kind": "sql", "engine": "duckdb", "file": "q.sql"}
