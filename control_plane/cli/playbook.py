@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,42 +31,6 @@ File = Annotated[Path, typer.Argument(help="The playbook's YAML.", exists=True, 
 Catalogued = Annotated[str, typer.Argument(help="The playbook's catalogue path.")]
 Version = Annotated[str | None, typer.Option(help="Version: number or hash; else the latest.")]
 
-HELLO_YAML = """\
-apiVersion: trimtab/v1
-kind: Playbook
-metadata:
-  path: {path}
-  description: Greets a list of people, a few at a time.
-workload:
-  people: {{type: array, default: [Ada, Grace, Edsger, Barbara, Alan]}}
-  greeting: {{type: string, default: Hello}}
-workflow:
-  - step: greet
-    each: {{in: "{{{{ workload.people }}}}", batch: 2, in_flight: 2}}
-    tool: {{kind: python, call: "{module}:greet"}}
-    with: {{greeting: "{{{{ workload.greeting }}}}"}}
-    tune:
-      each.batch: {{min: 1, max: 5}}
-    next: sum_up
-  - step: sum_up
-    tool: {{kind: python, call: "{module}:sum_up"}}
-    with: {{batches: "{{{{ greet.results }}}}"}}
-"""
-HELLO_PY = '''\
-"""What the steps of the playbook beside this file do."""
-
-
-def greet(items, greeting):
-    """Greet the people of one batch. ``items`` are the batch's items."""
-    return [f"{greeting}, {person}!" for person in items]
-
-
-def sum_up(batches):
-    """Return what the whole run gives. ``batches`` holds what each batch returned, in order."""
-    greetings = [greeting for batch in batches for greeting in batch]
-    return {"greeted": len(greetings), "greetings": greetings}
-'''
-
 
 @app.command()
 def init(
@@ -73,13 +38,13 @@ def init(
     name: Annotated[str, typer.Option(help="The playbook's name.")] = "hello",
 ) -> None:
     """Write a playbook that runs, and the Python beside it, to start from."""
-    module = "".join(c if c.isalnum() else "_" for c in name)
-    if not module.isidentifier():
-        raise Refusal(f"{name!r} is no name for a playbook", hint="letters first", code=Code.USAGE)
-    texts = {
-        folder / f"{module}.yaml": HELLO_YAML.format(path=f"examples/{module}", module=module),
-        folder / f"{module}.py": HELLO_PY,
-    }
+    from runtime.playbook.starter import named
+
+    module = name.replace("-", "_")
+    if not (module.isidentifier() and module.isascii()) or keyword.iskeyword(module):
+        raise Refusal(f"{name!r} is no name for a playbook and its Python",
+                      hint="letters, digits and _, a letter first", code=Code.USAGE)  # fmt: skip
+    texts = {folder / file: text for file, text in named(module).items()}
     there = [str(path) for path in texts if path.exists()]
     if there:
         raise Refusal(f"{' and '.join(there)} would be overwritten", hint="choose another --name",

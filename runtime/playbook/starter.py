@@ -56,6 +56,20 @@ def tell(greetings):
 FILES: Final = {"hello.yaml": YAML, "hello.py": PYTHON}
 
 
+def named(name: str) -> dict[str, str]:
+    """Return the starter's files under another name, which is a Python module's too.
+
+    >>> "call: greetings:greet" in named("greetings")["greetings.yaml"]
+    True
+    """
+    return {
+        file.replace("hello", name): text.replace("hello.yaml", f"{name}.yaml")
+        .replace("hello.py", f"{name}.py").replace("path: hello", f"path: {name}")
+        .replace("call: hello:", f"call: {name}:")
+        for file, text in FILES.items()
+    }  # fmt: skip
+
+
 def write_starter(folder: Path | str) -> list[Path]:
     """Write the starter's files and return their paths.
 

@@ -31,9 +31,9 @@ HEAVY = (
 
 
 EXPERIMENT = {
-    "kind": "experiment", "playbook": "examples/hello", "step": "greet", "knob_class": "batch",
-    "objective": "time", "diff": [{"knob": "each.batch", "from": 2, "values": [3, 4]}],
-    "base": {"each.batch": 2}, "evidence": {"support": 0.0}, "predicted": {},
+    "kind": "experiment", "playbook": "hello", "step": "greet", "knob_class": "batch",
+    "objective": "time", "diff": [{"knob": "each.batch", "from": 5, "values": [8, 10]}],
+    "base": {"each.batch": 5}, "evidence": {"support": 0.0}, "predicted": {},
 }  # fmt: skip
 
 
@@ -98,26 +98,29 @@ def test_help_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> None:
 
 def test_the_first_hour(cli: Cli) -> None:
     cli("playbook", "init")
-    out, told = cli("run", "hello.yaml", "--set", "greeting=Hi")
-    assert json.loads(out)["greetings"][0] == "Hi, Ada!"
+    out, told = cli("run", "hello.yaml", "--set", "guests=6")
+    assert json.loads(out) == {
+        "greeted": 6, "first": "Hello, guest 0!", "last": "Hello, guest 5!"
+    }  # fmt: skip
     assert "completed" in told
     code = cli.folder / "hello.py"
     works = code.read_text()
     code.write_text(works.replace("    return [f", "    people = 1 / 0\n    return [f", 1))
+    line = 1 + code.read_text().splitlines().index("    people = 1 / 0")
     out, told = cli("run", "hello.yaml", code=1)
     assert out == ""
     assert "ZeroDivisionError" in told
-    assert "hello.py:6" in told
+    assert f"hello.py:{line}" in told
     assert "people = 1 / 0" in told
-    code.write_text(works.replace("}, {", "} dear {"))
+    code.write_text(works.replace("Hello, guest", "Dear guest"))
     out, _ = cli("run", "hello.yaml")
-    assert json.loads(out)["greetings"][0] == "Hello dear Ada!"
+    assert json.loads(out)["first"] == "Dear guest 0!"
     assert [row["number"] for row in cli.json("run", "list")] == [3, 2, 1]
     cli("playbook", "init", code=int(Code.CONFLICT))
 
 
 def test_an_override_holds_for_one_run(used: Cli) -> None:
-    used("run", "examples/hello", "--override", "greet.each.batch=5", "--label", "why=test")
+    used("run", "hello", "--override", "greet.each.batch=200", "--label", "why=test")
     view = used.json("run", "show", used.json("run", "list")[0]["run"])
     assert view["steps"][0]["batches"] == 1
     assert view["labels"] == {"why": "test"}
@@ -125,9 +128,9 @@ def test_an_override_holds_for_one_run(used: Cli) -> None:
 
 READS = [
     ("run", "list"), ("run", "show", "RUN"), ("run", "events", "RUN"), ("playbook", "list"),
-    ("playbook", "show", "examples/hello"), ("keys", "list"), ("config", "list"),
+    ("playbook", "show", "hello"), ("keys", "list"), ("config", "list"),
     ("config", "get", "server.port"), ("schedule", "next", "*/5 * * * *"), ("schedule", "list"),
-    ("search", "Greets people"), ("trends",), ("status",), ("doctor",), ("doctor", "--verify"),
+    ("search", "Greet guests"), ("trends",), ("status",), ("doctor",), ("doctor", "--verify"),
 ]  # fmt: skip
 EMPTY = [
     ("proposal", "list", "--state", "expired"),
@@ -161,8 +164,8 @@ def test_search_trends_and_the_optimizer_work_without_a_server(cli: Cli) -> None
     cli("run", "hello.yaml")
     told = cli.json("optimize", "once")
     assert told["proposals"] or told["reasons"]
-    trends = cli.json("trends", "--playbook", "examples/hello")
-    assert sum(row["attempts"] for row in trends) == 4
+    trends = cli.json("trends", "--playbook", "hello")
+    assert sum(row["attempts"] for row in trends) == 41
 
 
 @pytest.mark.parametrize(
@@ -170,9 +173,9 @@ def test_search_trends_and_the_optimizer_work_without_a_server(cli: Cli) -> None
     [
         (("run", "list", "--state"), Code.USAGE, "requires an argument"),
         (("run", "nowhere.yaml"), Code.NOT_FOUND, "trimtab playbook init"),
-        (("run", "no/such"), Code.NOT_FOUND, "examples/hello"),
+        (("run", "no/such"), Code.NOT_FOUND, "hello"),
         (("run", "show", "ffff"), Code.NOT_FOUND, "trimtab run list"),
-        (("run", "hello.yaml", "--set", "greeting"), Code.USAGE, "name=value"),
+        (("run", "hello.yaml", "--set", "guests"), Code.USAGE, "name=value"),
         (("run", "hello.yaml", "--set", "no=1"), Code.USAGE, "no such input"),
         (("run", "hello.yaml", "--override", "greet.each.bath=1"), Code.USAGE, "each.bath"),
         (("config", "set", "server.port", "many"), Code.USAGE, "whole number"),
@@ -219,7 +222,7 @@ def test_a_proposal_is_read_and_approved_by_another_key(used: Cli) -> None:
     (listed,) = used.json("proposal", "list", "--state", "proposed")
     assert listed["id"] == made
     told, _ = used("proposal", "show", made)
-    assert "each.batch 2 → [3, 4]" in told
+    assert "each.batch 5 → [8, 10]" in told
     assert listed["bound_hash"] in told
     _, refused = used("proposal", "approve", made, code=int(Code.REFUSED))
     assert "admin wrote" in refused
@@ -234,14 +237,14 @@ def test_a_proposal_is_read_and_approved_by_another_key(used: Cli) -> None:
 
 
 def test_the_kill_switch_is_set_and_released(used: Cli) -> None:
-    assert used.json("kill", "examples/hello") == {"killed": ["examples/hello"]}
-    assert used.json("kill", "examples/hello", "--off") == {"killed": []}
+    assert used.json("kill", "hello") == {"killed": ["hello"]}
+    assert used.json("kill", "hello", "--off") == {"killed": []}
 
 
 def test_a_playbooks_flow_is_drawn_from_its_file_or_the_catalogue(used: Cli) -> None:
     drawn, _ = used("playbook", "graph", "hello.yaml")
-    assert "greet --> sum_up" in drawn
-    assert used("playbook", "graph", "examples/hello")[0] == drawn
+    assert "greet --> tell" in drawn
+    assert used("playbook", "graph", "hello")[0] == drawn
 
 
 def test_the_demo_tells_its_own_options(cli: Cli) -> None:
@@ -270,9 +273,9 @@ def test_a_setting_is_kept_shown_with_its_source_and_forgotten(cli: Cli) -> None
 
 
 def test_schedules_are_made_and_removed(used: Cli) -> None:
-    used("schedule", "add", "early", "0 6 * * *", "examples/hello", "--set", "greeting=Morning")
+    used("schedule", "add", "early", "0 6 * * *", "hello", "--set", "guests=7")
     listed = {row["name"]: row for row in used.json("schedule", "list")}
-    assert listed["early"]["workload"] == {"greeting": "Morning"}
+    assert listed["early"]["workload"] == {"guests": 7}
     used("schedule", "remove", "early")
     assert "early" not in [row["name"] for row in used.json("schedule", "list")]
 
