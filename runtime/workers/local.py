@@ -37,6 +37,7 @@ _FIRST_PAUSE_S: Final = 0.05
 MARK: Final = "TRIMTAB_POOL"
 """Every process below a template carries this in its environment, whoever adopts it."""
 _HEADER: Final = 4
+_LONGEST_REPORT: Final = 64 << 20
 _CHUNK: Final = 1 << 18
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _DECODE: Final = msgspec.msgpack.Decoder(Report).decode
@@ -251,9 +252,13 @@ class LocalPool:
     def _read(self, seat: _Seat, number: int, to_the_end: bool = False) -> None:
         if seat.number != number or seat.sock is None or seat.ended:
             return
-        for report in seat.receive(to_the_end):
-            self.bytes_received += seat.frame
-            self._report(seat, report)
+        try:
+            for report in seat.receive(to_the_end):
+                self.bytes_received += seat.frame
+                self._report(seat, report)
+        except msgspec.MsgspecError as error:
+            seat.mute(f"what it said was no report ({error})")
+            self._tell_template(KILL, number)
         if seat.ended:
             self._retire(seat)
             self._loop.remove_reader(seat.sock.fileno())
@@ -286,6 +291,7 @@ class LocalPool:
         self._retire(seat)
         seat.orphaned = False
         self._read(seat, number, to_the_end=True)
+        why = why or seat.why
         never_began = seat.unread and not seat.verdict and seat.deaths < _TRIES
         if not seat.verdict:
             seat.deaths += 1
@@ -399,7 +405,7 @@ class _Seat:
         self.since = time.time()
         self.out, self.buffer = bytearray(), bytearray()
         self.ended = self.unread = self.orphaned = self.writing = False
-        self.verdict = ""
+        self.verdict = self.why = ""
         self.given: _Given | None = None
         self.deadline: float | None = None
         self.sent_at = 0.0
@@ -417,6 +423,7 @@ class _Seat:
         self.out.clear()
         self.buffer.clear()
         self.ended = self.unread = self.orphaned = self.writing = False
+        self.why = ""
         self.state, self.since, self.deadline = "down", time.time(), None
 
     def take(self, given: _Given, now: float) -> None:
@@ -424,6 +431,11 @@ class _Seat:
         self.given, self.sent_at = given, now
         self.state, self.since = "busy", time.time()
         self.out += given.frame
+
+    def mute(self, why: str) -> None:
+        """Nothing more is heard from this process, and its task ends for this reason."""
+        self.buffer.clear()
+        self.ended, self.why = True, why
 
     def clear(self) -> None:
         """The task is over."""
@@ -438,8 +450,9 @@ class _Seat:
                 del self.out[: self.sock.send(self.out)]
         except BlockingIOError:
             return False
-        except OSError:
-            self.out.clear()  # it is dead: its burial will speak for the task
+        except OSError:  # it died before it had all of its task
+            self.out.clear()
+            self.unread = True
         return True
 
     def receive(self, to_the_end: bool) -> Iterator[Report]:
@@ -460,6 +473,8 @@ class _Seat:
     def _reports(self) -> Iterator[Report]:
         while len(self.buffer) >= _HEADER:
             size = int.from_bytes(self.buffer[:_HEADER], "little")
+            if size > _LONGEST_REPORT:
+                raise msgspec.DecodeError(f"it would have {size} bytes")
             if len(self.buffer) < _HEADER + size:
                 return
             frame = bytes(self.buffer[_HEADER : _HEADER + size])

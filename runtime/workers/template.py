@@ -33,6 +33,8 @@ SPAWN: Final = b"s"
 KILL: Final = b"k"
 UP_RUNS: Final = b"u"
 UP_ENDED: Final = b"x"
+NO_PROCESS: Final = 71 << 8
+"""The wait status of a worker that could not be made: exit code 71, EX_OSERR."""
 
 IMPORTED: Final = (_python,)
 """What workers would otherwise each import for themselves."""
@@ -58,12 +60,20 @@ class Template:
         signal.signal(signal.SIGTERM, _stop)
         signal.set_wakeup_fd(self._wake_end.fileno(), warn_on_full_buffer=False)
         try:
-            self._serve()
+            with suppress(ConnectionError):  # the pool went in the middle of a word
+                self._serve()
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             for pid in self._pids:
                 kernel.kill_group(pid)
             kernel.end_children()
+
+    def close(self) -> None:
+        """Let go of what is the template's own."""
+        for mine in (self._control, self._wake, self._wake_end):
+            mine.close()
+        while self._sockets:
+            os.close(self._sockets.pop())
 
     def _serve(self) -> None:
         poll = select.poll()
@@ -79,7 +89,9 @@ class Template:
 
     def _hear(self) -> bool:
         data, fds, _, _ = socket.recv_fds(self._control, 4096, 16)
-        self._sockets.extend(fds)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+            self._sockets.append(fd)
         self._buffer += data
         while len(self._buffer) >= DOWN.size:
             what, number = DOWN.unpack_from(self._buffer)
@@ -91,7 +103,12 @@ class Template:
         return bool(data)
 
     def _spawn(self, number: int, sock: socket.socket) -> None:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # no process to be had now: the pool tries again, more slowly
+            sock.close()
+            self._control.sendall(UP.pack(UP_ENDED, number, NO_PROCESS))
+            return
         if pid == 0:
             self._become_worker(sock)
         sock.close()
@@ -109,8 +126,7 @@ class Template:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            for mine in (self._control, self._wake, self._wake_end):
-                mine.close()
+            self.close()
             with suppress(ConnectionError):  # the pool closed while we spoke
                 if os.getppid() == parent:
                     serve(sock, self._setting)
@@ -160,6 +176,7 @@ def main(fd: int, parent: int) -> None:
     kernel.die_with_parent(signal.SIGTERM)
     kernel.adopt_orphans()
     sys.dont_write_bytecode = True
+    os.set_inheritable(fd, False)
     template = Template(socket.socket(fileno=fd), Setting(environment()))
     gc.collect()
     gc.freeze()

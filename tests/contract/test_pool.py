@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,8 +24,10 @@ from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
 from runtime.workers.environment import environment
 from runtime.workers.local import LocalPool
+from runtime.workers.loop import Setting
 from runtime.workers.port import Pool
 from runtime.workers.protocol import Items, Publish, Report, Task
+from runtime.workers.template import DOWN, SPAWN, UP, UP_ENDED, Template
 
 PATIENCE_S = 60.0
 REPOSITORY = Path(__file__).parents[2]
@@ -87,6 +90,7 @@ class Bench:
     def __init__(self, pool: Pool, folder: DataFolder) -> None:
         self.pool, self.folder = pool, folder
         self.reports: list[tuple[str, Report]] = []
+        self.heard_at = 0.0
         self.bundle = folder.bundles / "first"
         self.bundle.mkdir()
         (self.bundle / "work.py").write_text(CODE)
@@ -96,6 +100,7 @@ class Bench:
 
     def heard(self, worker: str, report: Report) -> None:
         self.reports.append((worker, report))
+        self.heard_at = asyncio.get_running_loop().time()
         waiting = self._waiting.get(report.slot)
         if waiting is not None and not waiting.done():
             waiting.set_result(report)
@@ -342,21 +347,11 @@ class TestOneReportATask:
         async def story() -> None:
             pool = make_pool(1, folder)
             bench = Bench(pool, folder)
-            loop = asyncio.get_running_loop()
-            pool.start(loop, bench.heard)
-            pauses = []
-            for _ in range(6):
-                await bench.run("leaves", args={"code": 1})
-                began = loop.time()
-                await bench.until(lambda: pool.free() == 1)
-                pauses.append(loop.time() - began)
-            assert pauses[5] > 0.75
-            assert pauses[5] > 4 * pauses[1]
+            pool.start(asyncio.get_running_loop(), bench.heard)
+            pauses = [await _pause(bench) for _ in range(6)]
+            assert all(pauses[n] > 0.04 * 2 ** (n - 1) for n in range(1, 6))
             assert (await bench.run("echo", args={"value": 1})).result == 1
-            await bench.run("leaves", args={"code": 1})
-            began = loop.time()
-            await bench.until(lambda: pool.free() == 1)
-            assert loop.time() - began < pauses[5]
+            assert await _pause(bench) < pauses[5]
             await pool.stop(0)
 
         asyncio.run(story())
@@ -392,6 +387,45 @@ class TestOneReportATask:
 
         with_bench(tell)
 
+    @pytest.mark.parametrize("said", ["b'\\5\\0\\0\\0junk!'", "b'\\xff' * 8"])
+    def test_a_worker_that_speaks_no_sense_is_ended(self, with_bench: Stage, said: str) -> None:
+        code = (
+            "import os, time\n"
+            "for fd in map(int, os.listdir('/proc/self/fd')):\n"
+            "    path = f'/proc/self/fd/{fd}'\n"
+            "    if os.path.lexists(path) and os.readlink(path).startswith('socket:'):\n"
+            f"        os.write(fd, {said})\n"
+            "time.sleep(600)\n"
+        )
+
+        async def tell(bench: Bench) -> None:
+            report = await bench.run({"kind": "python", "code": code})
+            assert report.outcome == "lost"
+            assert report.fault is not None
+            assert "what it said was no report" in report.fault["message"]
+            assert (await bench.run("echo", args={"value": 1})).result == 1
+
+        with_bench(tell)
+
+    def test_a_worker_that_cannot_be_forked_is_told_to_the_pool(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse() -> int:
+            raise BlockingIOError("no more processes")
+
+        monkeypatch.setattr(os, "fork", refuse)
+        pool, control = socket.socketpair()
+        ours, theirs = socket.socketpair()
+        with pool, control, ours:
+            socket.send_fds(pool, [DOWN.pack(SPAWN, 7)], [theirs.fileno()])
+            theirs.close()
+            template = Template(control, Setting("e"))
+            assert template._hear()
+            what, number, status = UP.unpack(pool.recv(UP.size))
+            assert (what, number, os.waitstatus_to_exitcode(status)) == (UP_ENDED, 7, 71)
+            assert ours.recv(1) == b""
+            template.close()
+
     def test_a_result_that_cannot_be_said_is_a_fault(self, with_bench: Stage) -> None:
         async def tell(bench: Bench) -> None:
             report = await bench.run("unsayable")
@@ -402,20 +436,29 @@ class TestOneReportATask:
         with_bench(tell)
 
 
+async def _pause(bench: Bench) -> float:
+    """How long the pool waits with a new process after its only one died."""
+    await bench.run("leaves", args={"code": 1})
+    await bench.until(lambda: bench.pool.free() == 1)
+    return asyncio.get_running_loop().time() - bench.heard_at
+
+
 class TestLimits:
     def test_a_task_over_its_time_is_ended(self, with_bench: Stage, tmp_path: Path) -> None:
         async def tell(bench: Bench) -> None:
             slow = await bench.send("waits", args={"file": str(tmp_path / "a")}, timeout_s=0.5)
+            (line,) = [line for line in bench.pool.workers() if line["attempt"]]
             later = await bench.send(
-                "waits", args={"file": str(tmp_path / "b"), "seconds": 1.0}, timeout_s=PATIENCE_S
+                "waits", args={"file": str(tmp_path / "b"), "seconds": 0.7}, timeout_s=PATIENCE_S
             )
-            pid = await bench.started(tmp_path / "a")
+            await bench.until(lambda: bool(line["pid"]) or len(bench.pids()) == 2)
+            (pid,) = [w["pid"] for w in bench.pool.workers() if w["name"] == line["name"]]
             report = await slow
             assert report.outcome == "timed_out"
             assert report.fault is not None
             assert report.fault["cls"] == "timeout"
             assert report.run_s >= 0.5
-            await bench.gone(pid)
+            await bench.gone(int(str(pid)))
             assert (await later).outcome == "succeeded"
 
         with_bench(tell)
@@ -640,30 +683,57 @@ class TestNothingIsLeftBehind:
         async def tell(bench: Bench) -> None:
             file = tmp_path / "pid"
             run = f"(setsid sh -c 'echo $$ > {file}; sleep 600; true') ; true"
-            report = await bench.run({"kind": "shell", "run": run}, timeout_s=1.0)
-            assert report.outcome == "timed_out"
-            await bench.gone(int(file.read_text()))
+            task = bench.task({"kind": "shell", "run": run})
+            bench.pool.send(task)
+            pid = await bench.started(file)
+            bench.pool.kill(task.slot, "timed_out")
+            await bench.until(lambda: bool(bench.reports))
+            assert bench.reports[0][1].outcome == "timed_out"
+            await bench.gone(pid)
 
         with_bench(tell)
 
+    @pytest.mark.parametrize(("grace_s", "ends"), [(PATIENCE_S, True), (0.05, False)])
     def test_stop_lets_a_task_end_within_the_grace(
-        self, make_pool: Callable[..., Pool], folder: DataFolder, tmp_path: Path
-    ) -> None:
+        self, make_pool: Callable[..., Pool], folder: DataFolder, tmp_path: Path,
+        grace_s: float, ends: bool,
+    ) -> None:  # fmt: skip
         async def story() -> None:
             pool = make_pool(2, folder)
             bench = Bench(pool, folder)
             pool.start(asyncio.get_running_loop(), bench.heard)
-            short = bench.task("waits", args={"file": str(tmp_path / "short"), "seconds": 0.2})
-            long = bench.task("waits", args={"file": str(tmp_path / "long")})
-            pool.send(short)
-            pool.send(long)
-            pids = [await bench.started(tmp_path / n) for n in ("short", "long")]
-            await pool.stop(1.5)
-            assert [r.slot for _, r in bench.reports] == [short.slot]
-            assert not any(alive(pid) for pid in pids)
+            file = tmp_path / "pid"
+            task = bench.task("waits", args={"file": str(file), "seconds": 0.2 if ends else 600})
+            pool.send(task)
+            pid = await bench.started(file)
+            await pool.stop(grace_s)
+            assert [r.slot for _, r in bench.reports] == ([task.slot] if ends else [])
+            assert not alive(pid)
             assert pool.free() == 0
 
         asyncio.run(story())
+
+    def test_a_process_that_a_tool_starts_holds_no_socket_of_ours(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            code = "import os; os.system('ls -l /proc/self/fd')\nresult = 1"
+            report = await bench.run({"kind": "python", "code": code})
+            assert "pipe:" in report.stdout
+            assert "socket:" not in report.stdout
+
+        with_bench(tell)
+
+    def test_a_pool_that_is_stopped_at_once_says_nothing(
+        self, make_pool: Callable[..., Pool], folder: DataFolder, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        async def story() -> None:
+            pool = make_pool(8, folder)
+            bench = Bench(pool, folder)
+            pool.start(asyncio.get_running_loop(), bench.heard)
+            pool.send(bench.task("echo", args={"value": "x" * 1_000_000}))
+            await pool.stop(0)
+
+        asyncio.run(story())
+        assert capfd.readouterr() == ("", "")
 
     def test_when_the_server_is_killed_nothing_of_it_goes_on(
         self, folder: DataFolder, tmp_path: Path
