@@ -14,7 +14,9 @@ import json
 import secrets
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -23,6 +25,7 @@ from runtime.data.folder import DataFolder, read_json, write_json
 
 Role: TypeAlias = Literal["read", "write"]
 ROLES: Final[tuple[Role, ...]] = ("write", "read")
+SINKS: Final = ("clickhouse", "qdrant")
 _START_S: Final = 20.0
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Loopback is reached directly, whatever proxy the environment names."""
@@ -74,13 +77,24 @@ class RecordSettings:
         return cls(**{name: kept.get(name) or None for name in cls.__dataclass_fields__})
 
     def places(self) -> dict[str, str]:
-        """Return under which name the ledger keeps each sink: one a place that is written to."""
-        points = f"{self.qdrant or 'edge'} {self.embedder or 'static'}"
-        return {"clickhouse": _named(self.clickhouse or "chdb"), "qdrant": _named(points)}
+        """Return under which name the ledger keeps each sink: one a place that is written to.
+
+        The place stays the same when its password changes.
+        """
+        points = f"{_place(self.qdrant) or 'edge'} {self.embedder or 'static'}"
+        return {"clickhouse": _named(_place(self.clickhouse) or "chdb"), "qdrant": _named(points)}
+
+
+def _place(url: str | None) -> str | None:
+    """Return a URL without its password."""
+    if url is None:
+        return None
+    parts = urllib.parse.urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}").geturl()
 
 
 def _named(place: str) -> str:
-    """Return a name for a place that does not show the password in its URL."""
     return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
@@ -150,9 +164,10 @@ def status(folder: DataFolder, wait_s: float = _START_S) -> dict[str, Any]:
 
 
 def await_caught_up(
-    folder: DataFolder, cursor: dict[int, int], timeout_s: float = 30.0
-) -> dict[str, Any]:
-    """Wait until every sink of the record holds all events up to ``cursor``.
+    folder: DataFolder, cursor: dict[int, int], timeout_s: float = 30.0,
+    sinks: Sequence[str] = SINKS,
+) -> dict[str, Any]:  # fmt: skip
+    """Wait until these sinks of the record hold all events up to ``cursor``.
 
     Returns the recorder's status.
 
@@ -162,12 +177,17 @@ def await_caught_up(
     deadline = time.monotonic() + timeout_s
     while True:
         left = max(0.05, deadline - time.monotonic())
-        asked = {"cursor": {str(w): p for w, p in cursor.items()}, "wait_s": min(left, 5.0)}
+        asked = {
+            "cursor": {str(w): p for w, p in cursor.items()}, "wait_s": min(left, 5.0),
+            "sinks": list(sinks),
+        }  # fmt: skip
         said: dict[str, Any] = ask(folder, "/caught-up", asked, wait_s=left)
         if said["caught_up"]:
             return said
         if time.monotonic() > deadline:
-            sinks = {n: (s["behind_events"], s["error"]) for n, s in said["sinks"].items()}
+            late = {
+                n: (said["sinks"][n]["behind_events"], said["sinks"][n]["error"]) for n in sinks
+            }
             raise RecordBehind(
-                f"the record of {folder.root} is behind after {timeout_s:g} s: {sinks}"
+                f"the record of {folder.root} is behind after {timeout_s:g} s: {late}"
             )

@@ -9,6 +9,7 @@ DDL moves forward by numbered files and never back.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any, Final
@@ -17,7 +18,7 @@ from runtime.data.folder import DataFolder
 from runtime.record.access import RecordSettings, Role, port, tokens
 from runtime.record.derive import Lookup, derive
 from runtime.record.follow import Batch, Span
-from runtime.record.tables import TABLES, Kind, Row, Rows, Table
+from runtime.record.tables import TABLES, TRANSITION, Kind, Row, Rows, Table
 
 _INSERT: Final = {
     "async_insert": 0,
@@ -57,16 +58,33 @@ class ClickHouseSink:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    def prepare(self) -> bool:
-        """Bring the schema up to date; return whether the database was empty before."""
+    def is_new(self) -> bool:
+        """Whether a step of the schema was never finished: the first is noted at its end."""
+        return not self._client.command("EXISTS TABLE migration") or not self._steps()
+
+    def prepare(self) -> None:
+        """Bring the schema up to date."""
         self._client.command(_MIGRATIONS)
-        done = {row[0] for row in self._client.query("SELECT name FROM migration").result_rows}
+        done = self._steps()
         for name, statements in migrations():
             if name not in done:
                 for statement in statements:
                     self._client.command(statement)
                 self._client.insert("migration", [[name]], column_names=["name"], settings=_INSERT)
-        return not done
+
+    def _steps(self) -> set[str]:
+        return {row[0] for row in self._client.query("SELECT name FROM migration").result_rows}
+
+    def holds(self, cursor: dict[int, int]) -> bool:
+        """Whether there is one row an event, up to the cursor and no further."""
+        sql = "SELECT writer, max(pos), count() FROM event GROUP BY writer"
+        there = {row[0]: (row[1], row[2]) for row in self._client.query(sql).result_rows}
+        return there == {writer: (pos, pos) for writer, pos in cursor.items()}
+
+    def clear(self) -> None:
+        """Drop the tables, and with them the tokens of what was inserted."""
+        for name in ("migration", "step_minute_feed", "step_minute", *(t.name for t in TABLES)):
+            self._client.command(f"DROP TABLE IF EXISTS {name} SYNC")
 
     def write(self, batch: Batch, lookup: Lookup) -> None:
         """Insert the rows of a batch. Doing it again changes nothing."""
@@ -82,7 +100,8 @@ class ClickHouseSink:
         self._insert(rows, str(batch.span))
         missing = {t.name: self._missing(t, rows.get(t.name, []), batch.span) for t in TABLES}
         if any(missing.values()):
-            self._insert(missing, f"{batch.span} mended")
+            # A token that was never used: that of an earlier mending may have lost its part too.
+            self._insert(missing, f"{batch.span} mended {uuid.uuid4()}")
         self._mend_minutes()
 
     def _insert(self, rows: Rows, token: str) -> None:
@@ -96,12 +115,14 @@ class ClickHouseSink:
     def _missing(self, table: Table, rows: list[Row], span: Span) -> list[Row]:
         if not rows:
             return []
+        key = ("pos", "ordinal") if table is TRANSITION else ("pos",)
         sql = (
-            f"SELECT DISTINCT pos FROM {table.name} WHERE writer = {span.writer}"  # noqa: S608
-            f" AND pos BETWEEN {span.first} AND {span.last}"
+            f"SELECT DISTINCT {', '.join(key)} FROM {table.name}"  # noqa: S608
+            f" WHERE writer = {span.writer} AND pos BETWEEN {span.first} AND {span.last}"
         )
-        there = {row[0] for row in self._client.query(sql).result_rows}
-        return [row for row in rows if row[1] not in there]
+        there = {tuple(row) for row in self._client.query(sql).result_rows}
+        places = [table.names.index(name) for name in key]
+        return [row for row in rows if tuple(row[n] for n in places) not in there]
 
     def _mend_minutes(self) -> None:
         """Make the minutes again when they do not add up to the attempts."""

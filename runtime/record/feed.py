@@ -5,10 +5,14 @@ after an error whose effect is unknown, the open span is mended first. A sink th
 is tried again with growing pauses; nothing is skipped, and the other feeds go on. After a
 small batch a feed lets events gather for a moment, since a batch costs much the same
 whatever its size; while somebody waits for it to catch up it does not.
+
+Ledger, sink and journal are three files that can be lost or restored one by one. So a feed
+begins by asking whether they agree, and where they do not it fills the sink anew.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 import traceback
@@ -25,14 +29,27 @@ from runtime.record.ledger import Ledger
 _POLL_S: Final = 1.0
 _GATHER_S: Final = 0.5
 _SMALL: Final = 1_000
+_FIRST_RETRY_S: Final = 0.1
 _SLOWEST_RETRY_S: Final = 5.0
 
 
 class Sink(Protocol):
     """Where a feed writes. A batch that is written twice is there once."""
 
-    def prepare(self) -> bool:
-        """Make ready; return whether the sink is empty, so that it is fed from the start."""
+    def is_new(self) -> bool:
+        """Whether it was never made ready to its end."""
+        ...
+
+    def prepare(self) -> None:
+        """Make ready what is not there yet."""
+        ...
+
+    def holds(self, cursor: dict[int, int]) -> bool:
+        """Whether what is there can be the journal up to this cursor, and no more."""
+        ...
+
+    def clear(self) -> None:
+        """Remove everything, so that it is new again."""
         ...
 
     def write(self, batch: Batch, lookup: Lookup) -> None:
@@ -58,18 +75,29 @@ class Progress:
     events: int = 0
 
 
+class StrangeSink(Exception):
+    """A server holds rows that this data folder's ledger does not know."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"{name}: {why}. It is a server, so nothing is removed: name an empty database in "
+            "settings.json, or drop the record's tables there, and it is filled from the journal."
+        )
+
+
 class Feed:
     """Carries the journal into one sink, on a thread of its own.
 
     ``kept_as`` names the place that is written to in the ledger: another server, or another
-    embedder's collection, is another place with a cursor of its own.
+    embedder's collection, is another place with a cursor of its own. ``ours`` says that the
+    place belongs to this data folder alone, so that it may be cleared.
     """
 
     def __init__(
         self, name: str, kept_as: str, journal: Path, ledger: Path,
-        open_sink: Callable[[], Sink], say: Callable[[str], None],
+        open_sink: Callable[[], Sink], say: Callable[[str], None], ours: bool = True,
     ) -> None:  # fmt: skip
-        self.name, self.progress = name, Progress()
+        self.name, self.progress, self._ours = name, Progress(), ours
         self._journal, self._ledger_path, self._kept_as = journal, ledger, kept_as
         self._open_sink, self._say = open_sink, say
         self._wake, self._stop = threading.Event(), threading.Event()
@@ -84,12 +112,16 @@ class Feed:
         """Say that the journal has grown."""
         self._wake.set()
 
-    def stop(self, timeout_s: float = 10.0) -> bool:
-        """End after the batch under way; return whether it ended in time."""
+    def tell_to_stop(self) -> None:
+        """Say that the batch under way is the last."""
         self._stop.set()
         self._wake.set()
         with self._moved:
             self._moved.notify_all()
+
+    def stop(self, timeout_s: float = 10.0) -> bool:
+        """End after the batch under way; return whether it ended in time."""
+        self.tell_to_stop()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -107,11 +139,14 @@ class Feed:
                 self._waiting -= 1
 
     def _run(self) -> None:
-        pause = 0.1
+        pause = _FIRST_RETRY_S
         while not self._stop.is_set():
+            events = self.progress.events
             try:
                 self._carry()
             except Exception as error:
+                if self.progress.events > events:
+                    pause = _FIRST_RETRY_S
                 said = f"{type(error).__name__}: {error}"
                 if said != self.progress.error:
                     self._say(f"{self.name}: {traceback.format_exc()}")
@@ -142,21 +177,14 @@ class Feed:
         return False
 
     def _feed(self, sink: Sink, ledger: Ledger, source: SqliteReader) -> None:
-        if sink.prepare():
-            ledger.reset()
-        known, cursor = Known(source), ledger.cursor()
-        span = ledger.open_batch()
-        if span is not None:
-            batch = read_again(source, span)
-            known.take(batch)
-            sink.mend(batch, known)
-            cursor = self._settle(ledger, cursor, batch)
-            self._say(f"{self.name}: mended {span}")
+        known = Known(source)
+        cursor = self._begin(sink, ledger, source, known)
         self.progress.ready = True
         self._advance(cursor)
         while not self._stop.is_set():
             found = next_batch(source, cursor)
             if found is None:
+                self.progress.error = None
                 self._rest()
                 continue
             known.take(found)
@@ -166,6 +194,38 @@ class Feed:
             if len(found.facts) < _SMALL:
                 self._gather()
 
+    def _begin(
+        self, sink: Sink, ledger: Ledger, source: SqliteReader, known: Known
+    ) -> dict[int, int]:
+        """Return the cursor to go on from, once ledger, sink and journal agree."""
+        if sink.is_new():
+            # Before anything is made: a death in between finds the sink new once more.
+            ledger.reset()
+        sink.prepare()
+        cursor, span = ledger.cursor(), ledger.open_batch()
+        reached = cursor if span is None else advanced(cursor, span)
+        if behind(source.heads(), reached):
+            return self._start_over(sink, ledger, "it is ahead of the journal, a restored one")
+        if span is not None:
+            batch = read_again(source, span)
+            known.take(batch)
+            sink.mend(batch, known)
+            cursor = self._settle(ledger, cursor, batch)
+            self._say(f"{self.name}: mended {span}")
+        if not sink.holds(cursor):
+            return self._start_over(sink, ledger, f"it does not hold the journal up to {cursor}")
+        return cursor
+
+    def _start_over(self, sink: Sink, ledger: Ledger, why: str) -> dict[int, int]:
+        """Empty the sink. The ledger comes first: without a cursor it is never half believed."""
+        if not self._ours:
+            raise StrangeSink(self.name, why)
+        self._say(f"{self.name}: {why}; it is filled anew")
+        ledger.reset()
+        sink.clear()
+        sink.prepare()
+        return {}
+
     def _gather(self) -> None:
         with self._moved:
             self._moved.wait_for(lambda: self._waiting or self._stop.is_set(), _GATHER_S)
@@ -174,12 +234,13 @@ class Feed:
         cursor = advanced(cursor, batch.span)
         ledger.settle(cursor)
         self.progress.events += len(batch.facts)
+        self.progress.error = None
         self._advance(cursor)
         return cursor
 
     def _advance(self, cursor: dict[int, int]) -> None:
         with self._moved:
-            self.progress.cursor, self.progress.error = cursor, None
+            self.progress.cursor = cursor
             self._moved.notify_all()
 
     def _rest(self) -> None:
@@ -192,7 +253,9 @@ def _has_schema(path: Path) -> bool:
     reader = SqliteReader.open(path)
     try:
         reader.heads()
-    except Exception:  # sqlite3 says "no such table" until the first commit of the server
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
         return False
     else:
         return True

@@ -25,6 +25,7 @@ from runtime.run.events import (
 
 BATCH_EVENTS: Final = 8_000
 BATCH_BYTES: Final = 16 << 20
+_PAGE: Final = 1_000
 _REMEMBERED: Final = 20_000
 _LOOKED_UP: Final = (AttemptScheduled, ConfigStored, ProposalDrafted, RunSubmitted)
 
@@ -83,18 +84,30 @@ class Batch:
 
 def next_batch(source: FactSource, cursor: dict[int, int]) -> Batch | None:
     """Return the facts that come right after the cursor, or None when there are none yet."""
-    rows = source.follow_rows(cursor, BATCH_EVENTS)
-    if not rows:
-        return None
-    writer = int(rows[0][0])
-    return _batch(writer, _bounded([r for r in rows if r[0] == writer]), cursor.get(writer, 0))
+    rows: list[tuple[Any, ...]] = []
+    size, writer, after = 0, -1, cursor
+    while len(rows) < BATCH_EVENTS and size < BATCH_BYTES:
+        # By the page: a body may have 64 KiB, and thousands of them at once would be felt.
+        page = source.follow_rows(after, _PAGE)
+        if not rows and page:
+            writer = int(page[0][0])
+        mine = [row for row in page if row[0] == writer]
+        rows += mine
+        if len(mine) < _PAGE:
+            break
+        size += sum(len(row[7]) for row in mine)
+        after = cursor | {writer: mine[-1][1]}
+    return _batch(writer, rows, cursor.get(writer, 0)) if rows else None
 
 
 def read_again(source: FactSource, span: Span) -> Batch:
     """Return the batch that a span names, the same as when it was first read."""
     cursor = source.heads() | {span.writer: span.first - 1}
     rows = source.follow_rows(cursor, span.last - span.first + 1)
-    return _batch(span.writer, [r for r in rows if r[0] == span.writer], span.first - 1)
+    mine = [r for r in rows if r[0] == span.writer]
+    if not mine or len(mine) <= span.last - span.first:
+        raise JournalGap(span.writer, span.first + len(mine), span.last)
+    return _batch(span.writer, mine, span.first - 1)
 
 
 def advanced(cursor: dict[int, int], span: Span) -> dict[int, int]:
@@ -105,15 +118,6 @@ def advanced(cursor: dict[int, int], span: Span) -> dict[int, int]:
 def behind(cursor: dict[int, int], heads: dict[int, int]) -> int:
     """Return how many events of ``heads`` the cursor has not reached."""
     return sum(max(0, pos - cursor.get(writer, 0)) for writer, pos in heads.items())
-
-
-def _bounded(rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
-    size = 0
-    for n, row in enumerate(rows):
-        size += len(row[7])
-        if size > BATCH_BYTES:
-            return rows[: max(1, n)]
-    return rows
 
 
 def _batch(writer: int, rows: Sequence[tuple[Any, ...]], after: int) -> Batch:

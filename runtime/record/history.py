@@ -88,8 +88,8 @@ class History:
         return status(self._folder)
 
     def await_caught_up(self, cursor: dict[int, int], timeout_s: float = 30.0) -> None:
-        """Wait until everything up to ``cursor`` can be read here."""
-        await_caught_up(self._folder, cursor, timeout_s)
+        """Wait until everything up to ``cursor`` can be read here; search may be behind."""
+        await_caught_up(self._folder, cursor, timeout_s, ("clickhouse",))
 
     def close(self) -> None:
         """Close the connection."""

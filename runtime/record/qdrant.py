@@ -9,6 +9,7 @@ comes before.
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,8 +56,12 @@ class Found:
 class Points(Protocol):
     """One collection of points. What `put` wrote is kept when it returns."""
 
-    def prepare(self, size: int) -> bool:
-        """Make the collection for dense vectors of this size; return whether it is new."""
+    def exists(self) -> bool:
+        """Whether the collection was made."""
+        ...
+
+    def prepare(self, size: int) -> None:
+        """Make the collection for dense vectors of this size, unless it exists."""
         ...
 
     def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -77,6 +82,10 @@ class Points(Protocol):
 
     def ids(self) -> Iterator[str]:
         """Yield the ids of all points."""
+        ...
+
+    def clear(self) -> None:
+        """Remove the collection."""
         ...
 
     def close(self) -> None:
@@ -107,17 +116,19 @@ class EdgePoints:
         self._path, self._turn = path, threading.RLock()
         self._shard: Any = qdrant_edge.EdgeShard.load(str(path)) if path.exists() else None
 
-    def prepare(self, size: int) -> bool:
+    def exists(self) -> bool:
+        return self._shard is not None
+
+    def prepare(self, size: int) -> None:
         edge = self._edge
         if self._shard is not None:
-            return False
+            return
         config = edge.EdgeConfig(
             vectors={_DENSE: edge.EdgeVectorParams(size=size, distance=edge.Distance.Cosine)},
             sparse_vectors={_SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         )
         # Under another name until it is whole: a shard that died half made cannot be loaded.
-        making = self._path.with_name(f".{self._path.name}")
-        _remove(making)
+        making = self._aside()
         making.mkdir(parents=True)
         shard = edge.EdgeShard.create(str(making), config)
         for field in FILTERS:
@@ -127,7 +138,6 @@ class EdgePoints:
         shard.close()
         making.rename(self._path)
         self._shard = edge.EdgeShard.load(str(self._path))
-        return True
 
     def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         with self._turn:
@@ -180,6 +190,13 @@ class EdgePoints:
             if after is None:
                 return
 
+    def clear(self) -> None:
+        with self._turn:
+            self.close()
+            if self._path.exists():
+                self._path.rename(self._aside())
+                self._aside()
+
     def close(self) -> None:
         with self._turn:
             if self._shard is not None:
@@ -187,12 +204,12 @@ class EdgePoints:
                 self._shard.close()
                 self._shard = None
 
-
-def _remove(path: Path) -> None:
-    import shutil
-
-    if path.exists():
-        shutil.rmtree(path)
+    def _aside(self) -> Path:
+        """Return the name beside the shard's, with nothing left under it."""
+        aside = self._path.with_name(f".{self._path.name}")
+        if aside.exists():
+            shutil.rmtree(aside)
+        return aside
 
 
 class ServerPoints:
@@ -203,10 +220,13 @@ class ServerPoints:
 
         self._client, self._name, self._models = client, name, models
 
-    def prepare(self, size: int) -> bool:
+    def exists(self) -> bool:
+        return bool(self._client.collection_exists(self._name))
+
+    def prepare(self, size: int) -> None:
         m = self._models
-        if self._client.collection_exists(self._name):
-            return False
+        if self.exists():
+            return
         self._client.create_collection(
             self._name,
             vectors_config={_DENSE: m.VectorParams(size=size, distance=m.Distance.COSINE)},
@@ -214,7 +234,6 @@ class ServerPoints:
         )
         for field in FILTERS:
             self._client.create_payload_index(self._name, field, m.PayloadSchemaType.KEYWORD)
-        return True
 
     def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         found = self._client.retrieve(self._name, list(ids), with_payload=True)
@@ -263,6 +282,9 @@ class ServerPoints:
             if after is None:
                 return
 
+    def clear(self) -> None:
+        self._client.delete_collection(self._name)
+
     def close(self) -> None:
         self._client.close()
 
@@ -273,9 +295,22 @@ class PointSink:
     def __init__(self, points: Points, embedder: Embedder) -> None:
         self._points, self._embedder = points, embedder
 
-    def prepare(self) -> bool:
-        """Make the collection; return whether it is new."""
-        return self._points.prepare(self._embedder.dimensions)
+    def is_new(self) -> bool:
+        """Whether there is no collection yet."""
+        return not self._points.exists()
+
+    def prepare(self) -> None:
+        """Make the collection unless it exists."""
+        if self.is_new():
+            self._points.prepare(self._embedder.dimensions)
+
+    def holds(self, cursor: dict[int, int]) -> bool:
+        """Whether there are no points, or something that they were made from."""
+        return bool(cursor) or next(self._points.ids(), None) is None
+
+    def clear(self) -> None:
+        """Remove the collection."""
+        self._points.clear()
 
     def write(self, batch: Batch, lookup: Lookup) -> None:
         """Merge the batch's marks into their points."""

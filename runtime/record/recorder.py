@@ -19,7 +19,9 @@ import os
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +29,7 @@ from urllib.parse import parse_qsl
 
 from runtime.data.folder import DataFolder, read_json, write_json
 from runtime.journal.sqlite import SqliteReader
-from runtime.record.access import ROLES, RecordSettings, Role, tokens
+from runtime.record.access import ROLES, SINKS, RecordSettings, Role, tokens
 from runtime.record.clickhouse import ClickHouseSink, connect
 from runtime.record.endpoint import BODY_LIMIT, Endpoint, Engine, Receive, Send, reply
 from runtime.record.feed import Feed, describe
@@ -37,6 +39,7 @@ from runtime.record.statements import allowed
 LOCKED: Final = 3
 """Exit code when another recorder has the folder."""
 _LOCK_WAIT_S: Final = 2.0
+_THREADS: Final = 32
 _MEMORY_BYTES: Final = 1_500_000_000
 
 
@@ -68,6 +71,10 @@ def owned(folder: DataFolder, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
         yield
 
 
+class BodyTooLarge(Exception):
+    """The body of a request is longer than is read."""
+
+
 class Recorder:
     """Joins the parts of the record and runs them until told to stop."""
 
@@ -79,12 +86,12 @@ class Recorder:
         )
         self._endpoint = None if self._engine is None else Endpoint(self._engine, allowed())
         self._vectors = VectorIndex(folder, self._settings)
-        kept_as = self._settings.places()
+        kept_as, s = self._settings.places(), self._settings
         self._feeds = [
-            Feed(name, kept_as[name], folder.journal, folder.recorder_db, open_sink, say)
-            for name, open_sink in (
-                ("clickhouse", self._clickhouse),
-                ("qdrant", self._vectors.sink),
+            Feed(name, kept_as[name], folder.journal, folder.recorder_db, open_sink, say, ours)
+            for name, open_sink, ours in (
+                ("clickhouse", self._clickhouse, s.clickhouse is None),
+                ("qdrant", self._vectors.sink, s.qdrant is None),
             )
         ]
         self._began = time.time()
@@ -93,6 +100,8 @@ class Recorder:
         """Serve and feed until standard input ends."""
         import uvicorn
 
+        # Those who wait to be caught up hold a thread each: a few of them must not stop a search.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         listening = _listen((read_json(self._folder.recorder_json) or {}).get("port", 0))
         config = uvicorn.Config(
             self, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=75,
@@ -131,6 +140,8 @@ class Recorder:
 
     def _close_feeds(self) -> None:
         for feed in self._feeds:
+            feed.tell_to_stop()
+        for feed in self._feeds:
             if not feed.stop():
                 say(f"{feed.name}: still busy; its open batch is mended at the next start")
 
@@ -144,8 +155,13 @@ class Recorder:
         if scope["path"] == "/ping":
             await reply(send, 200, b"Ok.\n", {"content-type": "text/plain"})
             return
-        body = await _body(receive)
         role = self._role(scope)
+        try:
+            # Without a token nothing is read: what a stranger sends must not fill memory.
+            body = b"" if role is None else await _body(receive)
+        except BodyTooLarge as error:
+            await _say_no(send, 413, str(error))
+            return
         own = {
             "/status": self._status,
             "/caught-up": self._caught_up,
@@ -169,11 +185,16 @@ class Recorder:
         except (ValueError, KeyError, TypeError) as error:
             await _say_no(send, 400, f"{type(error).__name__}: {error}")
             return
+        except Exception as error:
+            # An engine or a model that cannot answer: the reader is told why, the log the rest.
+            say(f"{answer.__name__.strip('_')}: {traceback.format_exc()}")
+            await _say_no(send, 500, f"{type(error).__name__}: {error}")
+            return
         await reply(send, 200, json.dumps(said).encode(), {"content-type": "application/json"})
 
     def _role(self, scope: dict[str, Any]) -> Role | None:
-        headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
-        params = dict(parse_qsl(scope["query_string"].decode()))
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        params = dict(parse_qsl(scope["query_string"].decode("latin-1")))
         offered = _offered(headers) or params.get("password", "")
         for role in ROLES:
             if hmac.compare_digest(offered.encode(), self._tokens[role].encode()):
@@ -197,8 +218,9 @@ class Recorder:
 
     def _caught_up(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         cursor = {int(w): int(pos) for w, pos in asked["cursor"].items()}
+        feeds = [f for f in self._feeds if f.name in asked.get("sinks", SINKS)]
         deadline = time.monotonic() + min(float(asked.get("wait_s", 0.0)), 10.0)
-        done = [f.caught_up(cursor, max(0.0, deadline - time.monotonic())) for f in self._feeds]
+        done = [f.caught_up(cursor, max(0.0, deadline - time.monotonic())) for f in feeds]
         return self._status() | {"caught_up": all(done)}
 
     def _search(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,7 +252,7 @@ async def _body(receive: Receive) -> bytes:
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > BODY_LIMIT:
-            raise ValueError(f"a request body may have {BODY_LIMIT} bytes")
+            raise BodyTooLarge(f"a request body may have {BODY_LIMIT} bytes")
     return bytes(body)
 
 

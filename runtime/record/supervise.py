@@ -125,6 +125,9 @@ class RecorderProcess:
                     stdin=theirs, stdout=log, stderr=log, start_new_session=True,
                     env=os.environ | {"PYTHONPATH": _python_path()},
                 )  # fmt: skip
+            except BaseException:
+                os.close(ours)
+                raise
             finally:
                 os.close(theirs)
         self._pipe, self._life.began = ours, time.monotonic()
@@ -142,8 +145,20 @@ class RecorderProcess:
             if life.stopping:
                 return
             life.pause_s = min(life.pause_s * 2, _LONGEST_PAUSE_S)
-            life.restarts += 1
+            if await self._spawned_again() and life.stopping:
+                # Told to stop while it was being started: it must not outlive the hanging up.
+                self._hang_up()
+
+    async def _spawned_again(self) -> bool:
+        """Start the recorder once more; an error of the machine is written down and waited out."""
+        try:
             await self._spawn()
+        except OSError as error:
+            with (self._folder.logs / "recorder.log").open("a") as log:
+                log.write(f"the recorder could not be started: {error}\n")
+            return False
+        self._life.restarts += 1
+        return True
 
     async def _answering(self, ready_s: float) -> None:
         deadline = time.monotonic() + ready_s

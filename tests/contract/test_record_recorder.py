@@ -373,20 +373,55 @@ def test_what_a_crash_left_half_written_is_mended(tmp_path: Path) -> None:
         history.close()
     assert said.differences() == []
     assert trend == said.journal_attempts.rows
+    assert f"mended 1:1-{head}" in (lived.folder.logs / "recorder.log").read_text()
     lived.journal.close()
 
 
-@pytest.mark.parametrize("lost", ["clickhouse", "qdrant"])
-def test_a_lost_engine_folder_is_filled_again_from_the_journal(tmp_path: Path, lost: str) -> None:
+@pytest.mark.parametrize("written", ["nothing", "everything"])
+def test_a_batch_that_was_begun_is_there_once(tmp_path: Path, written: str) -> None:
+    lived = Lived(tmp_path)
+    lived.run()
+    with recording(lived.folder):
+        await_caught_up(lived.folder, lived.journal.heads())
+    before = lived.journal.heads()[1]
+    lived.run()
+    head = lived.journal.heads()[1]
+    if written == "everything":
+        with recording(lived.folder):
+            await_caught_up(lived.folder, lived.journal.heads())
+    lived.journal.close()
+    later = Lived(tmp_path)  # another writer, which has gone on before the batch is mended
+    with sqlite3.connect(lived.folder.recorder_db) as db:
+        for place in RecordSettings().places().values():
+            db.execute("insert or replace into cursor values (?, 1, ?)", (place, before))
+            db.execute("insert into batch values (?, 1, ?, ?)", (place, before + 1, head))
+    db.close()
+    with recording(lived.folder):
+        said = verify(lived.folder)
+        history = History.open(lived.folder)
+        trend = sum(r["attempts"] for r in history.rows("trend_steps"))
+        history.close()
+    assert said.differences() == []
+    assert trend == said.journal_attempts.rows == 44
+    later.journal.close()
+
+
+@pytest.mark.parametrize("lost", ["clickhouse", "qdrant", "recorder.db"])
+def test_whatever_of_the_record_is_lost_is_made_again(tmp_path: Path, lost: str) -> None:
     lived = Lived(tmp_path)
     lived.run()
     with recording(lived.folder):
         await_caught_up(lived.folder, lived.journal.heads())
         before = ask(lived.folder, "/search", {"text": "timeout"})["hits"]
-    shutil.rmtree(tmp_path / lost)
+    shutil.rmtree(tmp_path / lost) if lost != "recorder.db" else (tmp_path / lost).unlink()
     with recording(lived.folder):
-        assert verify(lived.folder).differences() == []
+        said = verify(lived.folder)
+        history = History.open(lived.folder)
+        trend = sum(r["attempts"] for r in history.rows("trend_steps"))
+        history.close()
         assert ask(lived.folder, "/search", {"text": "timeout"})["hits"] == before
+    assert said.differences() == []
+    assert trend == said.journal_attempts.rows
     lived.journal.close()
 
 

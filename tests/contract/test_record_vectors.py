@@ -53,9 +53,19 @@ class TestPoints:
         )
         return points
 
-    def test_a_collection_is_new_once(self, points: Points) -> None:
-        assert points.prepare(2)
-        assert not points.prepare(2)
+    def test_a_collection_is_made_once_and_kept(self, points: Points) -> None:
+        assert not points.exists()
+        for _ in range(2):
+            points.prepare(2)
+            assert points.exists()
+            points.put([_point(1, [1.0, 0.0], 7)])
+        assert list(points.ids()) == [_id(1)]
+
+    def test_a_cleared_collection_is_gone_and_can_be_made_again(self, filled: Points) -> None:
+        filled.clear()
+        assert not filled.exists()
+        filled.prepare(3)
+        assert list(filled.ids()) == []
 
     def test_the_nearest_comes_first_with_its_cosine(self, filled: Points) -> None:
         found = filled.near([1.0, 0.0], {}, 2)
@@ -123,7 +133,7 @@ def test_edge_keeps_what_it_has_acknowledged(tmp_path: Path) -> None:
     (kept,) = first.ids()
     first.close()
     second = EdgePoints(tmp_path / "record")
-    assert not second.prepare(256)
+    assert second.exists()
     assert second.payloads([kept])[kept]["count"] == 1
     second.close()
 
@@ -131,7 +141,7 @@ def test_edge_keeps_what_it_has_acknowledged(tmp_path: Path) -> None:
 def test_a_shard_that_died_half_made_is_made_again(tmp_path: Path) -> None:
     (tmp_path / ".record" / "segments").mkdir(parents=True)
     points = EdgePoints(tmp_path / "record")
-    assert points.prepare(2)
+    points.prepare(2)
     points.put([_point(1, [1.0, 0.0], 7)])
     assert list(points.ids()) == [_id(1)]
     points.close()
