@@ -12,7 +12,9 @@ at the environment later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
@@ -25,13 +27,54 @@ Sources: TypeAlias = dict[str, str]
 PREFIX: Final = "TRIMTAB_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
+May: TypeAlias = Callable[[Any], str]
+"""Says what a setting wants instead of this value; nothing when it is well."""
+
 
 class SettingFault(Exception):
     """A setting has no such name, or a value that it cannot have."""
 
 
-def _set(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"text": text})
+def _anything(_: Any) -> str:
+    return ""
+
+
+def _within(low: float, high: float = math.inf) -> May:
+    told = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+    return lambda value: "" if low <= value <= high and math.isfinite(value) else told
+
+
+def _one_of(*words: str) -> May:
+    return lambda value: "" if value in words else " or ".join(words)
+
+
+def _profile(value: Any) -> str:
+    known = value in ("production", "demo") or Path(value).is_file()
+    return "" if known else "production, demo or the path of a policy file"
+
+
+def _cron(value: Any) -> str:
+    from control_plane.cron import Cron, CronFault
+
+    try:
+        Cron(str(value))
+    except CronFault as fault:
+        return f"cron text or nothing ({fault})" if value else ""
+    return ""
+
+
+def _zone(value: Any) -> str:
+    from control_plane.cron import Cron, CronFault
+
+    try:
+        Cron("0 0 * * *", str(value))
+    except CronFault as fault:
+        return f"a time zone, such as Europe/Berlin ({fault})"
+    return ""
+
+
+def _set(default: Any, text: str, may: May = _anything, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"text": text, "may": may, "secret": secret})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +82,24 @@ class ServerSettings:
     """Where the server listens and how it ends."""
 
     host: str = _set("127.0.0.1", "Address to listen on. Any other than loopback needs keys.")
-    port: int = _set(8321, "Port to listen on; when it is taken the next free one is used.")
-    grace_s: float = _set(2.0, "Seconds that running attempts are given when the server ends.")
-    log_level: str = _set("warning", "What is logged: debug, info, warning or error.")
+    port: int = _set(
+        8321, "Port to listen on; when it is taken the next free one is used.", _within(0, 65535)
+    )
+    grace_s: float = _set(
+        2.0, "Seconds that running attempts are given when the server ends.", _within(0)
+    )
+    log_level: str = _set(
+        "warning",
+        "What is logged: debug, info, warning or error.",
+        _one_of("debug", "info", "warning", "error"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
     """The worker processes of the local pool."""
 
-    slots: int = _set(8, "How many attempts may run at once.")
+    slots: int = _set(8, "How many attempts may run at once.", _within(1, 1024))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +109,7 @@ class RecordSettings:
     enabled: bool = _set(True, "Whether the recorder process is started.")
     clickhouse: str = _set("", "DSN of a ClickHouse server; empty for the embedded one.")
     qdrant: str = _set("", "URL of a Qdrant server; empty for the embedded one.")
-    qdrant_key: str = _set("", "API key of that Qdrant server.")
+    qdrant_key: str = _set("", "API key of that Qdrant server.", secret=True)
     embedder: str = _set("", "Sentence-transformers model; empty for the one that ships.")
 
 
@@ -66,33 +117,39 @@ class RecordSettings:
 class ReviewSettings:
     """How proposals are judged."""
 
-    profile: str = _set("production", "The guardrail policy in force: production or demo.")
+    profile: str = _set(
+        "production",
+        "The guardrail policy in force: production, demo, or the path of a policy file.",
+        _profile,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class OptimizeSettings:
     """When the optimizer runs by itself."""
 
-    cron: str = _set("7 * * * *", "When the optimize playbook is fired; empty for never.")
-    zone: str = _set("UTC", "The time zone of that cron text.")
+    cron: str = _set("7 * * * *", "When the optimize playbook is fired; empty for never.", _cron)
+    zone: str = _set("UTC", "The time zone of that cron text.", _zone)
 
 
 @dataclass(frozen=True, slots=True)
 class AuthSettings:
     """How long a browser stays signed in."""
 
-    session_hours: float = _set(12.0, "Hours until a browser has to sign in again.")
-    link_minutes: float = _set(10.0, "Minutes for which a one-time sign-in link works.")
+    session_hours: float = _set(12.0, "Hours until a browser has to sign in again.", _within(0.01))
+    link_minutes: float = _set(
+        10.0, "Minutes for which a one-time sign-in link works.", _within(0.1)
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
     """What one client may ask for."""
 
-    body_bytes: int = _set(16 * 1024 * 1024, "Largest body of a request.")
-    requests_per_minute: int = _set(3000, "Requests a minute from one key or address.")
-    page: int = _set(1000, "Largest number of rows in one answer.")
-    streams: int = _set(64, "Event streams that may be open at once.")
+    body_bytes: int = _set(16 * 1024 * 1024, "Largest body of a request.", _within(1024))
+    requests_per_minute: int = _set(3000, "Requests a minute from one key or address.", _within(1))
+    page: int = _set(1000, "Largest number of rows in one answer.", _within(1))
+    streams: int = _set(64, "Event streams that may be open at once.", _within(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +173,8 @@ class Named:
     type: type
     default: Scalar
     text: str
+    may: May = _anything
+    secret: bool = False
 
     @property
     def variable(self) -> str:
@@ -139,7 +198,10 @@ def named() -> Iterator[Named]:
 
 def _named(group: str, f: Field[Any]) -> Named:
     default = cast("Scalar", f.default)
-    return Named(f"{group}.{f.name}", type(default), default, f.metadata["text"])
+    return Named(
+        f"{group}.{f.name}", type(default), default, f.metadata["text"], f.metadata["may"],
+        f.metadata["secret"],
+    )  # fmt: skip
 
 
 def load(
@@ -198,10 +260,25 @@ def coerce(name: str, value: Scalar, source: str) -> Scalar:
     if setting is None:
         raise SettingFault(f"{source}: there is no setting `{name}`; see `trimtab config list`")
     try:
-        return cast("Scalar", _TYPES[setting.type](value))
+        typed = cast("Scalar", _TYPES[setting.type](value))
     except (ValueError, KeyError):
-        wanted = _WORDS[setting.type]
-        raise SettingFault(f"{source}: {name} wants {wanted}, not {value!r}") from None
+        typed, wanted = value, _WORDS[setting.type]
+    else:
+        wanted = setting.may(typed)
+    if wanted:
+        raise SettingFault(f"{source}: {name} wants {wanted}, not {typed!r}")
+    return typed
+
+
+def shown(name: str, value: Scalar) -> Scalar:
+    """Return a value as it may be shown: a secret, or the password of an address, is hidden.
+
+    >>> shown("record.qdrant_key", "s3cret"), shown("record.clickhouse", "ch://me:pw@host/db")
+    ('(set, not shown)', 'ch://me:***@host/db')
+    """
+    if isinstance(value, str) and value and any(s.secret for s in named() if s.name == name):
+        return "(set, not shown)"
+    return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", value) if isinstance(value, str) else value
 
 
 def _truth(value: Scalar) -> bool:

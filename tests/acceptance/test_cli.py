@@ -180,6 +180,8 @@ def test_search_trends_and_the_optimizer_work_without_a_server(cli: Cli) -> None
         (("run", "hello.yaml", "--override", "greet.each.bath=1"), Code.USAGE, "each.bath"),
         (("config", "set", "server.port", "many"), Code.USAGE, "whole number"),
         (("config", "get", "server.prt"), Code.NOT_FOUND, "trimtab config list"),
+        (("config", "set", "workers.slots", "0"), Code.USAGE, "1 to 1024"),
+        (("config", "unset", "no.such"), Code.NOT_FOUND, "not set"),
         (("keys", "create", "x", "--role", "king"), Code.USAGE, "policy_admin"),
         (("keys", "revoke", "ffffffff"), Code.NOT_FOUND, "trimtab keys list"),
         (("schedule", "next", "whenever"), Code.USAGE, "five fields"),
@@ -270,6 +272,13 @@ def test_a_setting_is_kept_shown_with_its_source_and_forgotten(cli: Cli) -> None
     assert (told["value"], told["source"]) == (4, "environment")
     cli("config", "unset", "workers.slots")
     assert cli.json("config", "get", "workers.slots")["source"] == "default"
+
+
+def test_a_secret_setting_is_never_printed(cli: Cli) -> None:
+    told = cli("config", "set", "record.qdrant_key", "hunter2")
+    for words in (("list",), ("get", "record.qdrant_key"), ("list", "-o", "json")):
+        told += cli("config", *words)
+    assert "hunter2" not in "".join(told)
 
 
 def test_schedules_are_made_and_removed(used: Cli) -> None:

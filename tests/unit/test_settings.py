@@ -12,6 +12,7 @@ from control_plane.settings import (
     find_folder,
     load,
     named,
+    shown,
     store,
     stored,
     value_of,
@@ -43,6 +44,12 @@ def test_the_last_layer_wins_and_is_named(tmp_path: Path) -> None:
     [
         ({"TRIMTAB_SERVER_PORT": "many"}, "environment: server.port wants a whole number"),
         ({"TRIMTAB_RECORD_ENABLED": "perhaps"}, "environment: record.enabled wants on or off"),
+        ({"TRIMTAB_SERVER_PORT": "70000"}, "server.port wants 0 to 65535, not 70000"),
+        ({"TRIMTAB_WORKERS_SLOTS": "0"}, "workers.slots wants 1 to 1024, not 0"),
+        ({"TRIMTAB_SERVER_GRACE_S": "nan"}, "server.grace_s wants 0 or more"),
+        ({"TRIMTAB_REVIEW_PROFILE": "wild"}, "review.profile wants production, demo or the path"),
+        ({"TRIMTAB_OPTIMIZE_CRON": "hourly"}, "optimize.cron wants cron text or nothing"),
+        ({"TRIMTAB_OPTIMIZE_ZONE": "Mars"}, "optimize.zone wants a time zone"),
     ],
 )
 def test_a_value_that_cannot_be_says_where_it_stands(environ: dict[str, str], told: str) -> None:
@@ -62,6 +69,17 @@ def test_a_forgotten_setting_has_its_default_again(tmp_path: Path) -> None:
     store(folder, "server.port", 1)
     store(folder, "server.port", None)
     assert load(folder, {})[0] == Settings()
+
+
+def test_every_default_is_a_value_that_may_be() -> None:
+    assert [s.name for s in named() if s.may(s.default)] == []
+
+
+def test_a_secret_and_the_password_of_an_address_are_not_shown() -> None:
+    assert "hunter2" not in str(shown("record.qdrant_key", "hunter2"))
+    assert shown("record.qdrant_key", "") == ""
+    assert "hunter2" not in str(shown("record.clickhouse", "clickhouse://me:hunter2@host/db"))
+    assert shown("server.host", "127.0.0.1") == "127.0.0.1"
 
 
 def test_the_folder_is_the_flags_then_the_environments_then_the_one_here(tmp_path: Path) -> None:
