@@ -1,0 +1,1 @@
+"""Simulate: a recorded run replayed under other knob values, before anything runs."""
