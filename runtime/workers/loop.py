@@ -108,20 +108,21 @@ class Worker:
         meter = _Meter(self._peak)
         call = Call(task, self._objects(task.objects))
         call.bytes_in = size
-        ended = self._run(call, known)
+        mask = secrets.Mask(known.values())
+        ended = self._run(call, known, mask)
         if kernel.has_children():
             kernel.end_children()
         report = self._report(call, ended, meter)
-        return secrets.redact(report, known) if known else report
+        return mask.report(report) if mask else report
 
-    def _run(self, call: Call, known: dict[str, str]) -> _Ended:
+    def _run(self, call: Call, known: dict[str, str], mask: secrets.Mask) -> _Ended:
         try:
             if call.task.secrets:
                 call.task = secrets.reveal(call.task, known)
                 call.tool = call.task.tool
             with kernel.memory_limit(call.task.memory_bytes):
                 value = tool(str(call.tool.get("kind"))).run(call).value
-                return _finish(call, value)
+                return _finish(call, value, mask)
         except BaseException as error:  # a tool may raise anything at all
             return _Ended(fault=_fault(error, call), checks=getattr(error, "checks", None))
 
@@ -174,17 +175,17 @@ class _Ended:
     checks: list[Any] | None = None
 
 
-def _finish(call: Call, value: Any) -> _Ended:
+def _finish(call: Call, value: Any, mask: secrets.Mask) -> _Ended:
     """Publish what was made, when the step publishes, and settle it."""
     publish = call.task.publish
     if publish is None:
-        return _Ended(settle(value, call.objects, call.task.output_bytes))
+        return _Ended(settle(value, call.objects, call.task.output_bytes, mask))
     from runtime.data.product import publish_table
     from runtime.tools.port import table_of
 
     opened = call.objects.read(value) if reference.is_table(value) else value
     table = table_of(opened)
-    settled = settle(table, call.objects, call.task.output_bytes)
+    settled = settle(table, call.objects, call.task.output_bytes, mask)
     published = publish_table(table, publish, Path(call.task.bundle), call.inputs)
     return _Ended(settled, published=published)
 

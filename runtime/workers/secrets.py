@@ -2,21 +2,28 @@
 
 A playbook writes ``{secret: name}`` and declares the name. The worker puts the value in
 its place, from the environment variable ``TRIMTAB_SECRET_<NAME>``, right before the tool
-runs, and masks it in everything that leaves the attempt.
+runs, and masks it in everything that leaves the attempt, also where it was quoted for an
+address or for JSON. A table is never rewritten: one that holds a secret is refused.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
+from urllib.parse import quote, quote_plus
 
 import msgspec
 
+from runtime.data import reference
 from runtime.errors import Permanent
 from runtime.tools.port import SECRET_PREFIX
 from runtime.workers.protocol import Report, Task
 
 MASK: Final = "•••"
+SHORTEST: Final = 4
+"""Fewer characters than this stand in any table by accident: it is not searched for them."""
 
 
 def values(names: tuple[str, ...]) -> dict[str, str]:
@@ -40,15 +47,66 @@ def reveal(task: Task, known: dict[str, str]) -> Task:
     return msgspec.structs.replace(task, tool=tool, args=args)
 
 
-def redact(report: Report, known: dict[str, str]) -> Report:
-    """The report without the secrets' values."""
-    return msgspec.structs.replace(
-        report,
-        stdout=_mask(report.stdout, known),
-        fault=_mask(report.fault, known),
-        result=_mask(report.result, known),
-        checks=_mask(report.checks, known),
-    )
+class Mask:
+    """Takes the values of secrets out of what leaves an attempt. False when there are none."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        words = {form for value in values for form in _forms(value)}
+        longest = sorted(words, key=len, reverse=True)
+        self._text = re.compile("|".join(map(re.escape, longest))) if longest else None
+        encoded = b"|".join(re.escape(w.encode()) for w in longest if len(w) >= SHORTEST)
+        self._bytes = re.compile(encoded) if encoded else None
+
+    def __bool__(self) -> bool:
+        return self._text is not None
+
+    def json(self, value: Any) -> Any:
+        """A JSON value without them."""
+        if self._text is None:
+            return value
+        if isinstance(value, str):
+            return self._text.sub(MASK, value)
+        if reference.is_reference(value):
+            return value  # a hash, which a short secret may stand in by accident
+        if isinstance(value, dict):
+            return {self.json(name): self.json(part) for name, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.json(part) for part in value]
+        return value
+
+    def table(self, table: Any) -> None:
+        """Refuse an Arrow table that holds one.
+
+        Raises:
+            Permanent: some column does; the message says which.
+        """
+        if self._bytes is None:
+            return
+        for name, column in zip(table.schema.names, table.columns, strict=True):
+            if any(self._bytes.search(buffer) for buffer in _buffers(column)):
+                raise Permanent(f"column {name!r} of the result holds a secret; leave it out")
+
+    def report(self, report: Report) -> Report:
+        """The report without them; its result was masked before it was stored."""
+        return msgspec.structs.replace(
+            report,
+            stdout=self.json(report.stdout),
+            fault=self.json(report.fault),
+            checks=self.json(report.checks),
+        )
+
+
+def _buffers(column: Any) -> Iterator[Any]:
+    for chunk in getattr(column, "chunks", [column]):
+        yield from filter(None, chunk.buffers())
+        if hasattr(chunk, "dictionary"):
+            yield from filter(None, chunk.dictionary.buffers())
+
+
+def _forms(value: str) -> set[str]:
+    """A secret as it is, and as addresses and JSON write it."""
+    quoted = {quote(value), quote(value, safe=""), quote_plus(value)}
+    return {value, msgspec.json.encode(value).decode()[1:-1], *quoted}
 
 
 def _fill(value: Any, declared: tuple[str, ...], known: dict[str, str]) -> Any:
@@ -67,15 +125,3 @@ def _value(name: Any, declared: tuple[str, ...], known: dict[str, str]) -> str:
     if name not in known:
         raise Permanent(f"secret {name!r} has no value: set {variable(name)} for the server")
     return known[name]
-
-
-def _mask(value: Any, known: dict[str, str]) -> Any:
-    if isinstance(value, str):
-        for secret in known.values():
-            value = value.replace(secret, MASK)
-        return value
-    if isinstance(value, dict):
-        return {_mask(name, known): _mask(part, known) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_mask(part, known) for part in value]
-    return value

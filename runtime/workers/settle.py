@@ -7,13 +7,16 @@ for becomes the nearest thing (a date its text, a set a list). Counting happens 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from runtime.data import reference
 from runtime.data.objects import Objects
 from runtime.errors import Permanent, ResourceExhausted
+from runtime.workers.secrets import Mask
+
+_NO_SECRETS: Final = Mask(())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,18 +28,18 @@ class Settled:
     bytes: int
 
 
-def settle(value: Any, objects: Objects, limit: int) -> Settled:
-    """Return the value as JSON or a reference, with its size.
+def settle(value: Any, objects: Objects, limit: int, mask: Mask = _NO_SECRETS) -> Settled:
+    """Return the value as JSON or a reference, with its size and without secrets.
 
     Raises:
-        Permanent: it holds something that is neither JSON nor a table.
+        Permanent: it holds something that is neither JSON nor a table, or a table a secret.
         ResourceExhausted: it is larger than ``limit`` bytes.
     """
     if value is None:
         return Settled(None, 0, 0)
-    tables = _Tables(objects, limit)
+    tables = _Tables(objects, limit, mask)
     data = _encode(value, tables)
-    result = msgspec.json.decode(data)
+    result = mask.json(msgspec.json.decode(data))
     size = len(data) + tables.bytes
     if size > limit:
         raise ResourceExhausted(f"the result has {size} bytes; this step may return {limit}")
@@ -51,8 +54,8 @@ def settle(value: Any, objects: Objects, limit: int) -> Settled:
 class _Tables:
     """Puts each table met on the way into the store, and adds them up."""
 
-    def __init__(self, objects: Objects, limit: int) -> None:
-        self._objects, self._limit = objects, limit
+    def __init__(self, objects: Objects, limit: int, mask: Mask) -> None:
+        self._objects, self._limit, self._mask = objects, limit, mask
         self.rows = self.bytes = 0
 
     def __call__(self, value: Any) -> Any:
@@ -64,6 +67,7 @@ class _Tables:
                 f"a table of the result has {table.nbytes} bytes; "
                 f"this step may return {self._limit}"
             )
+        self._mask.table(table)
         ref = self._objects.put_table(table)
         self.rows += ref["rows"]
         self.bytes += ref["bytes"]
