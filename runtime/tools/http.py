@@ -37,6 +37,7 @@ class HttpTool:
 
     def run(self, call: Call) -> Outcome:
         client = self._client(call.tool.get("allow_loopback") is True)
+        client.cookies.clear()  # connections are shared between attempts, sessions are not
         method = call.text("method", "GET").upper()
         try:
             with client.stream(

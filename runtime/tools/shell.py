@@ -24,6 +24,8 @@ from runtime.tools.port import SECRET_PREFIX, Call, Outcome, encode_json
 _KEPT: Final = 1 << 20
 """How much of the output's end is kept for the result."""
 _SHOWN: Final = 64 * 1024
+_PIPE_READS: Final = 16
+"""Reads of 64 KiB that empty the largest pipe; a writer that never stops has no more of them."""
 
 
 class CommandFailed(Permanent):
@@ -119,8 +121,8 @@ def _listen(process: subprocess.Popen[bytes], stdout: IO[bytes]) -> bytearray:
 
 
 def _pass_on(fd: int, tail: bytearray) -> bool:
-    """Read what is there; whether the pipe is still open."""
-    while True:
+    """Read what is there, as much as a pipe holds; whether it is still open."""
+    for _ in range(_PIPE_READS):
         try:
             data = os.read(fd, 1 << 16)
         except BlockingIOError:
@@ -130,6 +132,7 @@ def _pass_on(fd: int, tail: bytearray) -> bool:
         os.write(1, data)
         tail += data
         del tail[:-_KEPT]
+    return True
 
 
 def _feed(stdin: IO[bytes], call: Call) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import sqlite3
 import sys
 import threading
@@ -331,9 +332,12 @@ class TestShell:
         out = room.run({"kind": "shell", "run": "sleep 30 & echo $!"})["stdout"]
         assert time.monotonic() - started < 20
         assert Path(f"/proc/{int(out)}").exists()
-        import os
-
         os.kill(int(out), 9)
+
+    def test_what_prints_for_ever_in_the_background_is_not_waited_for(self, room: Room) -> None:
+        file = room.root / "pid"
+        room.run({"kind": "shell", "run": f"yes & echo $! > {file}; sleep 0.1"})
+        os.kill(int(file.read_text()), 9)
 
 
 class Service(http.server.BaseHTTPRequestHandler):
@@ -355,6 +359,8 @@ class Service(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         if "soon" in self.path:
             self.send_header("Retry-After", "3")
+        if "cookie" in self.path:
+            self.send_header("Set-Cookie", "session=mine")
         if status == 302:
             self.send_header("Location", "/200")
         self.send_header("Content-Type", media)
@@ -451,6 +457,14 @@ class TestHttp:
             assert fault["cls"] == "permanent", host
             assert "allow_loopback: true" in fault["message"]
         assert service[1].seen == []
+
+    def test_cookies_of_one_attempt_are_not_sent_by_the_next(
+        self, room: Room, request_: Callable[..., dict[str, Any]], service: Any
+    ) -> None:
+        for _ in range(2):
+            assert "set-cookie" not in room.run(request_("/200/cookie"))["headers"]
+        assert [seen.get("Cookie") for seen in service[1].seen] == [None, None]
+        assert len(service[1].connections) == 1
 
     def test_a_redirect_is_followed(
         self, room: Room, request_: Callable[..., dict[str, Any]]
