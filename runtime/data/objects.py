@@ -24,6 +24,8 @@ from runtime.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ASIDE: Final = ".aside-"
+"""How the names of files begin that are being written."""
 _KEPT: Final = 8
 """How many opened objects a process keeps for the next batch of the same step."""
 
@@ -123,6 +125,13 @@ class Objects:
             return [self.open(part) for part in value]
         return value
 
+    def sweep(self) -> int:
+        """Remove what a crash left half written; how many files. Only while nobody writes."""
+        left = list(self.root.glob(f"{_ASIDE}*"))
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
     def _map(self, ref: Reference) -> pa.Table:
         path = str(self.path(ref))
         if ref["media"] == reference.PARQUET:
@@ -165,7 +174,7 @@ class _Writer:
 
     def __enter__(self) -> _Writer:
         self.root.mkdir(parents=True, exist_ok=True)
-        fd, self._aside = tempfile.mkstemp(dir=self.root, prefix=".aside-")
+        fd, self._aside = tempfile.mkstemp(dir=self.root, prefix=_ASIDE)
         self._file = os.fdopen(fd, "wb", buffering=1 << 16)
         return self
 

@@ -50,6 +50,14 @@ def test_equal_values_are_one_file(objects: Objects) -> None:
     assert len([p for p in objects.root.rglob("*") if p.is_file()]) == 1
 
 
+def test_what_a_crash_left_half_written_is_swept(objects: Objects) -> None:
+    ref = objects.put_json([1])
+    (objects.root / ".aside-x1").write_bytes(b"half")
+    assert objects.sweep() == 1
+    assert [p.name for p in objects.root.rglob("*") if p.is_file()] == [ref["$ref"]]
+    assert Objects(objects.root / "not made").sweep() == 0
+
+
 def test_a_table_comes_back_mapped_and_sliced(objects: Objects) -> None:
     table = pa.table({"n": list(range(1000)), "s": [str(n) for n in range(1000)]})
     ref = objects.put_table(table)
