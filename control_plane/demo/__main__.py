@@ -10,16 +10,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 from control_plane.demo.drive import REPORT, Options, drive
 from control_plane.demo.person import Refused
 from control_plane.demo.processes import DidNotStart
 from control_plane.demo.screen import Screen
 
+WHAT: Final = "Play the whole loop on real work: runs, proposals, trials, before and after."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, play the demo, return the exit status."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had SIGINT ignored
+        signal.signal(number, _interrupt)
     options = read_options(arguments)
     screen = Screen()
     try:
@@ -34,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_options(arguments: Sequence[str] | None) -> Options:
     """Return what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="trimtab demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="trimtab demo", description=WHAT)
     parser.add_argument("--stage", type=int, default=6, choices=range(1, 7), help="how far")
     parser.add_argument("--keep", action="store_true", help="leave the server up at the end")
     parser.add_argument("--service", default="", help="manners of the records service")

@@ -8,6 +8,7 @@ whole loop.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,14 +118,20 @@ def _judge(screen: Screen, told: Json) -> bool:
 
 def _farewell(stage: Stage, screen: Screen, options: Options) -> None:
     screen.act("Next")
-    screen.say(f"report         {options.report}")
-    data = stage.data.root
+    screen.say(f"report         {near(options.report)}")
+    data, command = near(stage.data.root), near(Path(sys.prefix) / "bin" / "trimtab")
     if not options.keep:
-        screen.say(f"the pages      trimtab dev --data {data}")
+        screen.say(f"the pages      {command} dev --data {data}")
         screen.say("               (make demo KEEP=1 leaves the server up)")
     else:
         pids = " ".join(str(pid) for pid in stage.processes.pids().values())
         screen.say(f"the pages      {stage.sign_in_link()}")
         screen.say(f"               good once, for a few minutes; it ends with: kill {pids}")
-    for command in ("proposal list", "run list", "search 'the records service answered 503'"):
-        screen.say(f"try            trimtab --data {data} {command}")
+    for words in ("proposal list", "run list", "search 'service answered 503'"):
+        screen.say(f"try            {command} --data {data} {words}")
+
+
+def near(path: Path) -> Path:
+    """Return a path as one would type it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -61,6 +61,23 @@ class Processes:
         """Where a process's standard output goes."""
         return self.logs / f"{name}.out"
 
+    def until(self, name: str, look: Callable[[], _T | None], seconds: float) -> _T:
+        """Look until there is something to see of a process that was started; return it.
+
+        Raises:
+            DidNotStart: the process ended first, or the time is up; with what it said.
+        """
+        process = dict(self.started)[name]
+        deadline = time.monotonic() + seconds
+        while (found := look()) is None:
+            ended = process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                what = f"ended with {process.returncode}" if ended else "took too long"
+                said = (self.logs / f"{name}.log").read_text("utf-8", "replace")
+                raise DidNotStart(f"the {name} process {what}:\n{said[-2000:]}")
+            time.sleep(0.05)
+        return found
+
     def end(self) -> None:
         """Ask every process to end, the last one first; make those end that do not."""
         while self.started:
@@ -83,21 +100,3 @@ def _kill_session(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-
-
-def wait_until(
-    what: str, look: Callable[[], _T | None], process: subprocess.Popen[bytes], seconds: float
-) -> _T:
-    """Look until there is something to see, and return it.
-
-    Raises:
-        DidNotStart: the process ended first, or the time is up.
-    """
-    deadline = time.monotonic() + seconds
-    while (found := look()) is None:
-        if process.poll() is not None:
-            raise DidNotStart(f"{what} ended with status {process.returncode}")
-        if time.monotonic() > deadline:
-            raise DidNotStart(f"{what} was not up after {seconds:.0f} s")
-        time.sleep(0.05)
-    return found

@@ -22,7 +22,7 @@ from urllib.request import urlopen
 
 from control_plane.auth import read_key
 from control_plane.demo.person import Person
-from control_plane.demo.processes import DidNotStart, Processes, wait_until
+from control_plane.demo.processes import DidNotStart, Processes
 from control_plane.shipped import folder as shipped_folder
 from runtime.data.folder import DataFolder, read_json
 
@@ -79,26 +79,19 @@ def set_up(root: Path, service_params: str, keep: bool) -> Iterator[Stage]:
 
 def _start_records(processes: Processes, params: str) -> str:
     script = shipped_folder() / "healthcare" / "records_service.py"
-    process = processes.start("records", [str(script), "--port", "0", "--params", params])
+    processes.start("records", [str(script), "--port", "0", "--params", params])
     out = processes.out("records")
-    return wait_until(
-        "the records service", lambda: out.read_text("utf-8").strip() or None, process, START_S
-    )
+    return processes.until("records", lambda: out.read_text("utf-8").strip() or None, START_S)
 
 
 def _start_server(processes: Processes, data: DataFolder, *flags: str) -> str:
-    command = [*CLI, "serve", "--data", str(data.root), *flags]
-    process = processes.start("server", command, ENVIRONMENT)
+    processes.start("server", [*CLI, "serve", "--data", str(data.root), *flags], ENVIRONMENT)
 
     def address() -> str | None:
         told = read_json(data.server_json)
         return None if told is None else str(told["url"])
 
-    try:
-        return wait_until("the server", address, process, START_S)
-    except DidNotStart as failure:
-        said = (processes.logs / "server.log").read_text("utf-8", "replace")[-2000:]
-        raise DidNotStart(f"{failure}:\n{said}") from None
+    return processes.until("server", address, START_S)
 
 
 def restart_server(stage: Stage) -> None:

@@ -10,7 +10,7 @@ import http.client
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -42,11 +42,22 @@ insert or replace into records values (
 # ---- load -------------------------------------------------------------------------------
 
 
-def cohort(patients: int) -> pa.Table:
-    """Return the cohort: its patients' ids, from 1, with their age and sex."""
+def cohort(patients: int, run_folder: str) -> pa.Table:
+    """Make the run's database, and return the cohort: ids from 1, with age and sex."""
     import pyarrow as pa
 
+    make_database(run_folder)
     return pa.Table.from_pylist([{"patient_id": n, **who(n)} for n in range(1, patients + 1)])
+
+
+def make_database(run_folder: str) -> None:
+    """Make the database that a run's workers upsert into; leave one that is there.
+
+    Its mode is set here, once: SQLite does not wait when several switch it at a time.
+    """
+    with closing(sqlite3.connect(_path(run_folder), isolation_level=None)) as database:
+        database.execute("pragma journal_mode = wal")
+        database.execute(_TABLE)
 
 
 # ---- fetch ------------------------------------------------------------------------------
@@ -104,21 +115,26 @@ def _connection(service: str) -> http.client.HTTPConnection:
 
 @lru_cache(maxsize=4)
 def _database(run_folder: str) -> sqlite3.Connection:
-    """One connection per worker and run. The run's workers write to one file.
+    """One connection per worker and run. The run's workers write to one file, in turns.
 
-    WAL lets a writer go on while others read; the rest queue for it. NORMAL leaves the
-    sync to checkpoints: what a power cut takes is missed by the contract's row count.
+    NORMAL leaves the sync to checkpoints: what a power cut takes, the contract's row count
+    misses.
     """
-    database = sqlite3.connect(Path(run_folder) / "records.db", timeout=20, isolation_level=None)
-    database.execute("pragma journal_mode = wal")
+    database = sqlite3.connect(_path(run_folder), timeout=20, isolation_level=None)
     database.execute("pragma synchronous = normal")
-    database.execute(_TABLE)
     return database
+
+
+def _path(run_folder: str) -> Path:
+    return Path(run_folder) / "records.db"
 
 
 @contextmanager
 def _transaction(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    database.execute("begin immediate")
+    try:
+        database.execute("begin immediate")
+    except sqlite3.OperationalError as problem:
+        raise errors.Transient(f"the run's database: {problem}") from problem
     try:
         yield database
     except BaseException:

@@ -213,7 +213,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tied", action="store_true", help="end when standard input ends")
     options = parser.parse_args(arguments)
     rng = random.Random(options.seed)  # noqa: S311 (noise, not secrets)
-    service = Service(("127.0.0.1", options.port), Manners.parse(options.params), rng)
+    try:
+        manners = Manners.parse(options.params)
+    except ValueError as problem:
+        parser.error(str(problem))
+    service = Service(("127.0.0.1", options.port), manners, rng)
     signal.signal(signal.SIGTERM, lambda *_: _stop(service))
     signal.signal(signal.SIGINT, lambda *_: _stop(service))
     if options.tied:
