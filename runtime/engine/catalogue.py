@@ -14,7 +14,8 @@ from runtime.engine.errors import UnknownPlaybook
 from runtime.net.compile import compile_net
 from runtime.net.net import Net
 from runtime.playbook.bundle import Bundle, load_text, step_bound, unpack
-from runtime.playbook.model import Playbook, Step
+from runtime.playbook.knobs import defaults
+from runtime.playbook.model import Playbook
 from runtime.run.events import Json, PlaybookRegistered
 
 
@@ -62,19 +63,7 @@ class Version:
 
     def defaults(self, step: str) -> dict[str, Json]:
         """The author's own values of a step's knobs."""
-        return knob_defaults(self.playbook.step(step))
-
-
-def knob_defaults(step: Step) -> dict[str, Json]:
-    """Return the values that a step's knobs have in the playbook."""
-    values: dict[str, Json] = {
-        "retry.attempts": step.retry.attempts,
-        "timeout": step.timeout_s,
-        "runs_on": step.runs_on,
-    }
-    if step.each is not None:
-        values |= {"each.batch": step.each.batch, "each.in_flight": step.each.in_flight}
-    return values
+        return defaults(self.playbook.step(step))
 
 
 class Catalogue:

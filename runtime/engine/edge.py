@@ -10,6 +10,7 @@ import json
 import random
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from runtime.data.folder import DataFolder
@@ -18,16 +19,17 @@ from runtime.data.reference import is_reference
 from runtime.engine.catalogue import Version
 from runtime.playbook.expressions import Expressions
 from runtime.playbook.faults import ExpressionFault
-from runtime.playbook.model import Step
+from runtime.playbook.model import Reduce, Step
+from runtime.playbook.tools import VERBATIM
+from runtime.playbook.units import duration_s
 from runtime.run.events import ConfigStored, Fault, Json
 from runtime.run.layers import Experiment, Layers, Resolved, resolve
+from runtime.run.reduce import combine
 from runtime.run.route import Route, route
 from runtime.run.state import Each, RunState
 
 INLINE_BYTES: Final = 64 * 1024
 """A value larger than this (as JSON) lives in the object store."""
-_VERBATIM: Final = frozenset({"kind", "call", "code", "query", "engine", "errors", "file"})
-"""Keys of a tool block that are never templated."""
 
 
 class Configurations:
@@ -85,25 +87,55 @@ class RunEdge:
             )
             if way is None or fault is not None or not step.sets:
                 return way
-            return Route(way.arcs, self._expressions.render(step.sets, names), way.fault)
+            return Route(way.arcs, self._sets(state, step, names), way.fault)
         except ExpressionFault as error:
             return Route(fault=self.fault(step, error))
+        except TypeError as error:
+            return Route(fault=self.fault(step, error))
+
+    def _sets(self, state: RunState, step: Step, names: Mapping[str, Json]) -> dict[str, Json]:
+        """The context values a step sets, combined with what is there where it says so."""
+        found: dict[str, Json] = {}
+        for key, value in step.sets.items():
+            if isinstance(value, Reduce):
+                new = self._expressions.render(value.value, names)
+                found[key] = combine(value.op, state.ctx.get(key), new)
+            else:
+                found[key] = self._expressions.render(value, names)
+        return found
+
+    def holds(self, state: RunState, step: Step, text: str, value: Json) -> bool | Fault:
+        names = ChainMap[str, Any]({step.name: value}, self.names(state))
+        try:
+            return self._expressions.condition(text, names)
+        except ExpressionFault as error:
+            return self.fault(step, error)
 
     def render(
         self, state: RunState, step: Step, extra: Mapping[str, Json] | None = None
     ) -> dict[str, Json] | Fault:
-        names = ChainMap[str, Any](dict(extra or {}), self.names(state))
+        own = dict(extra or {}) | {"repeat": _round(state, step)}
+        names = ChainMap[str, Any](own, self.names(state))
         tool = step.tool or {}
         try:
-            return {
-                "tool": {
-                    key: value if key in _VERBATIM else self._expressions.render(value, names)
-                    for key, value in tool.items()
-                },
-                "with": self._expressions.render(step.args, names),
+            rendered = {
+                key: value if key in VERBATIM else self._expressions.render(value, names)
+                for key, value in tool.items()
             }
-        except ExpressionFault as error:
+            if rendered.get("kind") == "wait":
+                rendered["due"] = self._due(rendered)
+            return {"tool": rendered, "with": self._expressions.render(step.args, names)}
+        except (ExpressionFault, ValueError) as error:
             return self.fault(step, error)
+
+    def _due(self, tool: Mapping[str, Json]) -> float:
+        """When a ``wait`` ends: after ``for``, or at ``until`` (an ISO time with its zone)."""
+        if "for" in tool:
+            return self._clock() + _seconds(tool["for"])
+        until = datetime.fromisoformat(str(tool["until"]))
+        if until.tzinfo is None:
+            raise ValueError(f"until needs a time zone: {tool['until']}")
+        return until.timestamp()
 
     def items(self, state: RunState, step: Step) -> tuple[int, Json] | Fault:
         if step.each is None:
@@ -167,7 +199,7 @@ class RunEdge:
         }
         return names | {"workload": state.workload, "ctx": state.ctx, "run": run}
 
-    def fault(self, step: Step, error: ExpressionFault) -> Fault:
+    def fault(self, step: Step, error: Exception) -> Fault:
         """The fault of a step whose expression could not be evaluated."""
         return Fault("expression", str(error), where=self._where(step))
 
@@ -178,6 +210,19 @@ class RunEdge:
         if len(json.dumps(value)) <= INLINE_BYTES:
             return value
         return self._objects.put_json(value) | {"rows": len(value)}
+
+
+def _seconds(value: Json) -> float:
+    seconds = float(value) if isinstance(value, int | float) else duration_s(str(value))
+    if seconds is None:
+        raise ValueError(f"for must be a duration like 5m, not {value!r}")
+    return seconds
+
+
+def _round(state: RunState, step: Step) -> dict[str, Json]:
+    """What a repeated step sees of the round before."""
+    known = state.rounds.get(step.name)
+    return {"round": known.done if known else 0, "last": known.value if known else None}
 
 
 class StepValue(dict[str, Any]):

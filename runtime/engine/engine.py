@@ -20,6 +20,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from runtime.data.folder import DataFolder
+from runtime.data.objects import Objects
 from runtime.engine.catalogue import Catalogue, Version
 from runtime.engine.dispatch import Dispatch
 from runtime.engine.edge import Configurations, RunEdge
@@ -29,7 +30,7 @@ from runtime.engine.submit import Submit, check_overrides, full_workload
 from runtime.engine.timers import Timers
 from runtime.ids import new_id, run_stream
 from runtime.journal.commit import Committer, CommitThreadDied
-from runtime.journal.port import Append, FolderInUse, RunRow, StreamMoved
+from runtime.journal.port import Append, FolderInUse, RunRow, StreamMoved, in_order
 from runtime.journal.sqlite import ENDED, SqliteJournal, SqliteReader
 from runtime.playbook.bundle import Bundle
 from runtime.run.decide import LET_RUN, Decision, Ended
@@ -61,6 +62,8 @@ from runtime.workers.port import Pool
 from runtime.workers.protocol import Report
 
 _LOG: Final = logging.getLogger("trimtab.engine")
+FOLDED: Final = ("playbook/", "config/", "overlay/", "experiment/", "kill")
+"""Streams that are folded when the engine opens."""
 _LAYER_EVENTS: Final = (
     OverlayAppended, ExperimentStarted, ExperimentRamped, ExperimentPaused,
     ExperimentResumed, ExperimentEnded, KillSet,
@@ -105,6 +108,7 @@ class Engine:
         self._waiters: defaultdict[str, list[asyncio.Future[RunRow]]] = defaultdict(list)
         self._listeners: list[Listener] = []
         self._leasing: set[str] = set()
+        self._taken_back: set[str] = set()
         self._closed = False
         self.dead: asyncio.Future[None] = self._loop.create_future()
 
@@ -126,6 +130,7 @@ class Engine:
             raise FolderInUse(
                 f"{folder.root} is in use by another process (see server.json in it)"
             ) from None
+        Objects(folder.objects).sweep()
         engine = cls(folder, pool, lock, clock, chance or random.SystemRandom(), services or {})
         engine._fold()
         pool.start(engine._loop, engine._report)
@@ -218,6 +223,17 @@ class Engine:
         self._act(live, lambda d: d.resume(actor))
         self._act(live, Decision.due)
 
+    async def signal(self, run: str, name: str, value: Json, actor: str) -> None:
+        """Send a signal: the step that waits for it goes on, or the next that will."""
+        self._act(self._live(run), lambda d: d.signal(name, value, actor))
+
+    async def approve(
+        self, run: str, step: str, *, approved: bool, actor: str, note: str = ""
+    ) -> None:
+        """Answer an ``approval`` step: yes lets it succeed, no fails it (class permanent)."""
+        value = {"approved": approved, "by": actor, "note": note}
+        await self.signal(run, f"approval:{step}", value, actor)
+
     async def wait(self, run: str) -> RunRow:
         """Return the run's line once it has ended."""
         row = self._row(run)
@@ -269,10 +285,8 @@ class Engine:
     # ---- folding and recovery -----------------------------------------------------------
 
     def _fold(self) -> None:
-        for prefix in ("playbook/", "config/", "overlay/", "experiment/", "kill"):
-            for stream in self.journal.streams(prefix):
-                for recorded in self.journal.read(stream):
-                    self._fold_one(recorded)
+        for recorded in in_order(self.journal, *FOLDED):
+            self._fold_one(recorded)
         for published in self.journal.of_type("product.published"):
             event: Any = published.event
             self._dispatch.products.seen(event.product, event.number)
@@ -285,6 +299,8 @@ class Engine:
             self._configs.known[event.config] = event.effective
         elif isinstance(event, _LAYER_EVENTS):
             self.layers.evolve(event)
+            if isinstance(event, ExperimentEnded) and event.reason not in LET_RUN:
+                self._taken_back.add(event.experiment)
 
     def _recover(self) -> None:
         """Go on with every run that has not ended: what was in flight is lost."""
@@ -292,8 +308,11 @@ class Engine:
             actor = self._folded(row.run)
             self._actors[row.run] = actor
             self._act(actor, Decision.begin)
+            for experiment in sorted(_tried_in(actor.state) & self._taken_back):
+                self._act(actor, lambda d, x=experiment: d.rescue(x))  # type: ignore[misc]
             fault = Fault("lost", "the server was restarted while this ran")
-            for attempt in list(actor.state.attempts):
+            in_flight = [t.attempt for t in actor.state.attempts.values() if not t.waits_here]
+            for attempt in in_flight:
                 lost = Ended(attempt, "lost", fault)
                 self._act(actor, lambda d, lost=lost: d.ended(lost))  # type: ignore[misc]
             self._act(actor, Decision.due)
@@ -360,7 +379,7 @@ class Engine:
         for r in recorded:
             event = r.event
             if isinstance(event, AttemptScheduled):
-                self._dispatch.ready.append((r.stream[4:], event.attempt))
+                self._queue(r.stream[4:], event.attempt)
             elif isinstance(event, AttemptLeased):
                 self._dispatch.ready.appendleft((r.stream[4:], event.attempt))
             elif isinstance(event, RunCompleted | RunFailed | RunCancelled):
@@ -372,6 +391,13 @@ class Engine:
             if isinstance(r.event, ExperimentEnded) and r.event.reason not in LET_RUN:
                 self._rescue(r.event.experiment)
         self._pump()
+
+    def _queue(self, run: str, attempt: str) -> None:
+        """Let a durable attempt wait for a worker, unless it waits for something else."""
+        actor = self._actors.get(run)
+        tried = actor.state.attempts.get(attempt) if actor is not None else None
+        if tried is not None and not tried.waits_here:
+            self._dispatch.ready.append((run, attempt))
 
     def _tell(self, recorded: Sequence[Recorded]) -> None:
         for listener in list(self._listeners):
@@ -503,6 +529,12 @@ class Engine:
         self._closed = True
         if not self.dead.done():
             self.dead.set_exception(CommitThreadDied("the journal cannot be written"))
+
+
+def _tried_in(state: RunState) -> set[str]:
+    """The experiments that blocks of a run's unfinished steps were drawn for."""
+    blocks = (block for _, each in state.active_each() for block in each.blocks)
+    return {block.experiment for block in blocks if block.experiment is not None}
 
 
 def _withheld(attempt: str) -> Ended:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
 
-from runtime.engine.catalogue import Version, knob_defaults
+from runtime.engine.catalogue import Version
 from runtime.engine.errors import BadOverride, BadWorkload
-from runtime.playbook.model import Input, Playbook
+from runtime.playbook.faults import WorkloadFaults
+from runtime.playbook.inputs import fill
+from runtime.playbook.knobs import KNOBS, LIMITS, defaults
+from runtime.playbook.model import Playbook
 from runtime.run.events import Json
-
-_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "object": (dict,),
-    "array": (list,),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +36,10 @@ def full_workload(playbook: Playbook, given: Mapping[str, Json]) -> dict[str, Js
     Raises:
         BadWorkload: with every fault found.
     """
-    faults: list[tuple[str, str]] = []
-    declared = {i.name: i for i in playbook.inputs}
-    known = ", ".join(declared) or "none"
-    faults += [(n, f"no such input (inputs: {known})") for n in given if n not in declared]
-    full: dict[str, Json] = {}
-    for name, entry in declared.items():
-        if name not in given and entry.required:
-            faults.append((name, "required, and not given"))
-            continue
-        full[name] = given.get(name, entry.default)
-        if name in given and (fault := _fault(entry, given[name])):
-            faults.append((name, fault))
-    if faults:
-        raise BadWorkload(faults)
-    return full
-
-
-def _fault(entry: Input, value: Any) -> str | None:
-    kinds = _TYPES.get(entry.type)
-    if kinds is not None and (not isinstance(value, kinds) or _bool_as_number(entry, value)):
-        return f"must be of type {entry.type}, not {type(value).__name__}"
-    if entry.min is not None and isinstance(value, int | float) and value < entry.min:
-        return f"must be at least {entry.min:g}"
-    if entry.max is not None and isinstance(value, int | float) and value > entry.max:
-        return f"must be at most {entry.max:g}"
-    if entry.choices and value not in entry.choices:
-        return f"must be one of {', '.join(map(str, entry.choices))}"
-    return None
-
-
-def _bool_as_number(entry: Input, value: Any) -> bool:
-    return isinstance(value, bool) and entry.type in ("integer", "number")
+    try:
+        return fill(playbook.inputs, given)
+    except WorkloadFaults as error:
+        raise BadWorkload(list(error.faults.items())) from error
 
 
 def check_overrides(version: Version, overrides: Mapping[str, Mapping[str, Json]]) -> None:
@@ -83,10 +49,22 @@ def check_overrides(version: Version, overrides: Mapping[str, Mapping[str, Json]
         step = steps.get(name)
         if step is None:
             raise BadOverride(f"no step {name} in {version.playbook.path}: {', '.join(steps)}")
-        known = knob_defaults(step)
+        known = defaults(step)
         for knob, value in values.items():
             if knob not in known:
                 raise BadOverride(f"{name} has no knob {knob}; it has {', '.join(known)}")
-            whole = knob in ("each.batch", "each.in_flight", "retry.attempts")
-            if whole and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise BadOverride(f"{name}.{knob} must be a whole number of at least 1: {value!r}")
+            if why := _fault(knob, value):
+                raise BadOverride(f"{name}.{knob} must be {why}: {value!r}")
+
+
+def _fault(knob: str, value: Json) -> str:
+    """What a knob's value must be, when this is not it; what policies allow is judged elsewhere."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if knob in LIMITS:
+        least, most = LIMITS[knob]
+        fits = number and isinstance(value, int) and least <= value <= most
+        return "" if fits else f"a whole number of {least} to {most}"
+    if KNOBS[knob] == "timeout":
+        fits = value is None or (number and 0 < value < math.inf)
+        return "" if fits else "a number of seconds above 0, or null"
+    return "" if isinstance(value, str) and value else "a word"

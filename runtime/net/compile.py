@@ -6,8 +6,10 @@ plain joins would wait for ever.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from runtime.net.net import Net, NetError, Transition
-from runtime.playbook.model import Playbook
+from runtime.playbook.model import Playbook, Step, compensation
 
 
 class NotSound(NetError):
@@ -25,7 +27,7 @@ def compile_net(playbook: Playbook) -> Net:
         NotSound: a step is in a loop, cannot be reached, or an arc leads nowhere.
     """
     names = {step.name for step in playbook.steps}
-    outputs = {s.name: tuple(dict.fromkeys(arc.to for arc in s.arcs)) for s in playbook.steps}
+    outputs = {s.name: tuple(dict.fromkeys(_targets(s))) for s in playbook.steps}
     for name, targets in outputs.items():
         for target in targets:
             if target not in names:
@@ -37,8 +39,19 @@ def compile_net(playbook: Playbook) -> Net:
     first = playbook.steps[0].name
     _refuse_loops(first, outputs)
     _refuse_islands(first, outputs)
-    transitions = {s: Transition(s, tuple(inputs[s]), outputs[s]) for s in outputs}
-    return Net(first, transitions)
+    transitions = {
+        s.name: Transition(s.name, tuple(inputs[s.name]), outputs[s.name], s.join.quorum)
+        for s in playbook.steps
+    }
+    undone = [compensation(s).name for s in playbook.steps if s.compensate is not None]
+    return Net(first, transitions, frozenset([*undone, *(s.name for s in playbook.finally_)]))
+
+
+def _targets(step: Step) -> Iterator[str]:
+    """Where a step's tokens may go: its arcs, and what takes over when its join is late."""
+    yield from (arc.to for arc in step.arcs)
+    if step.join.within_s is not None and step.join.at_deadline not in ("fire", "fail"):
+        yield step.join.at_deadline
 
 
 def _refuse_loops(first: str, outputs: dict[str, tuple[str, ...]]) -> None:

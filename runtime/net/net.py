@@ -49,19 +49,29 @@ class StepNotEnabled(NetError):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A step as the net sees it: where its tokens come from and where they may go."""
+    """A step as the net sees it: where its tokens come from and where they may go.
+
+    ``quorum`` live tokens let it fire; None means that every token must have come, dead
+    ones too.
+    """
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    quorum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Net:
-    """Transitions by name; ``first`` takes the start token."""
+    """Transitions by name; ``first`` takes the start token.
+
+    ``beside`` names the steps that no token reaches: compensations, and what runs at
+    every end.
+    """
 
     first: str
     transitions: Mapping[str, Transition]
+    beside: frozenset[str] = frozenset()
 
     def inputs(self, step: str) -> tuple[str, ...]:
         """The sources of a step's tokens, the start among them."""
@@ -71,10 +81,16 @@ class Net:
 
 @dataclass(slots=True)
 class Marking:
-    """The tokens that wait: per step, source → live or dead. Ready steps are kept in order."""
+    """The tokens that wait, per step: source → live or dead.
+
+    ``ready`` steps may fire, in order; ``starved`` ones never can, because too few live
+    tokens are left to come; ``fired`` ones have, and absorb what still comes.
+    """
 
     waiting: dict[str, dict[str, bool]] = field(default_factory=dict)
     ready: list[str] = field(default_factory=list)
+    starved: list[str] = field(default_factory=list)
+    fired: set[str] = field(default_factory=set)
 
     def tokens(self) -> dict[str, str]:
         """Every waiting token by its place ``source>step``, for people and for hashing."""
@@ -83,6 +99,11 @@ class Marking:
             for step, tokens in sorted(self.waiting.items())
             for source, live in sorted(tokens.items())
         }
+
+    def begun(self, step: str) -> bool:
+        """Whether a live token waits for the step to be able to fire."""
+        may = step in self.ready or step in self.starved or step in self.fired
+        return not may and any(self.waiting.get(step, {}).values())
 
 
 def start(net: Net) -> Marking:
@@ -97,18 +118,28 @@ def enabled(net: Net, marking: Marking) -> list[str]:
     return list(marking.ready)
 
 
+def make_ready(marking: Marking, step: str) -> None:
+    """Let a step fire with the tokens it has: its time to wait is over."""
+    marking.ready.append(step)
+
+
 def consume(net: Net, marking: Marking, step: str) -> None:
-    """Take a step's tokens: it has begun.
+    """Take a step's tokens: it has begun, or can never begin.
 
     Raises:
         StepNotEnabled: a token is missing; the marking is unchanged.
     """
     tokens = marking.waiting.get(step, {})
-    missing = [s for s in net.inputs(step) if s not in tokens]
-    if missing or step not in marking.ready:
-        raise StepNotEnabled(step, missing)
-    marking.ready.remove(step)
-    del marking.waiting[step]
+    for steps in (marking.ready, marking.starved):
+        if step in steps:
+            steps.remove(step)
+            break
+    else:
+        raise StepNotEnabled(step, [s for s in net.inputs(step) if s not in tokens])
+    if len(tokens) < len(net.inputs(step)):
+        marking.fired.add(step)
+    else:
+        del marking.waiting[step]
 
 
 def produce(net: Net, marking: Marking, step: str, taken: Set[str]) -> list[str]:
@@ -137,10 +168,29 @@ def _put(net: Net, marking: Marking, source: str, target: str, *, live: bool) ->
     """Put one token. Returns whether the target is now dead and its tokens are gone."""
     tokens = marking.waiting.setdefault(target, {})
     tokens[source] = live
-    if len(tokens) < len(net.inputs(target)):
+    left = len(net.inputs(target)) - len(tokens)
+    if target in marking.fired:
+        if not left:
+            marking.fired.discard(target)
+            del marking.waiting[target]
         return False
-    if any(tokens.values()):
+    if target in marking.ready or target in marking.starved:
+        return False
+    return _judge(net, marking, target, left)
+
+
+def _judge(net: Net, marking: Marking, target: str, left: int) -> bool:
+    """See what the tokens before a step let it do; True when it is dead."""
+    alive = sum(marking.waiting[target].values())
+    if not left and not alive:
+        del marking.waiting[target]
+        return True
+    quorum = net.transitions[target].quorum
+    if quorum is None:
+        if not left:
+            marking.ready.append(target)
+    elif alive >= quorum:
         marking.ready.append(target)
-        return False
-    del marking.waiting[target]
-    return True
+    elif alive and alive + left < quorum:
+        marking.starved.append(target)
+    return False

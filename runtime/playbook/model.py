@@ -95,10 +95,38 @@ class Publishes:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """When a step with several inputs fires."""
+    """When a step with several inputs fires.
+
+    ``within_s`` counts from the first live token; then ``at_deadline`` says what happens:
+    ``fire``, ``fail``, or the name of the step that takes over.
+    """
 
     kind: Literal["all", "any", "at_least"] = "all"
     n: int = 0
+    within_s: float | None = None
+    at_deadline: str = "fail"
+
+    @property
+    def quorum(self) -> int | None:
+        """How many live tokens are enough; None when every token must have come."""
+        return None if self.kind == "all" else 1 if self.kind == "any" else self.n
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The step runs again until the bare expression ``until`` holds, ``max`` times at most."""
+
+    until: str
+    max: int
+    wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """A value for the context that is combined with what is there."""
+
+    op: Literal["add", "append", "merge", "min", "max"]
+    value: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +163,8 @@ class Step:
     tune: tuple[Knob, ...] = ()
     slo: Slo = field(default_factory=Slo)
     publishes: Publishes | None = None
+    repeat: Repeat | None = None
+    compensate: dict[str, Json] | None = None
     record_text: bool = True
     place: Place = Place(1, 1)
     places: dict[str, Place] = field(default_factory=dict)
@@ -157,10 +187,25 @@ class Playbook:
     secrets: tuple[str, ...] = ()
     deadline_s: float | None = None
     finally_: tuple[Step, ...] = ()
+    _named: dict[str, Step] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        undone = (compensation(s) for s in self.steps if s.compensate is not None)
+        named = {s.name: s for s in (*self.steps, *self.finally_, *undone)}
+        object.__setattr__(self, "_named", named)
 
     def step(self, name: str) -> Step:
-        """Return the step of that name, or raise KeyError."""
-        for step in self.steps:
-            if step.name == name:
-                return step
-        raise KeyError(name)
+        """Return the step of that name, one of ``finally`` or a compensation among them.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._named[name]
+
+
+def compensation(step: Step) -> Step:
+    """Return the step that undoes ``step``; it is called ``<name>.compensate``."""
+    return Step(
+        f"{step.name}.compensate", tool=step.compensate, retry=step.retry,
+        timeout_s=step.timeout_s, runs_on=step.runs_on, args=step.args, place=step.place,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from runtime.ids import STEP_BATCH
-from runtime.net.net import consume, produce, start
+from runtime.net.net import consume, make_ready, produce, start
 from runtime.run.events import (
     AttemptFinished,
     AttemptLeased,
@@ -35,8 +35,10 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
-from runtime.run.state import Block, Each, Pause, RunState, Try
+from runtime.run.state import Block, Each, Pause, Round, RunState, Try
 
+LATE_JOIN = "@join"
+"""Ends the name of the timer of a join that waits; no step can have such a name."""
 EMPTY_EACH: dict[str, Json] = {
     "items": 0, "batches": 0, "failed": 0, "failed_batches": 0, "results": [],
 }  # fmt: skip
@@ -81,7 +83,9 @@ def evolve(state: RunState, event: RunEvent, at: float) -> RunState:
             state.timers[event.name] = event.due
         case TimerFired():
             _timer_fired(state, event)
-        case SignalReceived() | ProductPublished() | CheckFailed():
+        case SignalReceived():
+            state.signals.setdefault(event.name, []).append(event.value)
+        case ProductPublished() | CheckFailed():
             pass
         case _:
             assert_never(event)
@@ -100,7 +104,8 @@ def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
     if work in state.pauses:
         del state.pauses[work]
     elif step.each is None:
-        consume(state.net, state.marking, event.step)
+        if event.step not in state.net.beside:
+            consume(state.net, state.marking, event.step)
         step.status = "active"
     else:
         step.each.block_of(event.batch).next = event.batch + 1
@@ -154,8 +159,11 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
         state.losses[work] = state.losses.get(work, 0) + 1
     if event.retry_at is not None:
         state.pauses[work] = Pause(event.number + 1, event.retry_at)
+        if event.outcome == "succeeded":
+            _another_round(state, event)
         return
     state.losses.pop(work, None)
+    _take_signal(state, tried, event)
     step = state.steps[event.step]
     if step.each is not None:
         _batch_done(step.each, tried, event)
@@ -173,6 +181,31 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
         step.value = value
         state.ctx.update(event.sets or {})
         _produce(state, event.step, event.arcs)
+    if step.status == "done":
+        state.order.append(event.step)
+
+
+def _another_round(state: RunState, event: AttemptFinished) -> None:
+    """A repeated step runs again; losses of a round are not held against the next."""
+    known = state.rounds.get(event.step)
+    done = known.done + 1 if known is not None else 1
+    state.rounds[event.step] = Round(done, event.number, event.result)
+    state.losses.pop((event.step, event.batch), None)
+
+
+def _take_signal(state: RunState, tried: Try, event: AttemptFinished) -> None:
+    """The signal that a step waited for is taken: the next step that waits needs another."""
+    name = signal_of(tried)
+    if name is not None and state.signals.get(name):
+        state.signals[name].pop(0)
+
+
+def signal_of(tried: Try) -> str | None:
+    """The name of the signal a try waits for, or None when it waits for none."""
+    tool = (tried.args or {}).get("tool", {})
+    if tool.get("kind") == "signal":
+        return str(tool["name"])
+    return f"approval:{tried.step}" if tool.get("kind") == "approval" else None
 
 
 def _failed(state: RunState, event: AttemptFinished) -> bool:
@@ -204,6 +237,9 @@ def _give_up(state: RunState, name: str, each: Each, fault: Fault | None) -> Non
 def _timer_fired(state: RunState, event: TimerFired) -> None:
     """A step out of time has no further tries: what waited for one is dropped."""
     del state.timers[event.name]
+    if event.name.endswith(LATE_JOIN):
+        _late(state, event.name.removesuffix(LATE_JOIN))
+        return
     step = state.steps.get(event.name)
     if step is None or step.status != "active":
         return
@@ -213,9 +249,15 @@ def _timer_fired(state: RunState, event: TimerFired) -> None:
     state.pauses.pop((event.name, STEP_BATCH), None)
 
 
+def _late(state: RunState, step: str) -> None:
+    """A join has waited long enough: what is there is enough, if the step says so."""
+    if state.marking.begun(step):
+        make_ready(state.marking, step)
+
+
 def _routed(state: RunState, event: StepRouted) -> None:
     step = state.steps[event.step]
-    if step.status != "active":
+    if step.status != "active" and event.step not in state.net.beside:
         consume(state.net, state.marking, event.step)
     step.value, step.fault = event.value, event.fault
     step.status = "failed" if event.fault is not None else "done"
@@ -234,5 +276,7 @@ def _failing(state: RunState, event: RunFailing) -> None:
 
 
 def _produce(state: RunState, step: str, arcs: list[str]) -> None:
+    if step in state.net.beside:
+        return
     for skipped in produce(state.net, state.marking, step, frozenset(arcs)):
         state.steps[skipped].status = "skipped"

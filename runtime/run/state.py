@@ -23,6 +23,8 @@ StepStatus: TypeAlias = Literal["waiting", "active", "done", "failed", "skipped"
 Work: TypeAlias = tuple[str, int]
 """A step and a batch (-1 when the step is not an ``each``): one piece of work, over all tries."""
 
+WAITS_HERE = frozenset({"wait", "signal", "approval", "playbook"})
+"""Kinds of tools that the engine answers itself."""
 ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -44,6 +46,16 @@ class Try:
     experiment: str | None
     leased: bool = False
 
+    @property
+    def kind(self) -> str:
+        """The kind of its tool, where its inputs are known."""
+        return str((self.args or {}).get("tool", {}).get("kind", ""))
+
+    @property
+    def waits_here(self) -> bool:
+        """Whether no worker runs it: it waits for a time, a signal or another run."""
+        return self.kind in WAITS_HERE
+
 
 @dataclass(slots=True)
 class Pause:
@@ -51,6 +63,15 @@ class Pause:
 
     number: int
     at: float
+
+
+@dataclass(slots=True)
+class Round:
+    """How often a repeated step has run, and the try that ended its last round."""
+
+    done: int
+    number: int
+    value: Json
 
 
 @dataclass(slots=True)
@@ -148,6 +169,11 @@ class RunState:
     """What is due when, by name; a step's total timeout has the step's name."""
     expired: set[str] = field(default_factory=set)
     """Steps whose total timeout has passed."""
+    rounds: dict[str, Round] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    """Steps in the order in which they were done; compensations run backwards."""
+    signals: dict[str, list[Json]] = field(default_factory=dict)
+    """Signals that came and that no step has taken yet."""
     fault: Fault | None = None
     fault_step: str = ""
     result: Json = None
@@ -176,4 +202,5 @@ class RunState:
 
 def new_run(run: str, net: Net) -> RunState:
     """Return the state of a run of which nothing is known yet."""
-    return RunState(run, net, steps={name: StepState() for name in net.transitions})
+    names = [*net.transitions, *sorted(net.beside)]
+    return RunState(run, net, steps={name: StepState() for name in names})

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.net.compile import compile_net
-from runtime.playbook.model import Arc, Playbook, Retry, Step
+from runtime.playbook.model import Arc, Join, Playbook, Repeat, Retry, Step
 from runtime.playbook.model import Each as EachSpec
 from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended
@@ -50,8 +50,14 @@ class World:
     ) -> Route | None:
         return route(step, lambda text: self.conditions[text], fault.cls if fault else None)
 
+    def holds(self, state: RunState, step: Step, text: str, value: Any) -> bool:
+        return bool(value)
+
     def render(self, state: RunState, step: Step) -> dict[str, Any]:
-        return {"tool": step.tool, "with": {}}
+        tool = dict(step.tool or {})
+        if tool.get("kind") == "wait":
+            tool["due"] = self.at + tool["for"]
+        return {"tool": tool, "with": {}}
 
     def items(self, state: RunState, step: Step) -> tuple[int, Any]:
         return self.items_of[step.name], {"$ref": "x", "rows": self.items_of[step.name]}
@@ -455,3 +461,197 @@ def test_a_run_past_its_deadline_fails_once_what_runs_is_down() -> None:
     d.end(d.flying()[0])
     assert d.state.status == "failed"
     assert d.of(ev.RunFailed)[0].fault.message == "the run's deadline has passed"
+
+
+# ---- joins ------------------------------------------------------------------------------
+
+
+def race(**join: Any) -> tuple[Step, ...]:
+    """A step that fans out to three, which meet again in ``meet``."""
+    return (
+        step("start", "x", "y", "z"), step("x", "meet"), step("y", "meet"), step("z", "meet"),
+        step("meet", join=Join(**join)),
+    )  # fmt: skip
+
+
+def test_a_join_of_any_fires_once_on_the_first_and_absorbs_the_rest() -> None:
+    d = Driver(world(*race(kind="any")))
+    d.end(d.flying()[0])
+    d.end(d.flying("y")[0])
+    assert len(d.flying("meet")) == 1
+    d.run_out()
+    assert d.state.status == "completed"
+    assert len([e for e in d.of(ev.AttemptScheduled) if e.step == "meet"]) == 1
+    assert d.state.marking.tokens() == {}
+
+
+def test_a_run_waits_for_the_losers_of_a_join() -> None:
+    d = Driver(world(*race(kind="any")))
+    d.end(d.flying()[0])
+    d.end(d.flying("x")[0])
+    d.end(d.flying("meet")[0])
+    assert d.state.status == "running"
+    d.run_out()
+    assert d.state.status == "completed"
+
+
+def caught(name: str, cls: str) -> Step:
+    return Step(name, {"kind": "x"}, (Arc("meet"), Arc("end", on=(cls,))))
+
+
+def test_a_quorum_that_can_no_longer_be_reached_fails_by_its_own_class() -> None:
+    steps = (
+        step("start", "x", "y", "z"), caught("x", "data"), caught("y", "data"),
+        step("z", "meet"), step("meet", join=Join("at_least", 2)), step("end"),
+    )  # fmt: skip
+    d = Driver(world(*steps))
+    d.end(d.flying()[0])
+    d.end(d.flying("z")[0])
+    d.end(d.flying("x")[0], failed("data"))
+    d.end(d.flying("y")[0], failed("data"))
+    d.run_out()
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].fault.cls == "no_quorum"
+
+
+def test_a_lost_quorum_is_caught_by_an_arc() -> None:
+    meet = Step(
+        "meet", {"kind": "x"}, (Arc("go"), Arc("end", on=("no_quorum",))),
+        join=Join("at_least", 2),
+    )  # fmt: skip
+    steps = (
+        step("start", "x", "y"), caught("x", "data"), step("y", "meet"), meet, step("go"),
+        step("end"),
+    )  # fmt: skip
+    d = Driver(world(*steps))
+    d.run_out(lambda t: failed("data") if t.step == "x" else OK)
+    assert d.state.status == "completed"
+    assert d.state.steps["end"].status == "done"
+    assert d.state.steps["go"].status == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("at_deadline", "status", "fired"),
+    [("fire", "completed", "meet"), ("fail", "failed", None), ("instead", "completed", "instead")],
+)
+def test_a_join_that_waited_long_enough_does_as_it_says(
+    at_deadline: str, status: str, fired: str | None
+) -> None:
+    meet = step("meet", join=Join(within_s=10.0, at_deadline=at_deadline))
+    steps = (step("start", "x", "y"), step("x", "meet"), step("y", "meet"), meet, step("instead"))
+    if at_deadline != "instead":
+        steps = steps[:-1]
+    d = Driver(world(*steps))
+    d.end(d.flying()[0])
+    d.end(d.flying("x")[0])
+    d.world.at += 11
+    d.act(Decision.due)
+    assert [t.step for t in d.flying() if t.step != "y"] == ([fired] if fired else [])
+    d.run_out()
+    assert d.state.status == status
+    assert d.state.timers == {}
+
+
+# ---- repeat, signals, waits -------------------------------------------------------------
+
+
+def test_a_step_repeats_until_its_condition_holds() -> None:
+    d = Driver(world(step("poll", repeat=Repeat("done", max=5, wait_s=30.0))))
+    answers = iter([0, 0, 1])
+    d.run_out(lambda _: replace(OK, result=next(answers)))
+    assert d.state.status == "completed"
+    assert [e.number for e in d.of(ev.AttemptFinished)] == [1, 2, 3]
+    assert d.world.at >= 160
+
+
+def test_retries_of_one_round_are_not_held_against_the_next() -> None:
+    poll = step("poll", repeat=Repeat("done", max=9), retry=Retry(attempts=2, initial_s=0.1))
+    d = Driver(world(poll))
+    script = iter([failed(), replace(OK, result=0), failed(), replace(OK, result=1)])
+    d.run_out(lambda _: next(script))
+    assert d.state.status == "completed"
+
+
+def test_a_condition_that_never_holds_is_a_timeout() -> None:
+    d = Driver(world(step("poll", repeat=Repeat("done", max=3))))
+    d.run_out(lambda _: replace(OK, result=0))
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].fault.cls == "timeout"
+    assert len(d.of(ev.AttemptFinished)) == 3
+
+
+def test_a_wait_ends_when_its_time_has_come_and_holds_no_worker() -> None:
+    d = Driver(world(step("a", "b", tool={"kind": "wait", "for": 60.0}), step("b")))
+    assert d.flying()[0].waits_here
+    d.world.at += 61
+    d.act(Decision.due)
+    assert [t.step for t in d.flying()] == ["b"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_signal_is_taken_by_one_step_whether_it_comes_before_or_after(early: bool) -> None:
+    hear = {"kind": "signal", "name": "go"}
+    d = Driver(world(step("a", "b"), step("b", "c", tool=hear), step("c", tool=hear)))
+    if early:
+        d.act(lambda x: x.signal("go", {"n": 1}, "ann"))
+    d.end(d.flying()[0])
+    if not early:
+        d.act(lambda x: x.signal("go", {"n": 1}, "ann"))
+    assert d.state.steps["b"].value == {"n": 1}
+    assert [t.step for t in d.flying()] == ["c"]
+    d.act(lambda x: x.signal("go", {"n": 2}, "ann"))
+    assert d.state.result == {"n": 2}
+
+
+@pytest.mark.parametrize(("approved", "status"), [(True, "completed"), (False, "failed")])
+def test_an_approval_waits_for_a_person(approved: bool, status: str) -> None:
+    d = Driver(world(step("ask", tool={"kind": "approval", "prompt": "?"})))
+    d.act(lambda x: x.signal("approval:ask", {"approved": approved, "by": "ann"}, "ann"))
+    assert d.state.status == status
+
+
+def test_a_signal_that_does_not_come_in_time_is_a_timeout() -> None:
+    d = Driver(world(step("a", tool={"kind": "signal", "name": "go"}, timeout_s=30.0)))
+    d.world.at += 31
+    d.act(Decision.due)
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].fault.cls == "timeout"
+
+
+# ---- ends -------------------------------------------------------------------------------
+
+
+def undone(name: str, *to: str) -> Step:
+    return step(name, *to, compensate={"kind": "python", "call": f"m:undo_{name}"})
+
+
+def test_what_was_done_is_compensated_backwards_and_finally_runs_last() -> None:
+    last = (step("close"), step("tell"))
+    w = World(Playbook("p", (undone("a", "b"), undone("b", "c"), step("c")), finally_=last))
+    d = Driver(w)
+    d.run_out(lambda t: failed("permanent") if t.step == "c" else OK)
+    assert [e.step for e in d.of(ev.AttemptScheduled)] == [
+        "a", "b", "c", "b.compensate", "a.compensate", "close", "tell",
+    ]  # fmt: skip
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].step == "c"
+
+
+@pytest.mark.parametrize("end", ["completed", "cancelled"])
+def test_finally_runs_at_every_end_and_compensation_only_after_a_failure(end: str) -> None:
+    d = Driver(World(Playbook("p", (undone("a", "b"), step("b")), finally_=(step("close"),))))
+    d.end(d.flying()[0])
+    if end == "cancelled":
+        d.act(lambda x: x.cancel("me", ""))
+    d.run_out()
+    assert [e.step for e in d.of(ev.AttemptScheduled)] == ["a", "b", "close"]
+    assert d.state.status == end
+
+
+def test_a_finally_step_is_tried_again_and_its_failure_fails_the_run() -> None:
+    close = step("close", retry=Retry(attempts=2, initial_s=1.0))
+    d = Driver(World(Playbook("p", (undone("a"),), finally_=(close, step("tell")))))
+    d.run_out(lambda t: failed() if t.step == "close" else OK)
+    assert [e.step for e in d.of(ev.AttemptScheduled)] == ["a", "close", "close", "tell"]
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].step == "close"

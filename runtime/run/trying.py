@@ -1,0 +1,166 @@
+"""Tries: scheduling one, what follows when it ends, and when another comes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runtime.ids import STEP_BATCH, attempt_id, idempotency_key
+from runtime.playbook.model import Step
+from runtime.run.deciding import Deciding, Ended
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptScheduled,
+    Fault,
+    Json,
+    RunFailing,
+    StepRouted,
+)
+from runtime.run.retry import next_try_at
+from runtime.run.route import Route
+from runtime.run.state import Each, Try
+
+
+class Trying(Deciding):
+    """Schedules tries and decides on their ends."""
+
+    # ---- scheduling ---------------------------------------------------------------------
+
+    def _schedule(self, step: Step, number: int = 1) -> None:
+        """Schedule a try of a step that is not an ``each``, or fail the step."""
+        config = self.edge.configure(self.state, step, None, None).config
+        rendered = self.edge.render(self.state, step)
+        if isinstance(rendered, Fault):
+            self._end_untried(step, rendered)
+            return
+        run = self.state.run
+        self._emit(
+            AttemptScheduled(
+                attempt_id(run, step.name, STEP_BATCH, number), step.name, number, config,
+                idempotency_key(run, step.name, STEP_BATCH), args=rendered,
+            )
+        )  # fmt: skip
+
+    def _schedule_batch(self, step: Step, each: Each, batch: int, number: int) -> None:
+        block = each.block_of(batch)
+        start, items = block.range(batch)
+        run = self.state.run
+        self._emit(
+            AttemptScheduled(
+                attempt_id(run, step.name, batch, number), step.name, number, block.config,
+                idempotency_key(run, step.name, batch), batch, block.index, start, items,
+                None, block.experiment, block.arm, block.share,
+            )
+        )  # fmt: skip
+
+    # ---- ends ---------------------------------------------------------------------------
+
+    def _step_ended(self, tried: Try, ended: Ended) -> None:
+        """A try of a step that is not an ``each`` ended."""
+        step = self.playbook.step(tried.step)
+        retry_at = self._retry_at(step, tried, ended)
+        if ended.outcome == "succeeded" and step.repeat is not None and self.going_on:
+            again = self._again_at(step, ended.result)
+            if isinstance(again, Fault):
+                ended = replace(ended, outcome="failed", fault=again)
+            else:
+                retry_at = again
+        finished = self._finished(tried, ended, retry_at)
+        if retry_at is not None:
+            self._emit(finished)
+            return
+        fault = None
+        if ended.outcome != "succeeded":
+            fault = ended.fault or Fault("unknown", ended.outcome)
+        if self.is_beside(step.name):
+            self._beside_ended(step, finished, fault)
+        elif not self.going_on:
+            self._emit(finished)
+        else:
+            way = self.edge.route(self.state, step, ended.result, fault)
+            self._emit_last(step, finished, way, fault)
+
+    def _beside_ended(self, step: Step, finished: AttemptFinished, fault: Fault | None) -> None:
+        """A compensation or a ``finally`` step ended; its failure fails the run."""
+        self._emit(finished)
+        if fault is not None and self.state.status == "running":
+            self._emit(RunFailing(step.name, fault))
+
+    def _emit_last(
+        self, step: Step, finished: AttemptFinished, way: Route | None, fault: Fault | None
+    ) -> None:
+        """Emit the attempt that ends a step: it goes on by ``way``, or the run is failing."""
+        if way is not None and way.fault is None:
+            self._emit(replace(finished, arcs=way.arcs, sets=way.sets or None))
+            return
+        self._emit(finished)
+        why = (way.fault if way is not None else fault) or Fault("unknown", "no reason given")
+        self._emit(RunFailing(step.name, why))
+
+    def _end_untried(self, step: Step, fault: Fault, value: Json = None) -> None:
+        """A step ends in failure with no attempt to end it: caught, or the run fails."""
+        way = None if self.is_beside(step.name) else self._caught(step, fault, value)
+        arcs = way.arcs if way is not None else []
+        self._emit(StepRouted(step.name, arcs, value=value, fault=fault))
+        if way is None and self.going_on:
+            self._emit(RunFailing(step.name, fault))
+
+    def _caught(self, step: Step, fault: Fault, value: Json) -> Route | None:
+        way = self.edge.route(self.state, step, value, fault)
+        return way if way is not None and way.fault is None else None
+
+    def _pass_on(self, step: Step, value: Json = None) -> None:
+        """A step with nothing to run passes its tokens on."""
+        way = self.edge.route(self.state, step, value, None) or Route()
+        if way.fault is not None:
+            self._end_untried(step, way.fault, value)
+            return
+        self._emit(StepRouted(step.name, way.arcs, way.sets, value))
+
+    # ---- another one --------------------------------------------------------------------
+
+    def _again_at(self, step: Step, value: Json) -> float | Fault | None:
+        """When a repeated step runs again; None when ``until`` holds."""
+        repeat = step.repeat
+        if repeat is None:
+            return None
+        held = self.edge.holds(self.state, step, repeat.until, value)
+        if isinstance(held, Fault):
+            return held
+        if held:
+            return None
+        known = self.state.rounds.get(step.name)
+        if 1 + (known.done if known is not None else 0) >= repeat.max:
+            return Fault("timeout", f"`{repeat.until}` did not hold in {repeat.max} rounds")
+        return self.at + repeat.wait_s
+
+    def _retry_at(self, step: Step, tried: Try, ended: Ended) -> float | None:
+        if ended.outcome in ("succeeded", "cancelled") or step.name in self.state.expired:
+            return None
+        if not self.going_on and not self.is_beside(step.name):
+            return None
+        values = self.edge.effective(tried.config)
+        known = self.state.rounds.get(step.name)
+        return next_try_at(
+            step.retry, step.effect, attempts=int(values.get("retry.attempts", 1)),
+            number=tried.number - (known.number if known is not None else 0),
+            losses=self.state.losses.get((tried.step, tried.batch), 0),
+            outcome=ended.outcome, fault=ended.fault or Fault("unknown", ""),
+            leased=tried.leased, at=self.at, chance=self.edge.chance(),
+        )  # fmt: skip
+
+    def _finished(self, tried: Try, ended: Ended, retry_at: float | None) -> AttemptFinished:
+        over = tried.experiment is not None and not self.edge.is_live(tried.experiment)
+        return AttemptFinished(
+            attempt=tried.attempt, step=tried.step, number=tried.number, outcome=ended.outcome,
+            scheduled=tried.seq, batch=tried.batch, fault=ended.fault, retry_at=retry_at,
+            result=ended.result, post_decision=over, **ended.facts,
+        )  # fmt: skip
+
+    def _as_unknown(self, tried: Try, ended: Ended) -> Ended:
+        """A ``once`` step whose try was cut off may have taken effect: nobody knows."""
+        once = self.playbook.step(tried.step).effect == "once"
+        if not (once and tried.leased and ended.outcome in ("lost", "timed_out")):
+            return ended
+        how = ended.outcome.replace("_", " ")
+        text = f"{how} after it was allowed to act: it may have taken effect"
+        return replace(ended, fault=Fault("unknown", text))
