@@ -58,7 +58,7 @@ def check_overrides(version: Version, overrides: Mapping[str, Mapping[str, Json]
 
 
 def _fault(knob: str, value: Json) -> str:
-    """What a knob's value must be, when this is not it; what policies allow is judged elsewhere."""
+    """What a knob's value must be, or nothing when it is that. Policies are judged elsewhere."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if knob in LIMITS:
         least, most = LIMITS[knob]

@@ -32,7 +32,7 @@ def fill(inputs: Iterable[Input], given: Mapping[str, Json]) -> dict[str, Json]:
     """
     declared = {item.name: item for item in inputs}
     faults = {
-        name: f"is no input of this playbook ({did_you_mean(name, declared) or 'it takes none'})"
+        name: f"no such input ({did_you_mean(name, declared) or 'it takes none'})"
         for name in given
         if name not in declared
     }

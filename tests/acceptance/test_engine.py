@@ -256,9 +256,28 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
             assert [name for name, _ in bad.value.faults] == ["extra", "count"]
             with pytest.raises(UnknownPlaybook, match="test/lines"):
                 await engine.submit(Submit("test/nothing"))
-            with pytest.raises(BadOverride, match=r"each\.batch"):
-                await engine.submit(Submit("test/lines", overrides={"write": {"each.batch": 0}}))
+            for knob, value in (
+                ("each.batch", 0), ("retry.attempts", 1000), ("timeout", "5s"),
+                ("timeout", -1), ("runs_on", 3), ("hedge", 1),
+            ):  # fmt: skip
+                wanted = {"write": {knob: value}}
+                with pytest.raises(BadOverride, match=knob.replace(".", r"\.")):
+                    await engine.submit(Submit("test/lines", overrides=wanted))
             assert engine.journal.runs(system=None) == []
+
+    asyncio.run(story())
+
+
+def test_what_a_crash_left_half_written_is_gone_once_the_engine_is_open(
+    folder: DataFolder,
+) -> None:
+    folder.prepare()
+    half = folder.objects / ".aside-half"
+    half.write_bytes(b"x")
+
+    async def story() -> None:
+        async with open_local(folder):
+            assert not half.exists()
 
     asyncio.run(story())
 

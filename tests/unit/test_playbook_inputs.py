@@ -24,7 +24,7 @@ def test_every_input_that_does_not_fit_is_named_at_once() -> None:
     with pytest.raises(WorkloadFaults) as caught:
         fill(INPUTS, {"age": 130, "mode": "half", "aeg": 1})
     assert caught.value.faults == {
-        "aeg": "is no input of this playbook (did you mean age?)",
+        "aeg": "no such input (did you mean age?)",
         "age": "must be at most 120, not 130",
         "name": "must be given",
         "mode": "must be one of full, delta, not half",
