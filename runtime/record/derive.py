@@ -10,11 +10,13 @@ never no row: counts stay equal.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from runtime.record.follow import Fact
-from runtime.record.masking import mask
+from runtime.record.masking import HTTP, mask
 from runtime.record.tables import Row, Rows
 from runtime.run.events import (
     AttemptFinished,
@@ -38,6 +40,8 @@ from runtime.run.events import (
 
 ENDED: Final = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
 _EACH: Final = "each.batch"
+_HTTP: Final = re.compile(HTTP, re.IGNORECASE)
+_PHRASES: Final = {str(status.value): status.phrase for status in HTTPStatus}
 
 
 class Lookup(Protocol):
@@ -71,9 +75,14 @@ def submitted(recorded: Recorded, lookup: Lookup) -> tuple[RunSubmitted | None, 
 
 
 def fault_text(step: str, fault: Fault) -> str:
-    """Return what a fault says, without what varies between its occurrences."""
+    """Return what a fault says, without what varies between its occurrences.
+
+    An HTTP error is named, since people ask for "too many requests" more often than for 429.
+    """
     where = f" at {fault.where}" if fault.where else ""
-    return mask(f"{step}: {fault.cls}: {fault.message}{where}")
+    code = _HTTP.search(fault.message)
+    named = f" ({_PHRASES[code[1]]})" if code and code[1] in _PHRASES else ""
+    return mask(f"{step}: {fault.cls}: {fault.message}{named}{where}")
 
 
 def cause(step: str, fault: Fault) -> str:

@@ -20,12 +20,19 @@ from typing import Any, Final, Protocol
 
 STATIC: Final = "static-minilm-256-1"
 """The name of the model that ships with us; a new one gets a new name."""
+WORDS: Final = 2
+"""Counts the ways in which texts were made into words; points made in another way are others."""
 MINILM: Final = "all-MiniLM-L6-v2"
 """The model that the static one was distilled from."""
 _MODEL: Final = Path(__file__).parent / "model"
 _WORD: Final = re.compile(r"[a-z]+|\d+")
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_STOP: Final = frozenset(["a", "an", "and", "at", "in", "is", "n", "of", "on", "the", "to"])
+_STOP: Final = frozenset([
+    "a", "an", "and", "are", "at", "be", "by", "did", "do", "does", "for", "get", "got",
+    "had", "has", "have", "how", "in", "is", "it", "n", "of", "on", "or", "that", "the",
+    "this", "to", "was", "we", "were", "what", "when", "which", "who", "why", "with",
+])  # fmt: skip
+_ENDINGS: Final = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("s", ""))
 _K1: Final = 1.2
 _B: Final = 0.75
 _MEAN_WORDS: Final = 16.0
@@ -62,6 +69,8 @@ class StaticEmbedder:
         return int(self._loaded().dim)
 
     def embed(self, texts: Sequence[str]) -> list[Dense]:
+        if not texts:
+            return []  # model2vec would have nothing to join
         vectors = self._loaded().encode(list(texts), use_multiprocessing=False)
         return [_unit(v.tolist()) for v in vectors]
 
@@ -149,9 +158,21 @@ def words(text: str) -> list[str]:
     return [w for w in _WORD.findall(_CAMEL.sub(" ", text).lower()) if w not in _STOP]
 
 
+def stem(word: str) -> str:
+    """Return a word without its ending, so that those who ask need not guess the form.
+
+    >>> [stem(w) for w in ("failed", "fails", "retries", "requests", "process", "gas")]
+    ['fail', 'fail', 'retry', 'request', 'process', 'gas']
+    """
+    for ending, put in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            return word.removesuffix(ending) + put
+    return word
+
+
 def sparse_document(text: str) -> Sparse:
     """Return BM25's weights of a stored text's words."""
-    counts = Counter(words(text))
+    counts = Counter(map(stem, words(text)))
     length = _K1 * (1 - _B + _B * sum(counts.values()) / _MEAN_WORDS)
     weights: dict[int, float] = {}
     for word, n in counts.items():
@@ -162,7 +183,7 @@ def sparse_document(text: str) -> Sparse:
 
 def sparse_query(text: str) -> Sparse:
     """Return a question's words, each with weight 1."""
-    indices = list(dict.fromkeys(_index(w) for w in words(text)))
+    indices = list(dict.fromkeys(_index(stem(w)) for w in words(text)))
     return indices, [1.0] * len(indices)
 
 

@@ -1,10 +1,12 @@
 """Masking: two texts that differ in ids, numbers, times or addresses alone become one.
 
 Used where texts are compared or embedded, so that a thousand failures of one cause are
-one text.
+one text. The number of an HTTP error, a signal or an exit is a cause and stays.
 
 >>> mask("patient 1742 of run 0193f0c2a1b24c5d8e9f00112233abcd: timeout after 30.5 s")
 'patient <n> of run <id>: timeout after <n> s'
+>>> mask("try 3: the service answered 503")
+'try <n>: the service answered 503'
 """
 
 from __future__ import annotations
@@ -12,15 +14,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
+HTTP: Final = r"\b(?:answered|http|status(?: code)?)[ :=]{1,2}([45]\d\d)\b(?![.:]\d)"
+_KEPT: Final = rf"{HTTP}|\b(?:errno|signal|exit (?:code|status))[ :=]{{1,2}}\d{{1,3}}\b(?![.:]\d)"
+_NUMBER: Final = r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)|\d{3,}"
 _RULES: Final = (
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?"), "<time>"),
     (re.compile(r"\b[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
     (re.compile(r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{12,}\b"), "<id>"),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<addr>"),
-    (re.compile(r"(?<![\w.])[-+]?\d+(\.\d+)?([eE][-+]?\d+)?(?![\w])"), "<n>"),
-    (re.compile(r"\d{3,}"), "<n>"),
-    (re.compile(r"\s+"), " "),
 )
+_NUMBERS: Final = re.compile(f"({_KEPT})|{_NUMBER}", re.IGNORECASE)
+_SPACE: Final = re.compile(r"\s+")
 LIMIT: Final = 1_000
 """Longest text kept, in characters."""
 
@@ -30,4 +34,5 @@ def mask(text: str) -> str:
     text = text[: 4 * LIMIT]
     for pattern, put in _RULES:
         text = pattern.sub(put, text)
-    return text.strip()[:LIMIT]
+    text = _NUMBERS.sub(lambda found: found[1] or "<n>", text)
+    return _SPACE.sub(" ", text).strip()[:LIMIT]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from runtime.record.derive import ENDED, Lookup, cause, fault_text, submitted
-from runtime.record.masking import mask
+from runtime.record.masking import LIMIT, mask
 from runtime.run.events import (
     AttemptFinished,
     Fault,
@@ -26,6 +26,7 @@ from runtime.run.events import (
     Recorded,
     RunFailed,
     StepRouted,
+    VerdictReached,
 )
 
 KINDS: Final = ("run", "failure", "playbook", "step", "proposal", "lesson")
@@ -91,7 +92,8 @@ def _marks(r: Recorded, lookup: Lookup) -> Iterator[Mark]:
     e = r.event
     if isinstance(e, AttemptFinished | StepRouted):
         if e.fault is not None:
-            yield _failure(r, e.step, e.fault, lookup)
+            attempt = e.attempt if isinstance(e, AttemptFinished) else ""
+            yield _failure(r, e.step, e.fault, attempt, lookup)
     elif type(e) in ENDED:
         yield _run(r, lookup)
     elif isinstance(e, PlaybookRegistered):
@@ -110,12 +112,14 @@ def _mark(r: Recorded, point: str, kind: str, text: str, **payload: Any) -> Mark
     return Mark(point, kind, text.strip(), payload, r.writer, r.pos, r.at, r.stream, r.stream_seq)
 
 
-def _failure(r: Recorded, step: str, fault: Fault, lookup: Lookup) -> Mark:
+def _failure(r: Recorded, step: str, fault: Fault, attempt: str, lookup: Lookup) -> Mark:
     run, _ = submitted(r, lookup)
     playbook, why = run.playbook if run else "", cause(step, fault)
     return _mark(
-        r, point_id("failure", playbook, step, why), "failure", fault_text(step, fault),
+        r, point_id("failure", playbook, step, why), "failure",
+        f"failed step {fault_text(step, fault)}",
         playbook=playbook, step=step, state=fault.cls, fingerprint=why,
+        message=fault.message[:LIMIT], where=fault.where, attempt=attempt,
         run=r.stream.removeprefix("run/"), system=int(run is not None and run.system),
     )  # fmt: skip
 
@@ -169,14 +173,32 @@ def _proposal(r: Recorded, e: ProposalDrafted | ProposalMoved, lookup: Lookup) -
     first = r if isinstance(e, ProposalDrafted) else lookup.event(r.stream, 1)
     draft = first.event if first is not None else None
     d = draft if isinstance(draft, ProposalDrafted) else None
-    changes = "; ".join(_change(c) for c in d.diff) if d else ""
+    state = e.target if isinstance(e, ProposalMoved) else "draft"
     return _mark(
         r, point_id("proposal", e.proposal), "proposal",
-        f"{d.kind} {d.step} of {d.playbook}: {changes}. {d.note}" if d else e.proposal,
+        _proposal_text(d, state, _verdict(r, lookup)) if d else e.proposal,
         proposal=e.proposal, playbook=d.playbook if d else "", step=d.step if d else "",
-        state=e.target if isinstance(e, ProposalMoved) else "draft",
-        knob_class=d.knob_class if d else "",
+        state=state, knob_class=d.knob_class if d else "",
     )  # fmt: skip
+
+
+def _proposal_text(draft: ProposalDrafted, state: str, verdict: str) -> str:
+    changes = "; ".join(_change(c) for c in draft.diff)
+    stands = f"{state}{verdict}".replace("_", " ")
+    what = f"proposal to {draft.kind} {draft.step} of {draft.playbook}"
+    return f"{what}, {stands}: {changes}. {draft.note}"
+
+
+def _verdict(r: Recorded, lookup: Lookup) -> str:
+    """Return the last proof for or against a proposal, up to this event."""
+    said = ""
+    for recorded in lookup.read(r.stream):
+        if recorded.stream_seq > r.stream_seq:
+            break
+        e = recorded.event
+        if isinstance(e, VerdictReached) and e.verdict != "inconclusive":
+            said = f" since it is {e.verdict} ({e.reason})"
+    return said
 
 
 def _change(change: Any) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from runtime.data.folder import DataFolder
 from runtime.record.access import RecordSettings
 from runtime.record.derive import Lookup
-from runtime.record.embed import Dense, Embedder, Sparse, sparse_document
+from runtime.record.embed import WORDS, Dense, Embedder, Sparse, sparse_document
 from runtime.record.follow import Batch
 from runtime.record.masking import mask
 from runtime.record.points import Mark, marks, merge
@@ -96,9 +96,10 @@ class Points(Protocol):
 def open_points(folder: DataFolder, settings: RecordSettings, embedder: Embedder) -> Points:
     """Return the collection of an embedder: in the data folder, or on the server of a URL.
 
-    Another embedder has another collection, filled from the journal's start.
+    Another embedder has another collection, filled from the journal's start, and so has
+    another way to make a text into words (`WORDS`).
     """
-    name = "record-" + "".join(c if c.isalnum() else "-" for c in embedder.name)
+    name = f"record-{WORDS}-" + "".join(c if c.isalnum() else "-" for c in embedder.name)
     if settings.qdrant is None:
         return EdgePoints(folder.qdrant / name)
     from qdrant_client import QdrantClient

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from runtime.data.folder import DataFolder
 from runtime.record.access import RecordSettings, ask
-from runtime.record.embed import Embedder, embedder, sparse_query, words
+from runtime.record.embed import Embedder, embedder, sparse_query, stem, words
 from runtime.record.masking import mask
 from runtime.record.qdrant import Found, Points, PointSink, Where, open_points
 
@@ -140,8 +140,9 @@ class VectorIndex:
 
 def hits(points: Points, model: Embedder, text: str, where: Where, limit: int) -> list[Hit]:
     """Return the best hits among points: both rankings, fused."""
-    depth, asked = max(limit, _DEEP), sparse_query(text)
-    meant = points.near(model.embed([mask(text)])[0], where, depth)
+    depth, asked, masked = max(limit, _DEEP), sparse_query(text), mask(text)
+    # What is a number or an id alone has no meaning to be near to.
+    meant = points.near(model.embed([masked])[0], where, depth) if words(masked) else []
     said = points.saying(asked, where, depth) if asked[0] else []
     return fuse(text, [p for p in meant if p.score >= _SIMILAR], said)[:limit]
 
@@ -161,8 +162,8 @@ def fuse(text: str, meant: Sequence[Found], said: Sequence[Found]) -> list[Hit]:
             if ranking == "meaning":
                 told["similarity"] = round(point.score, 4)
             else:
-                there = set(words(mask(point.payload["text"])))
-                told["matched"] = [w for w in dict.fromkeys(asked) if w in there]
+                there = {stem(w) for w in words(mask(point.payload["text"]))}
+                told["matched"] = [w for w in dict.fromkeys(asked) if stem(w) in there]
             why.setdefault(name, {})[ranking] = told
     ranked = sorted(scores, key=lambda name: (-scores[name], name))
     return [_hit(name, payloads[name], scores[name], why[name]) for name in ranked]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.journal.wire import encode
-from runtime.record.derive import derive
+from runtime.record.derive import derive, fault_text
 from runtime.record.follow import Batch, Fact, JournalGap, Known, Span, next_batch, read_again
 from runtime.record.masking import mask
 from runtime.record.points import marks, merge
@@ -207,8 +207,20 @@ def test_failures_of_one_cause_share_a_point_that_counts_them() -> None:
     assert kinds == ["failure", "lesson", "proposal", "run", "run"]
     failure = next(p for p in points.values() if p["kind"] == "failure")
     assert (failure["count"], failure["run"], failure["stream"]) == (2, "b", "run/b")
+    assert (failure["message"], failure["attempt"]) == (fault.message, "b/s/0/1")
     proposal = next(p for p in points.values() if p["kind"] == "proposal")
     assert (proposal["state"], proposal["count"]) == ("gated", 2)
+
+
+def test_a_proposals_point_says_how_it_stands_and_why() -> None:
+    journal = lived()
+    moved = ProposalMoved("p-1", "settle", "rolling_back", "rolled_back", "experiments", "seen")
+    worse = VerdictReached("p-1", "x-1", "worse", "harm_time", {}, {})
+    journal.add("proposal/p-1", worse, moved, writer=2)
+    *_, last = (m.text for m in marks(journal.facts, journal) if m.kind == "proposal")
+    assert last.startswith(
+        "proposal to change s of p, rolled back since it is worse (harm time): each.batch from 25"
+    )
 
 
 def test_a_span_read_again_is_the_same_batch() -> None:
@@ -226,6 +238,24 @@ def test_a_missing_position_is_said_and_not_stepped_over() -> None:
     del journal.facts[2]
     with pytest.raises(JournalGap, match="position 3 is missing"):
         next_batch(journal, {})
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (
+            "the service answered 429 for 25 ids",
+            "s: throttled: the service answered 429 for <n> ids (Too Many Requests)",
+        ),
+        ("HTTP 503", "s: throttled: HTTP 503 (Service Unavailable)"),
+        ("it answered 499 at last", "s: throttled: it answered 499 at last"),
+        ("exit code 137 after 12 s", "s: throttled: exit code 137 after <n> s"),
+        ("answered 429.5 times", "s: throttled: answered <n> times"),
+        ("answered 20 of 429", "s: throttled: answered <n> of <n>"),
+    ],
+)
+def test_a_code_that_is_the_cause_stays_and_is_named(message: str, text: str) -> None:
+    assert fault_text("s", Fault("throttled", message)) == text
 
 
 @given(st.text(max_size=200))

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.record.access import RecordError
+from runtime.record.access import RecordError, RecordSettings
 from runtime.record.embed import (
     Dense,
     Remembering,
-    StaticEmbedder,
     sparse_document,
     sparse_query,
     words,
@@ -79,6 +78,14 @@ def test_a_reader_may_not_bring_settings_or_data() -> None:
         check(read({}, b"INSERT INTO event FORMAT CSV\n1"), "read", allowed())
 
 
+def test_a_place_keeps_its_name_when_its_password_changes() -> None:
+    def place(dsn: str) -> str:
+        return RecordSettings(clickhouse=dsn).places()["clickhouse"]
+
+    assert place("https://ann:old@host:8443/db") == place("https://ann:new@host:8443/db")
+    assert place("https://ann:old@host:8443/db") != place("https://ann:old@other:8443/db")
+
+
 @given(st.lists(st.binary(max_size=200), max_size=6))
 def test_every_frame_of_a_body_is_decoded(blocks: list[bytes]) -> None:
     body = b"".join(lz4.frame.compress(block) for block in blocks)
@@ -129,16 +136,6 @@ def test_a_text_is_embedded_once() -> None:
     assert counting.asked == ["a", "bb"]
 
 
-def test_the_model_that_ships_with_us_knows_what_is_alike() -> None:
-    model = StaticEmbedder()
-    asked, near, far = model.embed(["service timeout", "read timed out", "column has null values"])
-    dot = lambda a, b: sum(x * y for x, y in zip(a, b, strict=True))  # noqa: E731
-    assert len(asked) == model.dimensions == 256
-    assert dot(asked, asked) == pytest.approx(1.0)
-    assert dot(asked, near) > 0.3 > dot(asked, far)
-    assert sum(model.embed([""])[0]) == 1.0
-
-
 def test_words_are_found_in_names_and_said_once() -> None:
     assert words("fetchRecords: the HTTP-503 error") == [
         "fetch",
@@ -151,6 +148,18 @@ def test_words_are_found_in_names_and_said_once() -> None:
     assert (len(indices), values) == (1, [1.0])
     assert sparse_document("timeout x")[0][0] == indices[0]
     assert sparse_document("")[0] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [("failed", "fails"), ("retries", "retry"), ("requests", "request"), ("timed", "timing")],
+)
+def test_a_word_is_found_in_another_form(asked: str, said: str) -> None:
+    assert sparse_query(asked)[0] == sparse_document(said)[0]
+
+
+def test_what_only_asks_is_not_looked_for() -> None:
+    assert words("why did the step fail") == ["step", "fail"]
 
 
 def _point(name: str, score: float, text: str) -> Found:
