@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from runtime.data.folder import DataFolder
 from runtime.engine.catalogue import Version
 from runtime.engine.edge import RunEdge
@@ -34,6 +36,8 @@ class Flight:
     worker: str
     sent_at: float
     hardware: str
+    texts: bool = True
+    """Whether what the step says may be written down: not with ``record: {text: off}``."""
 
 
 class Products:
@@ -87,7 +91,7 @@ class Dispatch:
         worker = self._pool.send(task)
         hardware = str(edge.effective(tried.config).get("runs_on", step.runs_on))
         self._flights[task.slot] = Flight(
-            state.run, tried, task.slot, worker, self._clock(), hardware
+            state.run, tried, task.slot, worker, self._clock(), hardware, step.record_text
         )
         self._slots[tried.attempt] = task.slot
         return None
@@ -109,6 +113,8 @@ class Dispatch:
         if flight is None:
             return None
         self._slots.pop(flight.tried.attempt, None)
+        if not flight.texts:
+            report = _without_texts(report)
         fault = Fault(**report.fault) if report.fault else None
         facts = self._facts(flight, worker, report)
         beside = self._beside(flight.tried.step, report)
@@ -158,7 +164,7 @@ class Dispatch:
             slot=self._last_slot, attempt=tried.attempt, run=state.run,
             playbook=version.registered.path, version=version.registered.version,
             step=step.name, number=tried.number,
-            key=f"{state.run}/{tried.step}/{tried.batch}",
+            key=tried.key,
             tool=rendered["tool"], args=rendered["with"], workload=state.workload,
             bundle=version.code, run_folder=str(run_folder), objects=str(self._folder.objects),
             system=state.system, items=_items(state, tried), timeout_s=values.get("timeout"),
@@ -174,6 +180,14 @@ class Dispatch:
         number = self.products.next(wanted.product)
         folder = self._folder.products / wanted.product
         return Publish(wanted.product, wanted.format, wanted.contract, number, str(folder))
+
+
+def _without_texts(report: Report) -> Report:
+    """The report less what its tool said; of an error its class, place and fingerprint stay."""
+    fault = report.fault
+    if fault is not None and report.outcome == "failed":
+        fault = {**fault, "message": "not recorded (record: {text: off})", "traceback": ""}
+    return msgspec.structs.replace(report, stdout="", fault=fault)
 
 
 def _items(state: RunState, tried: Try) -> Items | None:

@@ -20,7 +20,7 @@ from runtime.engine.errors import BadOverride, BadWorkload, KeyConflict, Unknown
 from runtime.engine.local import open_local
 from runtime.journal.port import FolderInUse
 from runtime.journal.sqlite import SqliteReader
-from runtime.playbook.bundle import Bundle, load
+from runtime.playbook.bundle import Bundle, load, load_text
 from runtime.run.events import AttemptFinished, AttemptScheduled, Recorded
 from runtime.run.evolve import evolve
 from runtime.run.state import new_run
@@ -280,6 +280,39 @@ def test_what_a_crash_left_half_written_is_gone_once_the_engine_is_open(
             assert not half.exists()
 
     asyncio.run(story())
+
+
+QUIET = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/quiet}
+workflow:
+  - step: told
+    tool: {kind: python, code: "print('An' + 'na')\\nresult = 1"}
+    next: fails
+  - step: fails
+    tool: {kind: python, code: "print('An' + 'na')\\nraise KeyError('An' + 'na')"}
+"""
+
+
+@pytest.mark.parametrize("text", ["on", "off"])
+def test_texts_are_written_down_unless_the_step_says_otherwise(
+    folder: DataFolder, text: str
+) -> None:
+    said = QUIET.replace("    tool", f"    record: {{text: {text}}}\n    tool")
+
+    async def story() -> str:
+        async with open_local(folder) as engine:
+            await engine.register(load_text(said, {}), "me")
+            run = await engine.submit(Submit("test/quiet"))
+            assert (await engine.wait(run)).state == "failed"
+            return run
+
+    told = [r.event for r in events(folder, asyncio.run(story()))]
+    ends = [event for event in told if isinstance(event, AttemptFinished)]
+    assert [event.fault.cls for event in ends if event.fault] == ["permanent"]
+    assert all(event.fault.fingerprint for event in ends if event.fault)
+    assert ("Anna" in repr(told)) is (text == "on")
 
 
 def test_an_override_is_what_the_run_runs_with(bundle: Bundle, folder: DataFolder) -> None:
