@@ -127,7 +127,18 @@ class Expressions:
         if text == "null" and _evaluate(expression, "(", ") is undefined", given, self._fuel):
             message = f"{expression.text.strip()} has no value"
             raise ExpressionFault(message, text=expression.text, offset=expression.offset)
-        return json.loads(text)
+        if text == "null" and _evaluate(expression, "(", ") is number", given, self._fuel):
+            message = f"{expression.text.strip()} is no finite number"
+            raise ExpressionFault(message, text=expression.text, offset=expression.offset)
+        return json.loads(text, parse_int=_whole)
+
+
+def _whole(text: str) -> int:
+    """A whole number that events and tasks can carry: 64 bits."""
+    number = int(text)
+    if not -(2**63) <= number < 2**64:
+        raise ExpressionFault(f"{text} is too large a whole number", hint="64 bits at most")
+    return number
 
 
 @dataclass(frozen=True, slots=True)

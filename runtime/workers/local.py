@@ -101,11 +101,22 @@ class LocalPool:
             raise ValueError(f"pool {self.name} takes system runs only, not {task.attempt}")
         if task.slot in self._by_slot:
             raise ValueError(f"slot {task.slot} already runs on {self._by_slot[task.slot].name}")
-        data = _ENCODE(task)
+        try:
+            data = _ENCODE(task)
+        except (OverflowError, TypeError, ValueError) as error:
+            return self._unsayable(task, error)
         seat = self._idle.pop()
         self._by_slot[task.slot] = seat
         self._give(seat, _Given(task, len(data).to_bytes(_HEADER, "little") + data))
         return seat.name
+
+    def _unsayable(self, task: Task, error: Exception) -> str:
+        """Fail a task that no worker can be told, soon: who sends hears nothing before."""
+        why = faults.fault("permanent", f"the step's inputs cannot be given to a worker: {error}")
+        report = Report(task.slot, task.attempt, "failed", fault=why)
+        worker = self._idle[-1].name
+        self._loop.call_soon(self._deliver, worker, report)
+        return worker
 
     def kill(self, slot: int, outcome: str) -> None:
         """End that task's process; its report will carry ``outcome``.

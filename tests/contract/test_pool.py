@@ -426,6 +426,16 @@ class TestOneReportATask:
             assert ours.recv(1) == b""
             template.close()
 
+    def test_inputs_that_cannot_be_said_are_a_fault(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            report = await bench.run("echo", args={"value": 2**80})
+            assert report.outcome == "failed"
+            assert report.fault is not None
+            assert "cannot be given to a worker" in report.fault["message"]
+            assert bench.pool.free() == 2
+
+        with_bench(tell)
+
     def test_a_result_that_cannot_be_said_is_a_fault(self, with_bench: Stage) -> None:
         async def tell(bench: Bench) -> None:
             report = await bench.run("unsayable")

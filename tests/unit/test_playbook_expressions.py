@@ -297,6 +297,18 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
+@pytest.mark.parametrize("text", ["2**80", "-(2**70)", "[10**18 * 10**18]"])
+def test_a_whole_number_that_no_event_can_carry_is_a_fault(text: str) -> None:
+    with pytest.raises(ExpressionFault, match="too large a whole number"):
+        EXPRESSIONS.render(f"{{{{ {text} }}}}", {})
+    assert EXPRESSIONS.render("{{ [2**63, -(2**63)] }}", {}) == [2**63, -(2**63)]
+
+
+def test_a_number_that_is_not_finite_is_a_fault_and_not_null() -> None:
+    with pytest.raises(ExpressionFault, match="no finite number"):
+        EXPRESSIONS.render("{{ 1e308 * 10 }}", {})
+
+
 @given(value=json_values)
 def test_any_json_value_passes_through_an_expression_unchanged(value: object) -> None:
     assert EXPRESSIONS.render("{{ x }}", {"x": value}) == value
