@@ -150,12 +150,18 @@ def test_split_may_be_inclusive() -> None:
     [
         ("{kind: shell, run: ls}", "once"),
         ('{kind: http, url: "http://x", method: POST}', "once"),
+        ('{kind: http, url: "http://x", method: PATCH}', "once"),
+        ('{kind: http, url: "http://x", method: PUT}', "idempotent"),
+        ('{kind: http, url: "http://x", method: DELETE}', "idempotent"),
         ('{kind: http, url: "http://x"}', "idempotent"),
+        ('{kind: sql, query: "select 1"}', "idempotent"),
         ('{kind: python, code: "result = 1"}', "idempotent"),
     ],
 )
 def test_what_may_not_be_safe_to_repeat_is_tried_once(tool: str, effect: str) -> None:
     assert parse(steps(f"- step: a\n  tool: {tool}")).step("a").effect == effect
+    said = parse(steps(f"- step: a\n  tool: {tool}\n  effect: none"))
+    assert said.step("a").effect == "none"
 
 
 def test_words_of_yaml_1_1_are_words_and_numbers_have_no_octal_surprise() -> None:
