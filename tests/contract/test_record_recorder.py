@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -111,7 +112,9 @@ class Lived:
                     AttemptFinished(
                         attempt, "enrich", number, "failed" if fails else "succeeded", len(events),
                         batch=batch, fault=fault, retry_at=time.time() if fails else None,
-                        queue_s=0.1, run_s=0.2, total_s=0.3, cost_usd=0.01, worker="w1",
+                        queue_s=0.1, run_s=0.2, total_s=0.3, worker="w1",
+                        cost_usd=None if batch == 1 else 0.01,
+                        stdout="" if batch else f"Patient {batch} has no Records\n",
                     )
                 )  # fmt: skip
         self.put(f"run/{run}", *events, RunCompleted())
@@ -197,7 +200,9 @@ def test_history_answers_named_statements_as_arrow(lived: Lived) -> None:
 
 def test_every_statement_runs(lived: Lived) -> None:
     history = History.open(lived.folder)
-    known = {"playbook": "p/q", "step": "enrich", "run": f"{1:032x}", "proposal": "p-1"}
+    known = {
+        "playbook": "p/q", "step": "enrich", "run": f"{1:032x}", "proposal": "p-1", "text": "x",
+    }  # fmt: skip
     for name, said in load().items():
         needed = {k: known[k] for k in said.parameters if k not in said.defaults}
         assert isinstance(history.query(name, **needed), pa.Table), name
@@ -220,6 +225,35 @@ def test_evidence_can_be_read_as_of_a_cursor(lived: Lived) -> None:
     assert positions == [p for p in positions if p <= 10]
     assert positions
     history.close()
+
+
+def test_cost_per_item_is_that_of_the_items_that_have_a_price(lived: Lived) -> None:
+    history = History.open(lived.folder)
+    (row,) = history.rows("step_configs", playbook="p/q", step="enrich")
+    free, tried = lived.runs, lived.runs * 22
+    assert (row["items"], row["priced_items"]) == (lived.runs * 20, lived.runs * 20 - free)
+    assert row["cost_per_item"] == pytest.approx(0.01 * (tried - free) / row["priced_items"])
+    history.close()
+
+
+def test_what_an_attempt_printed_is_found(lived: Lived) -> None:
+    history = History.open(lived.folder)
+    found = history.rows("printed", text="has no records")
+    assert {(r["step"], r["batch"], r["printed"]) for r in found} == {
+        ("enrich", 0, "Patient 0 has no Records\n")
+    }
+    assert len(found) == 2 * lived.runs
+    assert history.rows("printed", text="nobody printed this") == []
+    history.close()
+
+
+def test_the_example_of_the_docs_answers_on_a_real_record(lived: Lived) -> None:
+    page = ROOT.joinpath("docs/reference/record.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(example, "record.md", "exec"), names)
+    said = names["why_it_failed"](str(lived.folder.root), f"{1:032x}")
+    assert said == ["enrich failed 4 times: no answer after 10.5 s"]
 
 
 def test_a_parameter_that_is_not_known_is_said(lived: Lived) -> None:
