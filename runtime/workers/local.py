@@ -9,48 +9,28 @@ worker is gone. Nothing here polls, and there is one timer for all deadlines.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import secrets
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-from runtime import kernel
 from runtime.data.folder import DataFolder
 from runtime.tools import faults
-from runtime.tools.port import SECRET_PREFIX, SQL_FOLDERS
 from runtime.workers.port import OnReport
+from runtime.workers.process import TemplateProcess
 from runtime.workers.protocol import Report, Task
-from runtime.workers.template import DOWN, KILL, SPAWN, UP, UP_RUNS
-
-State = Literal["starting", "idle", "busy", "ending", "down"]
+from runtime.workers.seat import HEADER, Given, Seat
+from runtime.workers.template import DOWN, KILL, SPAWN, UP_RUNS
 
 LONGEST_PAUSE_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.05
-MARK: Final = "TRIMTAB_POOL"
-"""Every process below a template carries this in its environment, whoever adopts it."""
-_HEADER: Final = 4
-_LONGEST_REPORT: Final = 64 << 20
-_CHUNK: Final = 1 << 18
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
-_DECODE: Final = msgspec.msgpack.Decoder(Report).decode
 _TRIES: Final = 5
 """How often a task is handed to a new process when the old ones died before reading it."""
 _WITH_TEMPLATE: Final = "the process that started it died, and it died with it"
-_BOOT: Final = """\
-import json, sys
-path, fd, parent = json.loads(sys.argv[1])
-sys.path[:] = path
-from runtime.workers.template import main
-main(fd, parent)
-"""
 
 
 class LocalPool:
@@ -70,12 +50,12 @@ class LocalPool:
         self.system = system
         self.bytes_sent = 0
         self.bytes_received = 0
-        self._seats = [_Seat(f"{name}-{number}") for number in range(slots)]
-        self._by_number: dict[int, _Seat] = {}
-        self._by_slot: dict[int, _Seat] = {}
-        self._idle: list[_Seat] = []
+        self._seats = [Seat(f"{name}-{number}") for number in range(slots)]
+        self._by_number: dict[int, Seat] = {}
+        self._by_slot: dict[int, Seat] = {}
+        self._idle: list[Seat] = []
         self._numbers = 0
-        self._template: _TemplateProcess | None = None
+        self._template: TemplateProcess | None = None
         self._template_deaths = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._respawns: set[asyncio.TimerHandle] = set()
@@ -107,7 +87,7 @@ class LocalPool:
             return self._unsayable(task, error)
         seat = self._idle.pop()
         self._by_slot[task.slot] = seat
-        self._give(seat, _Given(task, len(data).to_bytes(_HEADER, "little") + data))
+        self._give(seat, Given(task, len(data).to_bytes(HEADER, "little") + data))
         return seat.name
 
     def _unsayable(self, task: Task, error: Exception) -> str:
@@ -133,11 +113,11 @@ class LocalPool:
             return
         self._end(seat)
 
-    def _end(self, seat: _Seat) -> None:
+    def _end(self, seat: Seat) -> None:
         seat.state = "ending"
         self._tell_template(KILL, seat.number)
 
-    def _end_waiting(self, seat: _Seat, given: _Given | None) -> None:
+    def _end_waiting(self, seat: Seat, given: Given | None) -> None:
         """Speak for a task that no process has, unless one just came for it."""
         if seat.given is given and seat.state == "down":
             self._speak_for(seat, 0, "")
@@ -167,7 +147,7 @@ class LocalPool:
     # ---- the template -------------------------------------------------------------------
 
     def _start_template(self) -> None:
-        self._template = template = _TemplateProcess()
+        self._template = template = TemplateProcess()
         self._loop.add_reader(template.control.fileno(), self._hear_template, template)
         for seat in self._seats:
             if seat.state == "down":
@@ -180,7 +160,7 @@ class LocalPool:
             self._template_deaths += 1
             self._later(self._template_deaths, self._restart_template)
 
-    def _hear_template(self, template: _TemplateProcess) -> None:
+    def _hear_template(self, template: TemplateProcess) -> None:
         messages = template.receive()
         if messages is None:
             self._template_died(template)
@@ -198,7 +178,7 @@ class LocalPool:
         if self._template is not None:
             self._template.send(DOWN.pack(what, number), *fds)
 
-    def _template_died(self, template: _TemplateProcess) -> None:
+    def _template_died(self, template: TemplateProcess) -> None:
         """Its workers die with it; each is buried when its socket ends. Start another."""
         self._loop.remove_reader(template.control.fileno())
         template.bury()
@@ -213,14 +193,14 @@ class LocalPool:
             self._loop.call_later(1.0, self._give_up_on, seat, seat.number)
         self._later(self._template_deaths, self._restart_template)
 
-    def _give_up_on(self, seat: _Seat, number: int) -> None:
+    def _give_up_on(self, seat: Seat, number: int) -> None:
         """Bury a worker whose socket somebody still holds open."""
         if seat.number == number:
             self._buried(seat, -9, _WITH_TEMPLATE)
 
     # ---- a seat's process ---------------------------------------------------------------
 
-    def _spawn(self, seat: _Seat) -> None:
+    def _spawn(self, seat: Seat) -> None:
         """Have a process forked for this seat; it can be given a task at once."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -235,21 +215,21 @@ class LocalPool:
         else:
             self._give(seat, seat.given)
 
-    def _runs(self, seat: _Seat, pid: int) -> None:
+    def _runs(self, seat: Seat, pid: int) -> None:
         seat.pid = pid
         if seat.state == "starting":
             seat.state = "idle"
         if seat.given is not None:
             self._set_deadline(seat, seat.given)  # starting up is not its time
 
-    def _give(self, seat: _Seat, given: _Given) -> None:
+    def _give(self, seat: Seat, given: Given) -> None:
         seat.take(given, self._loop.time())
         self.bytes_sent += len(given.frame)
         self._write(seat)
         if seat.pid:
             self._set_deadline(seat, given)
 
-    def _write(self, seat: _Seat) -> None:
+    def _write(self, seat: Seat) -> None:
         if seat.sock is None:
             return
         fd = seat.sock.fileno()
@@ -260,7 +240,7 @@ class LocalPool:
             self._loop.add_writer(fd, self._write, seat)
         seat.writing = not whole
 
-    def _read(self, seat: _Seat, number: int, to_the_end: bool = False) -> None:
+    def _read(self, seat: Seat, number: int, to_the_end: bool = False) -> None:
         if seat.number != number or seat.sock is None or seat.ended:
             return
         try:
@@ -276,13 +256,13 @@ class LocalPool:
             if seat.orphaned:
                 self._buried(seat, -9, _WITH_TEMPLATE)
 
-    def _retire(self, seat: _Seat) -> None:
+    def _retire(self, seat: Seat) -> None:
         """Give it nothing more; the word of its end is on its way."""
         seat.state = "ending"
         if seat in self._idle:
             self._idle.remove(seat)
 
-    def _report(self, seat: _Seat, report: Report) -> None:
+    def _report(self, seat: Seat, report: Report) -> None:
         """A worker's own word on its task."""
         given = seat.given
         if given is None or report.slot != given.slot:
@@ -296,7 +276,7 @@ class LocalPool:
             self._idle.append(seat)
         self._deliver(seat.name, report)
 
-    def _buried(self, seat: _Seat, code: int, why: str = "") -> None:
+    def _buried(self, seat: Seat, code: int, why: str = "") -> None:
         """The process is gone: hear what it still said, speak for it, and start another."""
         number = seat.number
         self._retire(seat)
@@ -312,7 +292,7 @@ class LocalPool:
         if not never_began:
             self._speak_for(seat, code, why)
 
-    def _speak_for(self, seat: _Seat, code: int, why: str) -> None:
+    def _speak_for(self, seat: Seat, code: int, why: str) -> None:
         """Report the task of a process that cannot, if it owes a report."""
         report = seat.last_word(code, why, self._loop.time())
         seat.verdict = ""
@@ -320,19 +300,19 @@ class LocalPool:
             self._release(seat)
             self._deliver(seat.name, report)
 
-    def _again(self, seat: _Seat) -> None:
+    def _again(self, seat: Seat) -> None:
         if self._template is not None and seat.state == "down":
             seat.restarts += 1
             self._spawn(seat)
 
-    def _release(self, seat: _Seat) -> None:
+    def _release(self, seat: Seat) -> None:
         if seat.given is not None:
             del self._by_slot[seat.given.slot]
         seat.clear()
         if not self._by_slot:
             self._quiet.set()
 
-    def _leave(self, seat: _Seat) -> None:
+    def _leave(self, seat: Seat) -> None:
         """Close the seat's socket and forget its process."""
         self._by_number.pop(seat.number, None)
         if seat in self._idle:
@@ -360,12 +340,12 @@ class LocalPool:
         handle = self._loop.call_later(pause, fire)
         self._respawns.add(handle)
 
-    def _set_deadline(self, seat: _Seat, given: _Given) -> None:
+    def _set_deadline(self, seat: Seat, given: Given) -> None:
         if given.timeout_s is not None:
             seat.deadline = self._loop.time() + given.timeout_s
             self._watch(seat)
 
-    def _watch(self, seat: _Seat) -> None:
+    def _watch(self, seat: Seat) -> None:
         """See that the pool's one timer fires no later than this seat's deadline."""
         if seat.deadline is None:
             return
@@ -392,203 +372,3 @@ class LocalPool:
             handle.cancel()
         self._respawns.clear()
         self._deadline = None
-
-
-class _Given:
-    """A task as it was given to a process: kept until it is reported."""
-
-    __slots__ = ("attempt", "frame", "slot", "timeout_s")
-
-    def __init__(self, task: Task, frame: bytes) -> None:
-        self.slot, self.attempt, self.timeout_s = task.slot, task.attempt, task.timeout_s
-        self.frame = frame
-
-
-class _Seat:
-    """A place in the pool: the process that holds it now, and the task it runs."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.restarts = self.deaths = 0
-        self.number = self.pid = self.frame = 0
-        self.sock: socket.socket | None = None
-        self.state: State = "down"
-        self.since = time.time()
-        self.out, self.buffer = bytearray(), bytearray()
-        self.ended = self.unread = self.orphaned = self.writing = False
-        self.verdict = self.why = ""
-        self.given: _Given | None = None
-        self.deadline: float | None = None
-        self.sent_at = 0.0
-
-    def sit(self, number: int, sock: socket.socket) -> None:
-        """A new process takes the seat."""
-        self.number, self.sock = number, sock
-        self.state, self.since = "starting", time.time()
-
-    def stand_up(self) -> None:
-        """The seat is empty."""
-        if self.sock is not None:
-            self.sock.close()
-        self.sock, self.number, self.pid = None, 0, 0
-        self.out.clear()
-        self.buffer.clear()
-        self.ended = self.unread = self.orphaned = self.writing = False
-        self.why = ""
-        self.state, self.since, self.deadline = "down", time.time(), None
-
-    def take(self, given: _Given, now: float) -> None:
-        """The process gets a task."""
-        self.given, self.sent_at = given, now
-        self.state, self.since = "busy", time.time()
-        self.out += given.frame
-
-    def mute(self, why: str) -> None:
-        """Nothing more is heard from this process, and its task ends for this reason."""
-        self.buffer.clear()
-        self.ended, self.why = True, why
-
-    def clear(self) -> None:
-        """The task is over."""
-        self.given, self.deadline, self.since = None, None, time.time()
-
-    def push(self) -> bool:
-        """Write what is due; whether all of it went."""
-        if self.sock is None:
-            return True
-        try:
-            while self.out:
-                del self.out[: self.sock.send(self.out)]
-        except BlockingIOError:
-            return False
-        except OSError:  # it died before it had all of its task
-            self.out.clear()
-            self.unread = True
-        return True
-
-    def receive(self, to_the_end: bool) -> Iterator[Report]:
-        """Read what there is, and yield the whole reports in it."""
-        while self.sock is not None and not self.ended:
-            try:
-                data = self.sock.recv(_CHUNK)
-            except BlockingIOError:
-                break
-            except ConnectionResetError:
-                data, self.unread = b"", True  # it died before it had read all of its task
-            self.ended = not data
-            self.buffer += data
-            yield from self._reports()
-            if len(data) < _CHUNK and not to_the_end:
-                break
-
-    def _reports(self) -> Iterator[Report]:
-        while len(self.buffer) >= _HEADER:
-            size = int.from_bytes(self.buffer[:_HEADER], "little")
-            if size > _LONGEST_REPORT:
-                raise msgspec.DecodeError(f"it would have {size} bytes")
-            if len(self.buffer) < _HEADER + size:
-                return
-            frame = bytes(self.buffer[_HEADER : _HEADER + size])
-            del self.buffer[: _HEADER + size]
-            self.frame = _HEADER + size
-            yield _DECODE(frame)
-
-    def last_word(self, code: int, why: str, now: float) -> Report | None:
-        """The report that the dead process owes, if it owes one."""
-        given = self.given
-        if given is None:
-            return None
-        outcome = self.verdict or "lost"
-        if outcome == "timed_out":
-            fault = faults.fault(
-                "timeout", f"it ran longer than {given.timeout_s} s and was ended"
-            )
-        elif outcome == "cancelled":
-            fault = faults.fault("cancelled", "it was ended because its run was cancelled")
-        else:
-            told = why or _death(code)
-            fault = faults.fault("lost", f"the worker process ended while it ran: {told}")
-        run_s = max(now - self.sent_at, 0.0)
-        return Report(given.slot, given.attempt, outcome, run_s=run_s, fault=fault)
-
-    def line(self) -> dict[str, object]:
-        """What an operator is shown of it."""
-        return {
-            "name": self.name,
-            "pid": self.pid or None,
-            "state": self.state,
-            "attempt": self.given.attempt if self.given else None,
-            "since": self.since,
-            "restarts": self.restarts,
-        }
-
-
-def _death(code: int) -> str:
-    told = faults.how_it_ended(code)
-    if code == -9:
-        return f"{told}; the kernel does that too when memory runs out"
-    return told
-
-
-class _TemplateProcess:
-    """The template as the pool holds it: a process and a socket to it."""
-
-    def __init__(self) -> None:
-        self.control, theirs = socket.socketpair()
-        self.mark = secrets.token_hex(16)
-        args = json.dumps([sys.path, theirs.fileno(), os.getpid()])
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
-            [sys.executable, "-c", _BOOT, args],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
-            env={**_environment(), MARK: self.mark},
-            start_new_session=True,
-        )
-        theirs.close()
-        self._buffer = bytearray()
-
-    def send(self, data: bytes, *fds: int) -> None:
-        try:
-            socket.send_fds(self.control, [data], fds)
-        except OSError:
-            return  # it is dead; the pool hears that from the socket's other direction
-
-    def receive(self) -> list[tuple[bytes, int, int]] | None:
-        """The messages that came; None when it is dead."""
-        try:
-            data = self.control.recv(1 << 16)
-        except OSError:
-            data = b""
-        if not data:
-            return None
-        self._buffer += data
-        whole = len(self._buffer) // UP.size * UP.size
-        messages = list(UP.iter_unpack(bytes(self._buffer[:whole])))
-        del self._buffer[:whole]
-        return messages
-
-    def bury(self) -> None:
-        """Reap it after it died, and end whatever it and its workers started."""
-        self.control.close()
-        self._process.kill()
-        self._process.wait()
-        kernel.end_marked(f"{MARK}={self.mark}")
-
-    async def end(self) -> None:
-        """Let it take its workers down and go; kill it when that takes too long."""
-        self.control.close()
-        wait = asyncio.get_running_loop().run_in_executor(None, self._process.wait)
-        try:
-            await asyncio.wait_for(asyncio.shield(wait), 5)
-        except TimeoutError:
-            self._process.kill()
-            await wait
-
-
-def _environment() -> dict[str, str]:
-    """The server's environment without what is the server's own."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("TRIMTAB_") or name.startswith((SECRET_PREFIX, SQL_FOLDERS))
-    }
