@@ -21,17 +21,12 @@ def new_id(at: float, chance: int) -> str:
     return f"{int(at * 1000):012x}{chance:020x}"
 
 
-def attempt_id(run: str, step: str, batch: int, number: int) -> str:
-    """Return the id of one try.
-
-    >>> attempt_id("0a", "load", STEP_BATCH, 1)
-    '0a/load/-1/1'
-    """
-    return f"{run}/{step}/{batch}/{number}"
-
-
 def idempotency_key(run: str, step: str, batch: int) -> str:
-    """Return the key that all tries of one piece of work share."""
+    """Return the key that all tries of one piece of work share.
+
+    >>> idempotency_key("0a", "load", STEP_BATCH)
+    '0a/load/-1'
+    """
     return f"{run}/{step}/{batch}"
 
 

@@ -26,7 +26,7 @@ from runtime.run.events import ConfigStored, Fault, Json
 from runtime.run.layers import Experiment, Layers, Resolved, resolve
 from runtime.run.reduce import combine
 from runtime.run.route import Route, route
-from runtime.run.state import Each, RunState
+from runtime.run.state import Each, RunState, StepState
 
 INLINE_BYTES: Final = 64 * 1024
 """A value larger than this (as JSON) lives in the object store."""
@@ -189,7 +189,7 @@ class RunEdge:
         names: dict[str, Json] = {
             name: _value_of(step.status, step.value, step.fault)
             for name, step in state.steps.items()
-            if step.status in ("done", "failed", "skipped")
+            if step.status in ("done", "failed", "skipped") or _was_done(step)
         }
         run = {
             "id": state.run,
@@ -223,6 +223,11 @@ def _round(state: RunState, step: Step) -> dict[str, Json]:
     """What a repeated step sees of the round before."""
     known = state.rounds.get(step.name)
     return {"round": known.done if known else 0, "last": known.value if known else None}
+
+
+def _was_done(step: StepState) -> bool:
+    """Whether a step in a loop has a value of an earlier round."""
+    return step.times - (step.status == "active") > 0
 
 
 class StepValue(dict[str, Any]):

@@ -1,13 +1,13 @@
 """Playbook → net: each step a transition, each arc a place.
 
-Loops are refused here: the runtime has no iterations yet, and a net with a cycle and
-plain joins would wait for ever.
+A loop must have one entry, an exit and a limit: what could not end is refused here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runtime.net.loops import Loops, TwoEntries, find_loops
 from runtime.net.net import Net, NetError, Transition
 from runtime.playbook.model import Playbook, Step, compensation
 
@@ -24,7 +24,8 @@ def compile_net(playbook: Playbook) -> Net:
     """Return the playbook's net.
 
     Raises:
-        NotSound: a step is in a loop, cannot be reached, or an arc leads nowhere.
+        NotSound: a loop has two entries, no exit or no limit, a step cannot be reached, or
+            an arc leads nowhere.
     """
     names = {step.name for step in playbook.steps}
     outputs = {s.name: tuple(dict.fromkeys(_targets(s))) for s in playbook.steps}
@@ -32,19 +33,38 @@ def compile_net(playbook: Playbook) -> Net:
         for target in targets:
             if target not in names:
                 raise NotSound("an arc leads to a step that does not exist", [name, target])
+    first = playbook.steps[0].name
+    loops = _loops(playbook, first, outputs)
+    _refuse_islands(first, outputs)
     inputs: dict[str, list[str]] = {name: [] for name in names}
     for name, targets in outputs.items():
         for target in targets:
-            inputs[target].append(name)
-    first = playbook.steps[0].name
-    _refuse_loops(first, outputs)
-    _refuse_islands(first, outputs)
+            if not loops.is_back(name, target):
+                inputs[target].append(name)
     transitions = {
         s.name: Transition(s.name, tuple(inputs[s.name]), outputs[s.name], s.join.quorum)
         for s in playbook.steps
     }
     undone = [compensation(s).name for s in playbook.steps if s.compensate is not None]
-    return Net(first, transitions, frozenset([*undone, *(s.name for s in playbook.finally_)]))
+    beside = frozenset([*undone, *(s.name for s in playbook.finally_)])
+    return Net(first, transitions, beside, loops)
+
+
+def _loops(playbook: Playbook, first: str, outputs: dict[str, tuple[str, ...]]) -> Loops:
+    """Find the loops and refuse those that could not end."""
+    try:
+        loops = find_loops(first, outputs)
+    except TwoEntries as error:
+        raise NotSound("a loop can be entered at two steps", error.cycle) from error
+    for loop in loops.by_head.values():
+        if not any(loop in loops.left_by(s, t) for s in loop.body for t in outputs[s]):
+            raise NotSound("a loop has no exit", [loop.head, *sorted(loop.back), loop.head])
+        for source in sorted(loop.back):
+            step = playbook.step(source)
+            if step.split == "all" or any(a.to == loop.head and not a.max for a in step.arcs):
+                why = "has no max" if step.split != "all" else "is always taken"
+                raise NotSound(f"the arc that closes a loop {why}", [source, loop.head])
+    return loops
 
 
 def _targets(step: Step) -> Iterator[str]:
@@ -52,29 +72,6 @@ def _targets(step: Step) -> Iterator[str]:
     yield from (arc.to for arc in step.arcs)
     if step.join.within_s is not None and step.join.at_deadline not in ("fire", "fail"):
         yield step.join.at_deadline
-
-
-def _refuse_loops(first: str, outputs: dict[str, tuple[str, ...]]) -> None:
-    done: set[str] = set()
-    for root in (first, *outputs):
-        path: list[str] = []
-        stack: list[tuple[str, int]] = [(root, 0)]
-        while stack:
-            node, i = stack.pop()
-            if i == 0:
-                if node in done:
-                    continue
-                path.append(node)
-            targets = outputs[node]
-            if i == len(targets):
-                done.add(node)
-                path.pop()
-                continue
-            stack.append((node, i + 1))
-            target = targets[i]
-            if target in path:
-                raise NotSound("steps form a loop", [*path[path.index(target) :], target])
-            stack.append((target, 0))
 
 
 def _refuse_islands(first: str, outputs: dict[str, tuple[str, ...]]) -> None:

@@ -2,7 +2,9 @@
 
 A step is a transition, an arc between two steps is a place, and what waits in a place is
 a token: live when the arc was taken, dead when it was not. Dead tokens let a join wait
-for exactly what can still come (dead-path elimination), so nothing is ever guessed.
+for exactly what can still come (dead-path elimination), so nothing is ever guessed. In a
+loop an exit that is not taken sends its one dead token when the loop ends, and a back edge
+carries no dead token at all.
 Everything here is a value or a function of values.
 
 >>> net = Net(
@@ -27,9 +29,11 @@ Everything here is a value or a function of values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
+
+from runtime.net.loops import Loop, Loops
 
 START: Final = ""
 """The source of the place before the first step."""
@@ -66,12 +70,13 @@ class Net:
     """Transitions by name; ``first`` takes the start token.
 
     ``beside`` names the steps that no token reaches: compensations, and what runs at
-    every end.
+    every end. A back edge is an output of its source and no input of its head.
     """
 
     first: str
     transitions: Mapping[str, Transition]
     beside: frozenset[str] = frozenset()
+    loops: Loops = field(default_factory=Loops)
 
     def inputs(self, step: str) -> tuple[str, ...]:
         """The sources of a step's tokens, the start among them."""
@@ -91,6 +96,9 @@ class Marking:
     ready: list[str] = field(default_factory=list)
     starved: list[str] = field(default_factory=list)
     fired: set[str] = field(default_factory=set)
+    again: set[str] = field(default_factory=set)
+    looping: set[str] = field(default_factory=set)
+    """Heads that a back edge has made ready, and heads of the loops that are under way."""
 
     def tokens(self) -> dict[str, str]:
         """Every waiting token by its place ``source>step``, for people and for hashing."""
@@ -104,6 +112,14 @@ class Marking:
         """Whether a live token waits for the step to be able to fire."""
         may = step in self.ready or step in self.starved or step in self.fired
         return not may and any(self.waiting.get(step, {}).values())
+
+
+@dataclass(slots=True)
+class Moved:
+    """What a step's tokens did: steps that are skipped, loops that begin again."""
+
+    skipped: list[str] = field(default_factory=list)
+    again: list[Loop] = field(default_factory=list)
 
 
 def start(net: Net) -> Marking:
@@ -136,32 +152,74 @@ def consume(net: Net, marking: Marking, step: str) -> None:
             break
     else:
         raise StepNotEnabled(step, [s for s in net.inputs(step) if s not in tokens])
-    if len(tokens) < len(net.inputs(step)):
+    if step in net.loops.by_head:
+        marking.looping.add(step)
+    if step in marking.again:
+        marking.again.discard(step)
+    elif len(tokens) < len(net.inputs(step)):
         marking.fired.add(step)
     else:
         del marking.waiting[step]
 
 
-def produce(net: Net, marking: Marking, step: str, taken: Set[str]) -> list[str]:
+def produce(net: Net, marking: Marking, step: str, taken: Set[str]) -> Moved:
     """Put a finished step's tokens on its arcs: live on those taken, dead on the others.
 
-    Returns the steps that were skipped because only dead tokens reached them.
+    A step that only dead tokens reach is skipped and passes death on.
     """
-    skipped: list[str] = []
-    open_: list[tuple[str, Set[str]]] = [(step, taken)]
+    moved = Moved()
+    open_ = list(_sent(net, marking, step, taken, moved))
     while open_:
-        source, live = open_.pop(0)
-        for target in net.transitions[source].outputs:
-            if _put(net, marking, source, target, live=target in live):
-                skipped.append(target)
-                open_.append((target, frozenset()))
-    return skipped
+        source, target, live = open_.pop(0)
+        if _put(net, marking, source, target, live=live):
+            moved.skipped.append(target)
+            open_ += _sent(net, marking, target, frozenset(), moved)
+    return moved
+
+
+def _sent(
+    net: Net, marking: Marking, step: str, taken: Set[str], moved: Moved
+) -> Iterator[tuple[str, str, bool]]:
+    """The tokens that leave a step, as source, target and whether they are live."""
+    outputs = net.transitions[step].outputs
+    if not net.loops.by_head:
+        yield from ((step, target, target in taken) for target in outputs)
+        return
+    ended: dict[str, Loop] = {}
+    for target in outputs:
+        if net.loops.is_back(step, target):
+            if target in taken:
+                _begin_again(marking, net.loops.by_head[target], moved)
+            continue
+        left = net.loops.left_by(step, target)
+        if target in taken:
+            ended |= {loop.head: loop for loop in left if loop.head in marking.looping}
+        elif left and left[-1].head in marking.looping:
+            continue  # the loop may still leave this way: its end sends the dead token
+        yield step, target, target in taken
+    for loop in ended.values():
+        marking.looping.discard(loop.head)
+        yield from _closed(net, loop, step, taken)
+
+
+def _closed(net: Net, loop: Loop, step: str, taken: Set[str]) -> Iterator[tuple[str, str, bool]]:
+    """The dead tokens of the exits that a loop that has ended did not leave by."""
+    outputs = {name: t.outputs for name, t in net.transitions.items()}
+    for source, target in net.loops.exits(loop, outputs):
+        if not (source == step and target in taken):
+            yield source, target, False
+
+
+def _begin_again(marking: Marking, loop: Loop, moved: Moved) -> None:
+    marking.again.add(loop.head)
+    marking.ready.append(loop.head)
+    moved.again.append(loop)
 
 
 def fire(net: Net, marking: Marking, step: str, taken: Set[str]) -> list[str]:
-    """Consume and produce at once; see both."""
+    """Consume and produce at once; returns the steps that were skipped."""
     consume(net, marking, step)
-    return produce(net, marking, step, taken)
+    return produce(net, marking, step, taken).skipped
 
 
 def _put(net: Net, marking: Marking, source: str, target: str, *, live: bool) -> bool:

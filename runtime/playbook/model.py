@@ -39,12 +39,16 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Arc:
-    """A way on from a step. Exactly one of ``when``, ``otherwise``, ``on`` or none is set."""
+    """A way on from a step. Exactly one of ``when``, ``otherwise``, ``on`` or none is set.
+
+    ``max`` is how often an arc back to the head of its loop may be taken.
+    """
 
     to: str
     when: str | None = None
     otherwise: bool = False
     on: tuple[str, ...] = ()
+    max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

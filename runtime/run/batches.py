@@ -53,7 +53,8 @@ class Batches(Trying):
 
     def _cut(self, step: Step, each: Each, items: dict[str, Json] | None) -> bool:
         """Cut the next range; False when what is in flight must drain first."""
-        live = self.edge.experiment(self.state, step)
+        again = self._rounds_before(step) > 0
+        live = None if again else self.edge.experiment(self.state, step)
         plan = cut.next_cut(live, self.state.run, step.name, each)
         if cut.must_drain(each, plan):
             return False

@@ -303,9 +303,9 @@ class AttemptScheduled:
     """One try of a step, or of one batch of it, may run. Written before anything runs.
 
     ``attempt`` is ``<run>/<step>/<batch>/<number>``; ``batch`` is -1 for a step that is
-    not an ``each``. ``key`` is the idempotency key, the same over all tries. ``args`` are
-    the rendered inputs of a step that is not an ``each``. ``start`` and ``items`` are the
-    batch's item range.
+    not an ``each``; in a loop the step carries its round, as ``<step>~<round>``. ``key``
+    is the idempotency key, the same over all tries. ``args`` are the rendered inputs of a
+    step that is not an ``each``. ``start`` and ``items`` are the batch's item range.
     """
 
     TYPE: ClassVar[str] = "attempt.scheduled"

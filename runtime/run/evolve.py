@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from runtime.ids import STEP_BATCH
+from runtime.net.loops import Loop
 from runtime.net.net import consume, make_ready, produce, start
 from runtime.run.events import (
     AttemptFinished,
@@ -106,21 +107,28 @@ def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
     elif step.each is None:
         if event.step not in state.net.beside:
             consume(state.net, state.marking, event.step)
-        step.status = "active"
+        _begun(state, event.step)
     else:
         step.each.block_of(event.batch).next = event.batch + 1
         step.each.active += 1
     state.attempts[event.attempt] = Try(
         event.attempt, event.step, event.batch, event.number, state.seq, at, event.config,
-        event.start, event.items, event.block, event.args, event.experiment,
+        event.start, event.items, event.block, event.args, event.experiment, event.key,
     )  # fmt: skip
+
+
+def _begun(state: RunState, name: str) -> None:
+    """A step has its tokens: nothing waits for them any more."""
+    step = state.steps[name]
+    step.status, step.times = "active", step.times + 1
+    state.timers.pop(name + LATE_JOIN, None)
 
 
 def _cut(state: RunState, event: EachCut) -> None:
     step = state.steps[event.step]
     if event.items is not None:
         consume(state.net, state.marking, event.step)
-        step.status = "active"
+        _begun(state, event.step)
         step.each = Each(event.items["count"], event.items["source"])
     each = step.each
     if each is None:
@@ -278,5 +286,22 @@ def _failing(state: RunState, event: RunFailing) -> None:
 def _produce(state: RunState, step: str, arcs: list[str]) -> None:
     if step in state.net.beside:
         return
-    for skipped in produce(state.net, state.marking, step, frozenset(arcs)):
+    state.timers.pop(step, None)
+    state.timers.pop(step + LATE_JOIN, None)
+    moved = produce(state.net, state.marking, step, frozenset(arcs))
+    for skipped in moved.skipped:
         state.steps[skipped].status = "skipped"
+    for loop in moved.again:
+        _again(state, loop)
+
+
+def _again(state: RunState, loop: Loop) -> None:
+    """The steps of a loop wait as if they had never run; what they gave can still be read."""
+    state.loops[loop.head] = state.loops.get(loop.head, 0) + 1
+    for name in loop.body:
+        step = state.steps[name]
+        step.status, step.each, step.fault = "waiting", None, None
+        state.rounds.pop(name, None)
+        state.expired.discard(name)
+        if name != loop.head:
+            state.loops.pop(name, None)

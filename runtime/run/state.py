@@ -44,6 +44,7 @@ class Try:
     block: int
     args: dict[str, Json] | None
     experiment: str | None
+    key: str
     leased: bool = False
 
     @property
@@ -144,6 +145,8 @@ class StepState:
     """One step of a run."""
 
     status: StepStatus = "waiting"
+    times: int = 0
+    """How often it has begun: more than once in a loop."""
     value: Json = None
     each: Each | None = None
     fault: Fault | None = None
@@ -170,6 +173,8 @@ class RunState:
     expired: set[str] = field(default_factory=set)
     """Steps whose total timeout has passed."""
     rounds: dict[str, Round] = field(default_factory=dict)
+    loops: dict[str, int] = field(default_factory=dict)
+    """How often each loop under way has begun again, by its head."""
     order: list[str] = field(default_factory=list)
     """Steps in the order in which they were done; compensations run backwards."""
     signals: dict[str, list[Json]] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runtime.ids import STEP_BATCH, attempt_id, idempotency_key
+from runtime.ids import STEP_BATCH, idempotency_key
 from runtime.playbook.model import Step
 from runtime.run.deciding import Deciding, Ended
 from runtime.run.events import (
@@ -32,23 +32,30 @@ class Trying(Deciding):
         if isinstance(rendered, Fault):
             self._end_untried(step, rendered)
             return
-        run = self.state.run
+        key = self._key(step, STEP_BATCH)
         self._emit(
-            AttemptScheduled(
-                attempt_id(run, step.name, STEP_BATCH, number), step.name, number, config,
-                idempotency_key(run, step.name, STEP_BATCH), args=rendered,
-            )
-        )  # fmt: skip
+            AttemptScheduled(f"{key}/{number}", step.name, number, config, key, args=rendered)
+        )
+
+    def _key(self, step: Step, batch: int) -> str:
+        """What all tries of one piece of work share; a step that is begun again has another."""
+        before = self._rounds_before(step)
+        name = f"{step.name}~{before}" if before else step.name
+        return idempotency_key(self.state.run, name, batch)
+
+    def _rounds_before(self, step: Step) -> int:
+        """How often a step in a loop has run before this round."""
+        known = self.state.steps[step.name]
+        return known.times - (known.status == "active")
 
     def _schedule_batch(self, step: Step, each: Each, batch: int, number: int) -> None:
         block = each.block_of(batch)
         start, items = block.range(batch)
-        run = self.state.run
+        key = self._key(step, batch)
         self._emit(
             AttemptScheduled(
-                attempt_id(run, step.name, batch, number), step.name, number, block.config,
-                idempotency_key(run, step.name, batch), batch, block.index, start, items,
-                None, block.experiment, block.arm, block.share,
+                f"{key}/{number}", step.name, number, block.config, key, batch, block.index,
+                start, items, None, block.experiment, block.arm, block.share,
             )
         )  # fmt: skip
 
@@ -89,12 +96,23 @@ class Trying(Deciding):
         self, step: Step, finished: AttemptFinished, way: Route | None, fault: Fault | None
     ) -> None:
         """Emit the attempt that ends a step: it goes on by ``way``, or the run is failing."""
+        way = self._within_max(step, way)
         if way is not None and way.fault is None:
             self._emit(replace(finished, arcs=way.arcs, sets=way.sets or None))
             return
         self._emit(finished)
         why = (way.fault if way is not None else fault) or Fault("unknown", "no reason given")
         self._emit(RunFailing(step.name, why))
+
+    def _within_max(self, step: Step, way: Route | None) -> Route | None:
+        """A way that would begin a loop more often than it may is a failure instead."""
+        for arc in step.arcs:
+            if way is None or arc.max is None or arc.to not in way.arcs:
+                continue
+            if self.state.loops.get(arc.to, 0) >= arc.max:
+                text = f"the loop of {arc.to} has begun again {arc.max} times and not ended"
+                return Route(fault=Fault("permanent", text))
+        return way
 
     def _end_untried(self, step: Step, fault: Fault, value: Json = None) -> None:
         """A step ends in failure with no attempt to end it: caught, or the run fails."""
@@ -110,7 +128,7 @@ class Trying(Deciding):
 
     def _pass_on(self, step: Step, value: Json = None) -> None:
         """A step with nothing to run passes its tokens on."""
-        way = self.edge.route(self.state, step, value, None) or Route()
+        way = self._within_max(step, self.edge.route(self.state, step, value, None)) or Route()
         if way.fault is not None:
             self._end_untried(step, way.fault, value)
             return

@@ -70,10 +70,12 @@ def test_a_join_of_dead_tokens_is_skipped_and_passes_death_on() -> None:
 @pytest.mark.parametrize(
     ("arcs", "reason"),
     [
-        ({"a": ["b"], "b": ["a"]}, "loop: a → b → a"),
+        ({"a": ["b"], "b": ["a"]}, "no exit: a → b → a"),
+        ({"a": ["b", "c"], "b": ["c", "x"], "c": ["b", "x"], "x": []}, "at two steps: b → c → b"),
+        ({"a": ["b"], "b": ["a", "c"], "c": []}, "always taken: b → a"),
         ({"a": [], "b": []}, "cannot be reached: b"),
         ({"a": ["x"]}, "does not exist: a → x"),
-        ({"a": ["b"], "b": ["c"], "c": ["b"]}, "loop: b → c → b"),
+        ({"a": ["b"], "b": ["c"], "c": ["b"]}, "no exit: b → c → b"),
     ],
 )
 def test_a_net_that_cannot_end_is_refused_with_the_way_there(

@@ -655,3 +655,118 @@ def test_a_finally_step_is_tried_again_and_its_failure_fails_the_run() -> None:
     assert [e.step for e in d.of(ev.AttemptScheduled)] == ["a", "close", "close", "tell"]
     assert d.state.status == "failed"
     assert d.of(ev.RunFailed)[0].step == "close"
+
+
+# ---- loops ------------------------------------------------------------------------------
+
+
+def looped(limit: int = 9) -> tuple[Step, ...]:
+    """``head`` and ``body`` go round until ``again`` does not hold; then ``after``."""
+    back = (Arc("head", when="again", max=limit), Arc("after", otherwise=True))
+    return (
+        step("first", "head"), step("head", "body"),
+        Step("body", {"kind": "x"}, back, "exclusive"), step("after"),
+    )  # fmt: skip
+
+
+def test_a_loop_goes_round_until_it_takes_its_exit() -> None:
+    w = world(*looped(), conditions={"again": True})
+    d = Driver(w)
+    d.end(d.flying()[0])
+    for round_ in range(3):
+        assert [t.step for t in d.flying()] == ["head"]
+        d.end(d.flying()[0])
+        w.conditions["again"] = round_ < 2
+        d.end(d.flying("body")[0])
+    d.run_out()
+    assert d.state.status == "completed"
+    scheduled = d.of(ev.AttemptScheduled)
+    assert [e.step for e in scheduled].count("body") == 3
+    assert len({e.key for e in scheduled}) == len(scheduled), "each round has its own keys"
+
+
+def test_a_loop_that_begins_again_too_often_fails_the_run() -> None:
+    d = Driver(world(*looped(limit=2), conditions={"again": True}))
+    d.run_out()
+    assert d.state.status == "failed"
+    assert "begun again 2 times" in d.of(ev.RunFailed)[0].fault.message
+    assert [e.step for e in d.of(ev.AttemptScheduled)].count("body") == 3
+
+
+def test_an_exit_not_taken_sends_one_dead_token_when_the_loop_ends() -> None:
+    check = Step(
+        "check", {"kind": "x"},
+        (Arc("good", when="good"), Arc("bad", when="bad"), Arc("check", otherwise=True, max=9)),
+        "exclusive",
+    )  # fmt: skip
+    w = world(
+        check, step("good", "end"), step("bad", "end"), step("end"),
+        conditions={"good": False, "bad": False},
+    )  # fmt: skip
+    d = Driver(w)
+    d.end(d.flying()[0])
+    assert d.state.marking.tokens() == {}
+    w.conditions["bad"] = True
+    d.run_out()
+    assert d.state.status == "completed"
+    assert {n: s.status for n, s in d.state.steps.items()} == {
+        "check": "done", "good": "skipped", "bad": "done", "end": "done",
+    }  # fmt: skip
+
+
+def test_the_body_of_a_loop_may_fork_and_skip_and_each_round_is_complete() -> None:
+    fork = Step("fork", {"kind": "x"}, (Arc("x", when="x"), Arc("y", when="y")), "inclusive")
+    join = Step(
+        "join", {"kind": "x"}, (Arc("fork", when="again", max=9), Arc("end", otherwise=True)),
+        "exclusive",
+    )  # fmt: skip
+    w = world(
+        fork, step("x", "join"), step("y", "join"), join, step("end"),
+        conditions={"x": True, "y": False, "again": True},
+    )  # fmt: skip
+    d = Driver(w)
+    d.end(d.flying("fork")[0])
+    d.end(d.flying("x")[0])
+    w.conditions |= {"x": True, "y": True}
+    d.end(d.flying("join")[0])
+    d.end(d.flying("fork")[0])
+    assert sorted(t.step for t in d.flying()) == ["x", "y"]
+    w.conditions["again"] = False
+    d.run_out()
+    assert d.state.status == "completed"
+
+
+def test_a_loop_within_a_loop_begins_anew_in_every_round() -> None:
+    inner = Step(
+        "inner", {"kind": "x"}, (Arc("inner", when="in", max=1), Arc("outer", otherwise=True)),
+        "exclusive",
+    )  # fmt: skip
+    outer = Step(
+        "outer", {"kind": "x"}, (Arc("head", when="out", max=2), Arc("end", otherwise=True)),
+        "exclusive",
+    )  # fmt: skip
+    w = world(step("head", "inner"), inner, outer, step("end"), conditions={})
+    d, seen = Driver(w), list[str]()
+    while not d.state.ended:
+        seen.append(d.flying()[0].step)
+        w.conditions = {"in": seen.count("inner") % 2 == 1, "out": seen.count("outer") < 3}
+        d.end(d.flying()[0])
+    assert d.state.status == "completed"
+    assert seen == ["head", "inner", "inner", "outer"] * 3 + ["end"]
+
+
+def test_an_each_in_a_loop_is_cut_anew_in_every_round() -> None:
+    each = EachSpec("{{ x }}", 2, 2)
+    back = (Arc("map", when="again", max=9), Arc("end", otherwise=True))
+    w = world(
+        Step("map", {"kind": "x"}, back, "exclusive", each=each), step("end"),
+        items_of={"map": 4}, conditions={"again": True},
+    )  # fmt: skip
+    d = Driver(w)
+    d.end(d.flying()[0])
+    d.end(d.flying()[0])
+    assert [(t.start, t.items) for t in d.flying()] == [(0, 2), (2, 2)]
+    w.conditions["again"] = False
+    d.run_out()
+    assert d.state.status == "completed"
+    assert len({e.attempt for e in d.of(ev.AttemptScheduled)}) == 5
