@@ -115,15 +115,17 @@ def parse(text: str, name: str = "contract") -> Contract:
         raise Permanent(f"{name} is not YAML: {error}") from error
     data = _mapping(data or {}, _KEYS, name)
     rows = _mapping(data.get("rows") or {}, {"min", "max"}, f"{name}: rows")
-    columns = data.get("columns") or {}
+    columns, checks = data.get("columns") or {}, data.get("checks") or []
     if not isinstance(columns, dict):
         raise Permanent(f"{name}: columns must map a name to what it promises")
+    if not isinstance(checks, list):
+        raise Permanent(f"{name}: checks must be a list of {{name, sql, expect}}")
     return Contract(
         tuple(_column(str(key), value, name) for key, value in columns.items()),
-        bool(data.get("closed", False)),
-        rows.get("min"),
-        rows.get("max"),
-        tuple(_sql_check(value, name) for value in data.get("checks") or ()),
+        _flag(data, "closed", False, name),
+        _count(rows, "min", f"{name}: rows"),
+        _count(rows, "max", f"{name}: rows"),
+        tuple(_sql_check(value, name) for value in checks),
     )
 
 
@@ -141,10 +143,29 @@ def _mapping(value: Any, keys: set[str], where: str) -> dict[str, Any]:
     return value
 
 
+def _flag(fields: dict[str, Any], key: str, default: bool, where: str) -> bool:
+    value = fields.get(key, default)
+    if not isinstance(value, bool):
+        raise Permanent(f"{where}: {key} must be true or false, not {value!r}")
+    return value
+
+
+def _count(fields: dict[str, Any], key: str, where: str) -> int | None:
+    value = fields.get(key)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise Permanent(f"{where}: {key} must be a number of rows, not {value!r}")
+    return value
+
+
 def _column(name: str, value: Any, where: str) -> Column:
     if isinstance(value, str):
         value = {"type": value}
-    fields = _mapping(value or {}, _COLUMN_KEYS, f"{where}: column {name}")
+    where = f"{where}: column {name}"
+    fields = _mapping(value or {}, _COLUMN_KEYS, where)
+    _flag(fields, "nullable", True, where)
+    _flag(fields, "unique", False, where)
+    if not isinstance(fields.get("type", "any"), str):
+        raise Permanent(f"{where}: type must be a word, not {fields['type']!r}")
     return Column(name, **{key: part for key, part in fields.items() if key != "description"})
 
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from runtime.data import contract
+from runtime.errors import ToolError
 from runtime.playbook.faults import (
     BundleFault,
     PlaybookFault,
@@ -233,6 +235,8 @@ def _file_faults(playbook: Playbook, files: Mapping[str, str]) -> Iterator[Playb
                 near = nearest(name, files)
                 hint = f"did you mean {near}?" if near else "put it beside the playbook"
                 yield _fault(place, f"{where}.{key}", f"there is no file {name}", hint)
+            elif key == "publishes.contract":
+                yield from _contract_faults(step, name, where, files[name])
         tool = step.tool or {}
         if tool.get("kind") == "python":
             yield from _python_faults(step, tool, where, files)
@@ -243,6 +247,14 @@ def _files_of(step: Step) -> Iterator[tuple[str, str]]:
         yield "publishes.contract", step.publishes.contract
     if step.tool is not None and "file" in step.tool:
         yield "tool.file", str(step.tool["file"])
+
+
+def _contract_faults(step: Step, name: str, where: str, text: str) -> Iterator[PlaybookFault]:
+    try:
+        contract.parse(text, name)
+    except ToolError as error:
+        place = step.places.get("publishes.contract", step.place)
+        yield _fault(place, f"{where}.publishes.contract", str(error), "")
 
 
 def _python_faults(

@@ -126,6 +126,7 @@ def test_a_bound_changes_with_tool_files_and_knobs_and_with_nothing_else() -> No
         ({"orders.py": "def enrich(:"}, (10, 32), "orders.py:1 is not Python", ""),
         ({"queries/load.sql": None}, (6, 29), "there is no file queries/load.sql", "beside"),
         ({"contracts/orders.yaml": None}, (19, 44), "no file contracts/orders.yaml", ""),
+        ({"contracts/orders.yaml": "colums: {}"}, (19, 44), "unknown colums", ""),
         ({"orders.yaml": YAML.replace("say(1)", "say(1")}, (18, 33), "not Python", ""),
     ],
 )
