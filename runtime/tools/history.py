@@ -7,6 +7,7 @@ what every run of the installation did.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,6 +33,12 @@ def history_of(call: Call) -> Any:
     """
     if not call.task.system:
         raise Permanent("the record is read by system runs only; this run is an ordinary one")
+    return _reader(Path(call.task.objects).parent)
+
+
+@cache
+def _reader(root: Path) -> Any:
+    """One reader a process: its connection serves every attempt."""
     from runtime.record.history import History
 
-    return History.open(DataFolder(Path(call.task.objects).parent))
+    return History.open(DataFolder(root))
