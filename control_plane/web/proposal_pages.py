@@ -9,25 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, URLEncodedBody
-from litestar.response import Redirect
+from litestar.params import FromPath, FromQuery, QueryParameter, URLEncodedBody
+from litestar.response import Redirect, ServerSentEvent
 
 from control_plane.api.guards import requires
 from control_plane.auth import Principal, Role
 from control_plane.errors import Conflict, ControlPlaneError, Forbidden, Invalid, NotFound
-from control_plane.review.lifecycle import SETTLED
+from control_plane.review.lifecycle import SETTLED, State
 from control_plane.review.reasons import REJECTIONS, Reason
 from control_plane.web import trial
 from control_plane.web.dossier import GROUPS, Dossier
 from control_plane.web.evidence import EvidenceView, read
 from control_plane.web.figures import Band, intervals
+from control_plane.web.run_pages import live
 from control_plane.web.site import Site, Visit
 
 Form = URLEncodedBody[dict[str, str]]
+InState = Annotated[str, QueryParameter(name="state")]  # `state` is a reserved word of Litestar
 
 SAID: Final = {
     "approve": "Approved. The trial starts as soon as its step is free.",
@@ -42,7 +44,7 @@ REJECT_FOR: Final = {
 }  # fmt: skip
 DECIDERS: Final[dict[str, tuple[Role, ...]]] = {
     "approve": ("approver",), "reject": ("reviewer", "approver"),
-    "roll_back": ("operator",), "pause": ("operator",), "resume": ("operator",),
+    **dict.fromkeys(("roll_back", "pause", "resume"), ("operator", "approver")),
 }  # fmt: skip
 
 
@@ -77,6 +79,21 @@ async def proposal_page(
 ) -> Response[str]:  # fmt: skip
     """Show one proposal."""
     return await _show(site, request, proposal, said=SAID.get(done, ""))
+
+
+@get("/proposals/{proposal:str}/live", guards=[requires("viewer")], include_in_schema=False)
+async def proposal_live(
+    proposal: FromPath[str], site: NamedDependency[Site], in_state: InState = ""
+) -> ServerSentEvent:
+    """Send a proposal's figures again each time it moved, until it left the page's state."""
+    await _dossier(site, proposal)
+
+    async def drawn() -> tuple[str, bool]:
+        dossier = await _dossier(site, proposal)
+        return site.part("parts/proposal.html", **told(dossier)), dossier.state != in_state
+
+    streams = {f"proposal/{proposal}", f"experiment/x-{proposal.removeprefix('p-')}"}
+    return ServerSentEvent(live(site, lambda e: e.stream in streams, drawn))
 
 
 @post(
@@ -166,21 +183,41 @@ def _refusal(error: ControlPlaneError) -> Refusal:
 async def _show(
     site: Site, request: Visit, proposal: str, said: str = "", refusal: Refusal | None = None
 ) -> Response[str]:
+    dossier = await _dossier(site, proposal)
+    actions = actions_for(dossier, request.user)
+    return await site.page(
+        request, "proposal.html", section="Proposals", title=dossier.title,
+        status=refusal.status if refusal else 200, said=said, refusal=refusal,
+        actions=actions, rejections=[(r.value, REJECT_FOR[r]) for r in REJECTIONS],
+        why_not_approve=why_not_approve(dossier, request.user),
+        judgement=await site.desk.judge(proposal), live_url=live_url(dossier),
+        **told(dossier),
+    )  # fmt: skip
+
+
+def told(dossier: Dossier) -> dict[str, Any]:
+    """Return what the live part of the page tells: change, effect, trial, evidence, history."""
+    lines = trial.arms(dossier)
+    measured = trial.bands(lines) if dossier.observed is None else []
+    return {
+        "d": dossier, "settled": {s.value for s in SETTLED}, "figure": figure_of(dossier),
+        "arms": lines, "measured": intervals(measured) if measured else "",
+        "evidence": evidence_of(dossier),
+    }  # fmt: skip
+
+
+def live_url(dossier: Dossier) -> str:
+    """Return where the page hears what is new, or nothing where only people move it on."""
+    if dossier.state in SETTLED or dossier.state == State.PROPOSED:
+        return ""
+    return f"/proposals/{dossier.id}/live?state={dossier.state}"
+
+
+async def _dossier(site: Site, proposal: str) -> Dossier:
     dossier = await site.pages.proposal(proposal)
     if dossier is None:
         raise NotFound("proposal", proposal)
-    actions = actions_for(dossier, request.user)
-    lines = trial.arms(dossier)
-    measured = trial.bands(lines) if dossier.observed is None else []
-    return await site.page(
-        request, "proposal.html", section="Proposals", title=dossier.title, d=dossier,
-        status=refusal.status if refusal else 200, said=said, refusal=refusal,
-        actions=actions, settled={s.value for s in SETTLED}, figure=figure_of(dossier),
-        arms=lines, measured=intervals(measured) if measured else "",
-        rejections=[(r.value, REJECT_FOR[r]) for r in REJECTIONS], evidence=evidence_of(dossier),
-        why_not_approve=why_not_approve(dossier, request.user),
-        judgement=await site.desk.judge(proposal),
-    )  # fmt: skip
+    return dossier
 
 
 def actions_for(dossier: Dossier, who: Principal) -> set[str]:

@@ -29,6 +29,7 @@ def web_router(site: Site) -> Router:
         route_handlers=[
             run_pages.runs_page, run_pages.runs_live, run_pages.run_page, run_pages.run_live,
             run_pages.events_page, proposal_pages.inbox_page, proposal_pages.proposal_page,
+            proposal_pages.proposal_live,
             proposal_pages.approve, proposal_pages.reject, proposal_pages.roll_back,
             proposal_pages.pause, proposal_pages.resume, reading_pages.search_page,
             reading_pages.trends_page, reading_pages.playbooks_page, reading_pages.playbook_page,

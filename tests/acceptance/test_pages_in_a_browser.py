@@ -35,6 +35,7 @@ from runtime.engine.engine import Submit
 from runtime.journal.port import Append
 from runtime.playbook.bundle import load
 from runtime.run.events import (
+    Event,
     ExperimentEnded,
     ExperimentStarted,
     OutcomeRecorded,
@@ -132,6 +133,12 @@ class Site:
     def run(self, **workload: Any) -> str:
         submit = Submit(playbook="pages/cohort", workload=workload, actor="ada")
         return self.do(self.server.parts.engine.submit(submit))
+
+    async def append(self, stream: str, event: Event) -> None:
+        """Append an event as the services do."""
+        parts = self.server.parts
+        length = parts.engine.journal.length(stream)
+        await parts.engine.append([Append(stream, length, parts.clock(), (event,))])
 
     def link(self) -> str:
         return self.server.sign_in_link()
@@ -378,6 +385,26 @@ def test_a_live_run_is_followed_to_its_end_without_a_reload(site: Site, page: Pa
     expect(page.locator("svg.net")).to_have_attribute("aria-label", re.compile("merge succeeded"))
     assert page.evaluate("document.querySelector('svg.net').namespaceURI").endswith("2000/svg")
     assert page.evaluate("window.untouched") is True
+
+
+def test_a_trial_is_followed_and_its_end_is_shown(site: Site, page: Page) -> None:
+    proposal, reviews = site.propose("fetch", 9), site.server.parts.reviews
+    site.do(reviews.approve(proposal, "grace", frozenset({"approver"})))
+    experiment = proposal.replace("p-", "x-")
+    page.goto(f"{site.url}/proposals/{proposal}")
+    expect(page.locator(".lede .state").first).to_contain_text("being tried")
+    page.evaluate("window.untouched = true")
+    expect(page.locator("#live-word")).to_contain_text("follows the trial")
+    units = {"control": 4711, "candidate": 4712}
+    verdict = VerdictReached(
+        proposal, experiment, "inconclusive", "collecting", units, {}, final=False
+    )
+    site.do(site.append(f"proposal/{proposal}", verdict))
+    expect(page.locator("#proposal")).to_contain_text("4,712")
+    assert page.evaluate("window.untouched") is True
+    site.do(reviews.rollback(proposal, "grace", frozenset({"operator"}), "enough was seen"))
+    expect(page.locator(".lede .state").first).to_contain_text("rolled back")
+    assert page.evaluate("window.untouched") is None
 
 
 def test_a_new_run_appears_in_the_list_by_itself(site: Site, page: Page) -> None:

@@ -19,22 +19,25 @@
   // ---- live pages
   let paused = false;
   const pause = document.getElementById('pause-live');
+  const word = document.getElementById('live-word');
+  const live = word && word.textContent;
+  const written = () => [...document.querySelectorAll('main textarea, main input:not([type=hidden])')].some((one) => one.value);
   if (pause) {
     pause.hidden = false;
     pause.addEventListener('click', () => {
       paused = !paused;
       pause.setAttribute('aria-pressed', String(paused));
       pause.textContent = paused ? 'Resume updates' : 'Pause updates';
-      document.getElementById('live-word').textContent = paused ? 'Paused: the run goes on, this page does not.' : 'Live: this page follows the run.';
+      word.textContent = paused ? word.dataset.paused : live;
     });
   }
   document.addEventListener('htmx:sse:before:message', (event) => {
     if (paused && event.detail.message.event !== 'ended') event.preventDefault();
   });
   document.addEventListener('htmx:sse:close', () => {
-    const word = document.getElementById('live-word');
     if (!word) return;
-    word.textContent = 'The run has ended.';
+    if (document.querySelector('[data-reload]') && !paused && !written()) location.reload();
+    word.textContent = word.dataset.ended;
     if (pause) pause.hidden = true;
     document.querySelector('.live-dot').classList.add('still');
   });
