@@ -45,32 +45,27 @@ class ShellTool:
         command, output = _command(call), call.text("output", "text")
         if output not in ("text", "json"):
             raise Permanent(f"tool shell: `output` is text or json, not {output!r}")
-        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
+        with tempfile.TemporaryFile() as stdin:
             _feed(stdin, call)
-            code, tail = _execute(command, call, stdin, stderr)
-            said = _last_line(_copy(stderr))
-        text = tail.decode("utf-8", "replace")
+            code, text, told = _execute(command, call, stdin)
         if code:
-            raise CommandFailed(code, said)
+            raise CommandFailed(code, _last_line(told))
         if output == "json":
             return Outcome(_parsed(_last_line(text)))
         return Outcome({"exit_code": code, "stdout": clip(text, _SHOWN)})
 
 
-def _execute(
-    command: str | list[str], call: Call, stdin: IO[bytes], stderr: IO[bytes]
-) -> tuple[int, bytearray]:
-    """Run the command; return its exit code and the end of what it printed."""
-    with _started(command, call, stdin, stderr) as process:
-        if process.stdout is None:
+def _execute(command: str | list[str], call: Call, stdin: IO[bytes]) -> tuple[int, str, str]:
+    """Run the command; return its exit code and the ends of what it said on both outputs."""
+    with _started(command, call, stdin) as process:
+        if process.stdout is None or process.stderr is None:
             raise Permanent("the command's output could not be caught")
-        tail = _listen(process, process.stdout)
-        return process.wait(), tail
+        out, err = _Output(process.stdout, 1), _Output(process.stderr, 2)
+        _listen(process, [out, err])
+        return process.wait(), out.text, err.text
 
 
-def _started(
-    command: str | list[str], call: Call, stdin: IO[bytes], stderr: IO[bytes]
-) -> subprocess.Popen[bytes]:
+def _started(command: str | list[str], call: Call, stdin: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603 - this is what the tool is for
             command,
@@ -79,7 +74,7 @@ def _started(
             env=_environment(call),
             stdin=stdin,
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=subprocess.PIPE,
             preexec_fn=_die_with_worker,
         )
     except FileNotFoundError as error:
@@ -98,41 +93,55 @@ def _die_with_worker() -> None:
     kernel.die_with_parent(signal.SIGKILL)
 
 
-def _listen(process: subprocess.Popen[bytes], stdout: IO[bytes]) -> bytearray:
-    """Pass the output on, keep its end, and stop when the command has exited.
+class _Output:
+    """One output of the command: passed on as it comes, and its end kept."""
 
-    What it started in the background may hold the pipe open for ever; it is not waited for.
+    def __init__(self, pipe: IO[bytes], to: int) -> None:
+        self.fd, self._to = pipe.fileno(), to
+        self._tail = bytearray()
+        os.set_blocking(self.fd, False)
+
+    @property
+    def text(self) -> str:
+        return self._tail.decode("utf-8", "replace")
+
+    def pass_on(self) -> bool:
+        """Read what is there, as much as a pipe holds; whether it is still open."""
+        for _ in range(_PIPE_READS):
+            try:
+                data = os.read(self.fd, 1 << 16)
+            except BlockingIOError:
+                return True
+            if not data:
+                return False
+            os.write(self._to, data)
+            self._tail += data
+            del self._tail[:-_KEPT]
+        return True
+
+
+def _listen(process: subprocess.Popen[bytes], outputs: list[_Output]) -> None:
+    """Pass the outputs on until the command has exited or has closed them.
+
+    What it started in the background may hold a pipe open for ever; it is not waited for.
     """
-    tail = bytearray()
-    fd = stdout.fileno()
-    os.set_blocking(fd, False)
     ended = os.pidfd_open(process.pid)
     try:
         poll = select.poll()
-        poll.register(fd, select.POLLIN)
         poll.register(ended, select.POLLIN)
-        while True:
-            ready = {known for known, _ in poll.poll()}
-            if not _pass_on(fd, tail) or ended in ready:
-                _pass_on(fd, tail)
-                return tail
+        for output in outputs:
+            poll.register(output.fd, select.POLLIN)
+        left = list(outputs)
+        while left:
+            ready = {fd for fd, _ in poll.poll()}
+            for output in [o for o in left if o.fd in ready or ended in ready]:
+                if not output.pass_on():
+                    poll.unregister(output.fd)
+                    left.remove(output)
+            if ended in ready:
+                return
     finally:
         os.close(ended)
-
-
-def _pass_on(fd: int, tail: bytearray) -> bool:
-    """Read what is there, as much as a pipe holds; whether it is still open."""
-    for _ in range(_PIPE_READS):
-        try:
-            data = os.read(fd, 1 << 16)
-        except BlockingIOError:
-            return True
-        if not data:
-            return False
-        os.write(1, data)
-        tail += data
-        del tail[:-_KEPT]
-    return True
 
 
 def _feed(stdin: IO[bytes], call: Call) -> None:
@@ -153,15 +162,6 @@ def _environment(call: Call) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else encode_json(value)
-
-
-def _copy(stderr: IO[bytes]) -> str:
-    """Show what went to standard error, at most the end of it, and return that."""
-    size = stderr.seek(0, os.SEEK_END)
-    stderr.seek(max(0, size - _SHOWN))
-    data = stderr.read()
-    os.write(2, data)
-    return data.decode("utf-8", "replace")
 
 
 def _last_line(text: str) -> str:

@@ -334,6 +334,14 @@ class TestShell:
         assert Path(f"/proc/{int(out)}").exists()
         os.kill(int(out), 9)
 
+    def test_both_outputs_are_passed_on_whole_and_in_time(
+        self, room: Room, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        run = "seq 1 60000; seq 1 60000 >&2; exec >&- 2>&-; sleep 0.05; exit 3"
+        assert room.fault({"kind": "shell", "run": run})["message"] == "exit code 3: 60000"
+        said = capfd.readouterr()
+        assert said.out == said.err == "".join(f"{n}\n" for n in range(1, 60001))
+
     def test_what_prints_for_ever_in_the_background_is_not_waited_for(self, room: Room) -> None:
         file = room.root / "pid"
         room.run({"kind": "shell", "run": f"yes & echo $! > {file}; sleep 0.1"})
