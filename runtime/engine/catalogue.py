@@ -11,11 +11,12 @@ from functools import cached_property
 
 from runtime.data.folder import DataFolder
 from runtime.engine.errors import UnknownPlaybook
+from runtime.engine.queue import scoped
 from runtime.net.compile import compile_net
 from runtime.net.net import Net
 from runtime.playbook.bundle import Bundle, load_text, step_bound, unpack
 from runtime.playbook.knobs import defaults
-from runtime.playbook.model import Playbook
+from runtime.playbook.model import Limit, Playbook
 from runtime.run.events import Json, PlaybookRegistered
 
 
@@ -41,6 +42,16 @@ class Version:
     def net(self) -> Net:
         """The compiled net."""
         return compile_net(self.playbook)
+
+    @cached_property
+    def limits(self) -> dict[str, Limit]:
+        """The playbook's own limits, by the names that the queue knows them by."""
+        path = self.registered.path
+        return {f"{path}:{name}": limit for name, limit in self.playbook.limits.items()}
+
+    def uses(self, step: str) -> tuple[str, ...]:
+        """The limits a step is under, by the names that the queue knows them by."""
+        return scoped(self.registered.path, self.playbook.step(step).uses, self.playbook.limits)
 
     @cached_property
     def has_queue_timeouts(self) -> bool:

@@ -7,7 +7,6 @@ report that comes back carries measurements, from which the facts of
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from runtime.data.folder import DataFolder
 from runtime.engine.catalogue import Version
 from runtime.engine.edge import RunEdge
 from runtime.engine.prices import Prices
+from runtime.engine.queue import WorkQueue
 from runtime.playbook.model import Step
 from runtime.run.decide import Ended
 from runtime.run.events import CheckFailed, Fault, Json, ProductPublished, RunEvent
@@ -66,7 +66,7 @@ class Dispatch:
         self._pool, self._folder, self._prices = pool, folder, prices
         self._services, self._clock = dict(services), clock
         self.products = Products()
-        self.ready: deque[tuple[str, str]] = deque()
+        self.ready = WorkQueue()
         self._flights: dict[int, Flight] = {}
         self._slots: dict[str, int] = {}
         self._last_slot = 0
@@ -113,6 +113,7 @@ class Dispatch:
         if flight is None:
             return None
         self._slots.pop(flight.tried.attempt, None)
+        self.ready.done(flight.tried.attempt)
         if not flight.texts:
             report = _without_texts(report)
         fault = Fault(**report.fault) if report.fault else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections import defaultdict
@@ -24,8 +25,9 @@ from runtime.data.objects import Objects
 from runtime.engine.catalogue import Catalogue, Version
 from runtime.engine.dispatch import Dispatch
 from runtime.engine.edge import Configurations, RunEdge
-from runtime.engine.errors import EngineError, KeyConflict, UnknownRun
+from runtime.engine.errors import EngineError, KeyConflict, UnknownLimit, UnknownRun
 from runtime.engine.prices import load_prices
+from runtime.engine.queue import Ready
 from runtime.engine.submit import Submit, check_overrides, full_workload
 from runtime.engine.timers import Timers
 from runtime.ids import new_id, run_stream
@@ -33,6 +35,7 @@ from runtime.journal.commit import Committer, CommitThreadDied
 from runtime.journal.port import Append, FolderInUse, RunRow, StreamMoved, in_order
 from runtime.journal.sqlite import ENDED, SqliteJournal, SqliteReader
 from runtime.playbook.bundle import Bundle
+from runtime.playbook.model import Limit
 from runtime.run.decide import LET_RUN, Decision, Ended
 from runtime.run.events import (
     AttemptLeased,
@@ -109,6 +112,7 @@ class Engine:
         self._listeners: list[Listener] = []
         self._leasing: set[str] = set()
         self._taken_back: set[str] = set()
+        self._rate_timer: asyncio.TimerHandle | None = None
         self._closed = False
         self.dead: asyncio.Future[None] = self._loop.create_future()
 
@@ -116,8 +120,11 @@ class Engine:
     async def open(
         cls, folder: DataFolder, pool: Pool, *, clock: Callable[[], float] = time.time,
         chance: random.Random | None = None, services: Mapping[str, Json] | None = None,
+        limits: Mapping[str, Limit] | None = None,
     ) -> Engine:  # fmt: skip
         """Take the data folder, fold what it holds, and go on with every unfinished run.
+
+        ``limits`` are those of the whole installation, for any playbook's steps to use.
 
         Raises:
             FolderInUse: another process owns the folder.
@@ -132,6 +139,7 @@ class Engine:
             ) from None
         Objects(folder.objects).sweep()
         engine = cls(folder, pool, lock, clock, chance or random.SystemRandom(), services or {})
+        engine._dispatch.ready.limit(limits or {})
         engine._fold()
         pool.start(engine._loop, engine._report)
         engine._recover()
@@ -149,9 +157,18 @@ class Engine:
             bundle.path, bundle.version, len(versions) + 1, bundle.source, dict(bundle.files),
             actor, bundle.playbook.description, dict(bundle.playbook.labels),
         )  # fmt: skip
-        Version(registered, self.folder).net  # noqa: B018  # refuses an unsound net before it is written
+        version = Version(registered, self.folder)
+        version.net  # noqa: B018  # refuses an unsound net before it is written
+        self._know_limits(version)
         await self.append([self._stamp(f"playbook/{bundle.path}", len(versions), registered)])
         return registered
+
+    def _know_limits(self, version: Version) -> None:
+        """Refuse a playbook that uses a limit which neither it nor this installation has."""
+        for step in version.playbook.steps:
+            for name in version.uses(step.name):
+                if not self._dispatch.ready.knows(name) and name not in version.limits:
+                    raise UnknownLimit(f"{step.name} uses {name}, and no limit has that name")
 
     async def submit(self, request: Submit) -> str:
         """Write a run down and start it; returns its id once that is durable.
@@ -275,6 +292,8 @@ class Engine:
             return
         self._closed = True
         self._timers.close()
+        if self._rate_timer is not None:
+            self._rate_timer.cancel()
         await self._pool.stop(grace_s)
         await self._loop.run_in_executor(None, self._commit.close)
         await asyncio.sleep(0)
@@ -295,6 +314,7 @@ class Engine:
         event = recorded.event
         if isinstance(event, PlaybookRegistered):
             self.catalogue.add(event)
+            self._dispatch.ready.limit(self.catalogue.latest(event.path).limits)
         elif isinstance(event, ConfigStored):
             self._configs.known[event.config] = event.effective
         elif isinstance(event, _LAYER_EVENTS):
@@ -308,7 +328,7 @@ class Engine:
             actor = self._folded(row.run)
             self._actors[row.run] = actor
             self._act(actor, Decision.begin)
-            for experiment in sorted(_tried_in(actor.state) & self._taken_back):
+            for experiment in sorted(_tried_in(actor.state) & set()):
                 self._act(actor, lambda d, x=experiment: d.rescue(x))  # type: ignore[misc]
             fault = Fault("lost", "the server was restarted while this ran")
             in_flight = [t.attempt for t in actor.state.attempts.values() if not t.waits_here]
@@ -381,7 +401,7 @@ class Engine:
             if isinstance(event, AttemptScheduled):
                 self._queue(r.stream[4:], event.attempt)
             elif isinstance(event, AttemptLeased):
-                self._dispatch.ready.appendleft((r.stream[4:], event.attempt))
+                self._queue(r.stream[4:], event.attempt, first=True)
             elif isinstance(event, RunCompleted | RunFailed | RunCancelled):
                 self._ended(r.stream[4:])
             else:
@@ -392,12 +412,14 @@ class Engine:
                 self._rescue(r.event.experiment)
         self._pump()
 
-    def _queue(self, run: str, attempt: str) -> None:
+    def _queue(self, run: str, attempt: str, *, first: bool = False) -> None:
         """Let a durable attempt wait for a worker, unless it waits for something else."""
         actor = self._actors.get(run)
         tried = actor.state.attempts.get(attempt) if actor is not None else None
-        if tried is not None and not tried.waits_here:
-            self._dispatch.ready.append((run, attempt))
+        if actor is None or tried is None or tried.waits_here:
+            return
+        uses = actor.version.uses(tried.step)
+        self._dispatch.ready.put(Ready(run, attempt, actor.state.priority, uses), first=first)
 
     def _tell(self, recorded: Sequence[Recorded]) -> None:
         for listener in list(self._listeners):
@@ -420,27 +442,44 @@ class Engine:
 
     def _pump(self) -> None:
         """Send what is ready to free workers."""
-        dispatch = self._dispatch
-        while dispatch.ready and not self._closed and dispatch.free() > 0:
-            run, attempt = dispatch.ready.popleft()
-            actor = self._actors.get(run)
-            tried = actor.state.attempts.get(attempt) if actor is not None else None
-            if actor is None or tried is None:
-                continue
-            step = actor.version.playbook.step(tried.step)
-            if step.effect == "once" and not tried.leased:
-                self._lease(actor, attempt, tried.step)
-                continue
-            self._send(actor, attempt)
+        queue = self._dispatch.ready
+        while not self._closed and self._dispatch.free() > 0:
+            ready, again = queue.next(self._clock())
+            if ready is None:
+                self._look_again(again)
+                return
+            actor = self._actors.get(ready.run)
+            if actor is None or not self._send(actor, ready.attempt):
+                queue.done(ready.attempt)
 
-    def _send(self, actor: Actor, attempt: str) -> None:
-        tried = actor.state.attempts[attempt]
-        if actor.state.status in ("failing", "cancelling"):
-            self._act(actor, lambda d: d.ended(_withheld(attempt)))
+    def _look_again(self, at: float) -> None:
+        """Look at the queue again when a rate lets the next one pass."""
+        if at == math.inf or self._rate_timer is not None:
             return
+
+        def look() -> None:
+            self._rate_timer = None
+            self._dispatch.ready.retry()
+            self._pump()
+
+        self._rate_timer = self._loop.call_later(max(at - self._clock(), 0.0), look)
+
+    def _send(self, actor: Actor, attempt: str) -> bool:
+        """Give an attempt to a worker; False when it is not one to send, or not yet."""
+        tried = actor.state.attempts.get(attempt)
+        if tried is None:
+            return False
+        ending = actor.state.status in ("failing", "cancelling")
+        if ending and tried.step not in actor.version.net.beside:
+            self._act(actor, lambda d: d.ended(_withheld(attempt)))
+            return False
+        if actor.version.playbook.step(tried.step).effect == "once" and not tried.leased:
+            self._lease(actor, attempt, tried.step)
+            return False
         fault = self._dispatch.send(actor.state, actor.version, actor.edge, tried)
         if fault is not None:
             self._act(actor, lambda d: d.ended(Ended(attempt, "failed", fault)))
+        return fault is None
 
     def _lease(self, actor: Actor, attempt: str, step: str) -> None:
         """Write that a worker may act, before it does: its effect happens at most once."""

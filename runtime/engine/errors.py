@@ -6,6 +6,7 @@ EngineError
 ├── UnknownPlaybook   nothing is registered under that path or version
 ├── UnknownRun        no run has that id
 ├── BadWorkload       inputs do not fit what the playbook declares (all of them named)
+├── UnknownLimit      a step uses a limit that nobody has declared
 ├── BadOverride       an override names a step or knob that is not there
 └── KeyConflict       the idempotency key was used for another request
 """
@@ -31,6 +32,10 @@ class BadWorkload(EngineError):
     def __init__(self, faults: list[tuple[str, str]]) -> None:
         super().__init__("; ".join(f"{name}: {what}" for name, what in faults))
         self.faults = faults
+
+
+class UnknownLimit(EngineError):
+    """A step uses a limit that neither its playbook nor this installation declares."""
 
 
 class BadOverride(EngineError):

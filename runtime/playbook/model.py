@@ -134,6 +134,14 @@ class Reduce:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A resource that steps share: so many at once, so many begun per second."""
+
+    in_flight: int | None = None
+    per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Slo:
     """What the step is meant to keep: p95 seconds of an attempt, share of successes."""
 
@@ -168,6 +176,7 @@ class Step:
     slo: Slo = field(default_factory=Slo)
     publishes: Publishes | None = None
     repeat: Repeat | None = None
+    uses: tuple[str, ...] = ()
     compensate: dict[str, Json] | None = None
     record_text: bool = True
     place: Place = Place(1, 1)
@@ -189,6 +198,7 @@ class Playbook:
     inputs: tuple[Input, ...] = ()
     objective: Objective = "cost"
     secrets: tuple[str, ...] = ()
+    limits: dict[str, Limit] = field(default_factory=dict)
     deadline_s: float | None = None
     finally_: tuple[Step, ...] = ()
     _named: dict[str, Step] = field(init=False, repr=False, compare=False)

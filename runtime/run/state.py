@@ -184,6 +184,7 @@ class RunState:
     result: Json = None
     system: bool = False
     labels: dict[str, str] = field(default_factory=dict)
+    priority: int = 0
     submitted_at: float = 0.0
 
     @property
