@@ -280,9 +280,20 @@ def _python_faults(
         hint = near or f"put {stem}.py beside the playbook"
         yield _fault(place, f"{where}.tool.call", f"there is no file {stem}.py", hint)
         return
+    for package in _packages(module):
+        if f"{package}/__init__.py" not in files:
+            message = f"there is no file {package}/__init__.py"
+            yield _fault(place, f"{where}.tool.call", message, "a package needs one")
+            return
     message, hint = _function_fault(files[name], name, function.partition(".")[0])
     if message:
         yield _fault(place, f"{where}.tool.call", message, hint)
+
+
+def _packages(module: str) -> list[str]:
+    """Return the folders that must be packages for a module to be found, outermost first."""
+    parts = module.split(".")[:-1]
+    return ["/".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def _is_installed(module: str) -> bool:

@@ -118,6 +118,15 @@ def test_a_bound_changes_with_tool_files_and_knobs_and_with_nothing_else() -> No
     assert bound(YAML, step="load") != first
 
 
+def test_a_called_package_needs_its_init(folder: Path) -> None:
+    called = YAML.replace("orders:enrich", "tools.words:say")
+    (folder / "orders.yaml").write_text(called, encoding="utf-8")
+    assert "tools/words.py" in loaded(folder).files
+    (folder / "tools" / "__init__.py").unlink()
+    with pytest.raises(PlaybookFaults, match="there is no file tools/__init__.py"):
+        loaded(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "place", "message", "hint"),
     [
