@@ -21,7 +21,7 @@ from control_plane.review.policy_file import parse
 from control_plane.review.proposal import Proposal, begin
 from control_plane.review.reasons import REJECTIONS, Reason
 from runtime.engine.errors import UnknownPlaybook
-from runtime.journal.port import Append, JournalReader
+from runtime.journal.port import Append, JournalReader, in_order
 from runtime.playbook.model import Playbook
 from runtime.run.events import (
     ExperimentEnded,
@@ -99,9 +99,7 @@ class Docket:
         self._appended: dict[str, list[OverlayAppended]] = {}
         self._lengths: dict[str, int] = {}
         self._parsed: dict[str, Policy] = {}
-        for prefix in FOLDED:
-            for stream in host.journal.streams(prefix):
-                self.take(list(host.journal.read(stream)))
+        self.take(in_order(host.journal, *FOLDED))
         self._stop = host.subscribe(self.take)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from runtime.data.folder import DataFolder
 from runtime.engine.catalogue import Catalogue, Version
-from runtime.journal.port import JournalReader
+from runtime.journal.port import JournalReader, in_order
 from runtime.playbook.model import Input, Knob, Step
 from runtime.run.events import Json, LayerEvent, PlaybookRegistered
 from runtime.run.layers import Layers
@@ -115,11 +115,9 @@ def line(version: Version) -> PlaybookLine:
 def folded(folder: DataFolder, journal: JournalReader) -> tuple[Catalogue, Layers]:
     """Return catalogue and layers as a journal holds them, without an engine."""
     catalogue, layers = Catalogue(folder), Layers()
-    for prefix in ("playbook/", "overlay/", "experiment/", "kill"):
-        for stream in journal.streams(prefix):
-            for recorded in journal.read(stream):
-                if isinstance(recorded.event, PlaybookRegistered):
-                    catalogue.add(recorded.event)
-                elif isinstance(recorded.event, LayerEvent):
-                    layers.evolve(recorded.event)
+    for recorded in in_order(journal, "playbook/", "overlay/", "experiment/", "kill"):
+        if isinstance(recorded.event, PlaybookRegistered):
+            catalogue.add(recorded.event)
+        elif isinstance(recorded.event, LayerEvent):
+            layers.evolve(recorded.event)
     return catalogue, layers

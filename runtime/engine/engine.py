@@ -328,7 +328,7 @@ class Engine:
             actor = self._folded(row.run)
             self._actors[row.run] = actor
             self._act(actor, Decision.begin)
-            for experiment in sorted(_tried_in(actor.state) & set()):
+            for experiment in sorted(_tried_in(actor.state) & self._taken_back):
                 self._act(actor, lambda d, x=experiment: d.rescue(x))  # type: ignore[misc]
             fault = Fault("lost", "the server was restarted while this ran")
             in_flight = [t.attempt for t in actor.state.attempts.values() if not t.waits_here]

@@ -102,6 +102,21 @@ class JournalReader(Protocol):
         ...
 
 
+def in_order(journal: JournalReader, *prefixes: str) -> list[Recorded]:
+    """Return the events of all streams with these prefixes, in the order of their commits.
+
+    Folds over several streams need it: read one stream after another, a trial that ended
+    long ago would take the place of the one that began after it.
+    """
+    found = [
+        recorded
+        for prefix in prefixes
+        for stream in journal.streams(prefix)
+        for recorded in journal.read(stream)
+    ]
+    return sorted(found, key=lambda r: (r.writer, r.pos))
+
+
 class Journal(JournalReader, Protocol):
     """Reading and writing."""
 

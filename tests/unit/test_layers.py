@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.journal.memory import MemoryJournal
+from runtime.journal.port import Append, in_order
 from runtime.run import events as ev
 from runtime.run.layers import CONTROL, Experiment, Layers, draw, resolve
 
@@ -109,3 +112,18 @@ def test_the_same_layers_give_the_same_hash_and_other_values_another(
         return resolve(Layers(), "p", "s", defaults=values, bound="h").config
 
     assert (config(one) == config(two)) == (one == two)
+
+
+def test_a_trial_that_ended_long_ago_does_not_take_the_place_of_the_one_that_is_live() -> None:
+    """Ids are hashes: the older trial may well sort after the newer one."""
+    journal = MemoryJournal()
+    older, newer = (replace(experiment({"each.batch": 50}), experiment=x) for x in ("x-b", "x-a"))
+    journal.append([Append("experiment/x-b", 0, 1.0, (older,))])
+    journal.append([Append("experiment/x-b", 1, 2.0, (ev.ExperimentEnded("x-b", "harm"),))])
+    journal.append([Append("experiment/x-a", 0, 3.0, (newer,))])
+    layers = Layers()
+    for recorded in in_order(journal, "overlay/", "experiment/", "kill"):
+        layers.evolve(recorded.event)  # type: ignore[arg-type]
+    live = layers.experiment("p", "s", "h")
+    assert live is not None
+    assert live.id == "x-a"
