@@ -26,6 +26,7 @@ from control_plane.cli import (
     run,
     schedule,
     serve,
+    what_if,
 )
 from control_plane.cli.here import Here
 from control_plane.cli.output import Code, Refusal, told
@@ -56,6 +57,7 @@ def chosen(ctx: typer.Context, data: Data = None) -> None:
     ctx.obj = Here(find_folder(data, os.environ, Path.cwd()))
 
 
+run.app.command("what-if")(what_if.what_if)
 app.add_typer(run.app, name="run")
 app.add_typer(playbook.app, name="playbook")
 app.add_typer(proposal.app, name="proposal")

@@ -114,7 +114,7 @@ def list_(
 def show(ctx: typer.Context, run: RunId, output: Output = Format.TABLE) -> None:
     """Show a run with its steps, result and fault."""
     runs = here(ctx).runs()
-    emit_one(runs.get(_find(runs, run)), output, _lines)
+    emit_one(runs.get(find(runs, run)), output, _lines)
 
 
 @app.command()
@@ -125,7 +125,7 @@ def events(
 ) -> None:  # fmt: skip
     """List the events of a run, in order."""
     runs = here(ctx).runs()
-    emit_rows(runs.events(_find(runs, run), after), output, _EVENT_COLUMNS)
+    emit_rows(runs.events(find(runs, run), after), output, _EVENT_COLUMNS)
 
 
 @app.command()
@@ -136,7 +136,7 @@ def watch(
 ) -> None:  # fmt: skip
     """Follow a run until it ends. Needs the server that runs it."""
     place = here(ctx)
-    found = _find(place.runs(), run)
+    found = find(place.runs(), run)
     with place.client(key_file) as client:
         for event in client.watch(found, after):
             if output is Format.TABLE:
@@ -156,7 +156,7 @@ def cancel(
 ) -> None:  # fmt: skip
     """Ask a run to end."""
     place = here(ctx)
-    found = _find(place.runs(), run)
+    found = find(place.runs(), run)
     with place.client(key_file) as client:
         say(f"run {found} is {client.cancel(found, reason)['state']}")
 
@@ -168,7 +168,7 @@ def pause(
 ) -> None:  # fmt: skip
     """Let nothing new of a run fire until it is resumed."""
     place = here(ctx)
-    found = _find(place.runs(), run)
+    found = find(place.runs(), run)
     with place.client(key_file) as client:
         client.pause(found, reason)
     say(f"run {found} is pausing")
@@ -178,7 +178,7 @@ def pause(
 def resume(ctx: typer.Context, run: RunId, key_file: KeyFile = None) -> None:
     """Let a paused run go on."""
     place = here(ctx)
-    found = _find(place.runs(), run)
+    found = find(place.runs(), run)
     with place.client(key_file) as client:
         client.resume(found)
     say(f"run {found} goes on")
@@ -200,7 +200,7 @@ def _event_text(event: Row) -> str:
     return f"{event['type']:<20}  {' '.join(facts)}"
 
 
-def _find(runs: Any, part: str) -> str:
+def find(runs: Any, part: str) -> str:
     """Return the one run whose id is, starts with or ends with these characters."""
     if len(part) == 32:
         return part

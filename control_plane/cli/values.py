@@ -23,7 +23,9 @@ def inputs(pairs: Iterable[str], file: Path | None, types: Mapping[str, str]) ->
     return values
 
 
-def overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
+def overrides(
+    pairs: Iterable[str], form: str = "--override step.knob=value"
+) -> dict[str, dict[str, Any]]:
     """Return overrides by step and knob.
 
     >>> overrides(["enrich.each.batch=50"])
@@ -31,10 +33,10 @@ def overrides(pairs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """
     wanted: dict[str, dict[str, Any]] = {}
     for pair in pairs:
-        name, value = _split(pair, "--override step.knob=value")
+        name, value = _split(pair, form)
         step, dot, knob = name.partition(".")
         if not dot:
-            raise _usage(f"{pair!r} names no knob", "--override step.knob=value")
+            raise _usage(f"{pair!r} names no knob", form)
         wanted.setdefault(step, {})[knob] = _json(value)
     return wanted
 
