@@ -123,7 +123,7 @@ def test_a_called_package_needs_its_init(folder: Path) -> None:
     (folder / "orders.yaml").write_text(called, encoding="utf-8")
     assert "tools/words.py" in loaded(folder).files
     (folder / "tools" / "__init__.py").unlink()
-    with pytest.raises(PlaybookFaults, match="there is no file tools/__init__.py"):
+    with pytest.raises(PlaybookFaults, match=r"there is no file tools/__init__\.py"):
         loaded(folder)
 
 
