@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from control_plane.appending import append_last
 from control_plane.clock import Clock
+from control_plane.errors import NotFound
 from control_plane.shipped import shipped
 from runtime.engine.engine import Engine, Submit
-from runtime.journal.port import Append, StreamMoved
 from runtime.run.events import Json, KillSet
 
 OPTIMIZE: Final = "system/optimize"
@@ -40,11 +41,22 @@ class Loop:
 
     async def kill(self, scope: str, on: bool, actor: str, reason: str) -> list[str]:
         """Set or release the kill switch; returns the scopes on which it is set."""
+        if on:
+            self._must_be(scope)
         event = KillSet(scope, on, actor, reason)
-        while True:
-            expected = self._engine.journal.length("kill")
-            try:
-                await self._engine.append([Append("kill", expected, self._clock(), (event,))])
-            except StreamMoved:
-                continue
-            return sorted(self._engine.layers.killed)
+        await append_last(self._engine, "kill", event, self._clock)
+        return sorted(self._engine.layers.killed)
+
+    def _must_be(self, scope: str) -> None:
+        """Refuse a scope that stops nothing: a typing error is worst where somebody is in haste.
+
+        Raises:
+            UnknownPlaybook: there is no such playbook.
+            NotFound: the playbook has no such step.
+        """
+        path, hash_, step = scope.partition("#")
+        if scope == "*":
+            return
+        playbook = self._engine.catalogue.latest(path).playbook
+        if hash_ and step not in [known.name for known in playbook.steps]:
+            raise NotFound("step", scope)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,12 +20,12 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from control_plane.appending import append_last
 from control_plane.clock import Clock
 from control_plane.cron import Cron, CronFault
 from control_plane.errors import Conflict, Invalid, NotFound
 from control_plane.schedule_table import FireView, ScheduleRow, Table
 from runtime.engine.engine import Engine, Submit
-from runtime.journal.port import Append, StreamMoved
 from runtime.run.events import Event, Json, Recorded, ScheduleFired, ScheduleRemoved, ScheduleSet
 
 LOG: Final = logging.getLogger("trimtab.schedule")
@@ -34,6 +35,7 @@ Workload: TypeAlias = Callable[[], dict[str, Json]]
 TICK_S: Final = 5.0
 CATCH_UP_LIMIT: Final = 100
 SYSTEM: Final = "system/"
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _EVENTS: Final = (ScheduleSet, ScheduleRemoved, ScheduleFired)
 
 
@@ -179,14 +181,7 @@ class Schedules:
         return {**make(), **own} if make is not None else own
 
     async def _append(self, name: str, event: Event) -> None:
-        stream = f"schedule/{name}"
-        while True:
-            expected = self._engine.journal.length(stream)
-            try:
-                await self._engine.append([Append(stream, expected, self._clock(), (event,))])
-            except StreamMoved:
-                continue
-            return
+        await append_last(self._engine, f"schedule/{name}", event, self._clock)
 
     def _heard(self, batch: Sequence[Recorded]) -> None:
         for recorded in batch:
@@ -243,6 +238,8 @@ class Schedules:
 
     def _check(self, wanted: ScheduleSet) -> None:
         faults: list[str] = []
+        if not NAME.fullmatch(wanted.name):
+            faults.append("a schedule's name has 1 to 100 letters, digits, and . _ - between them")
         try:
             Cron(wanted.cron, wanted.zone)
         except CronFault as fault:
