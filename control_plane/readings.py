@@ -14,12 +14,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from control_plane.errors import Invalid
 from runtime.data.folder import DataFolder
 from runtime.record.history import History
 from runtime.record.search import Hit, Search
 
 T = TypeVar("T")
 AT_ONCE: Final = 8
+LATEST: Final = 4_102_444_800.0
+"""The first second of the year 2100: no time of the record is later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,17 @@ class Readings:
         return await self._ask(lambda: self._history.rows(name, **params))
 
     async def trends(self, asked: TrendQuestion) -> list[dict[str, Any]]:
-        """Return p50, p95, p99, cost and failures per bucket, step and configuration."""
+        """Return p50, p95, p99, cost and failures per bucket, step and configuration.
+
+        Raises:
+            Invalid: it asks for times that are none, or end before they begin.
+        """
+        if not 0 <= asked.since <= asked.until <= LATEST:
+            told = f"{asked.since:.0f} to {asked.until:.0f}"
+            raise Invalid([f"since and until are seconds since 1970, in this order, not {told}"])
         return await self.query(
             "trend_steps", bucket=asked.bucket_s, playbook=asked.playbook, step=asked.step,
-            since=max(0, int(asked.since)), until=int(asked.until),
+            since=int(asked.since), until=int(asked.until),
         )  # fmt: skip
 
     async def search(self, text: str, **filters: Any) -> list[Hit]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from control_plane.errors import NotFound
+from control_plane.errors import Invalid, NotFound
 from runtime.journal.port import JournalReader, RunRow
 from runtime.journal.sqlite import SqliteReader
 from runtime.journal.wire import encode
@@ -36,6 +36,8 @@ from runtime.run.events import (
 )
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
+STATES = ("live", "running", "paused", "failing", "cancelling", *sorted(ENDED))
+"""What runs may be asked for by; ``live`` is every state that is not the end."""
 
 
 @dataclass(slots=True)
@@ -144,7 +146,13 @@ class Runs:
         self, *, state: str | None = None, playbook: str | None = None,
         system: bool | None = False, limit: int = 100, before: str | None = None,
     ) -> list[RunLine]:  # fmt: skip
-        """Return runs, the newest first. ``state`` may be ``live``; ``before`` is a run id."""
+        """Return runs, the newest first. ``state`` may be ``live``; ``before`` is a run id.
+
+        Raises:
+            Invalid: a run is never in such a state.
+        """
+        if state is not None and state not in STATES:
+            raise Invalid([f"no run is ever {state!r}: a state is {', '.join(STATES)}"])
         rows = self._journal.runs(
             state=state, playbook=playbook, system=system, limit=limit, before=before
         )

@@ -29,6 +29,11 @@ class Streams:
         self._unsubscribe = engine.subscribe(self._heard)
         self.closing = False
 
+    @property
+    def full(self) -> bool:
+        """Whether no further stream may be opened now."""
+        return self.closing or len(self._waiting) >= self._limit
+
     @contextmanager
     def open(self, wanted: Wanted) -> Iterator[asyncio.Event]:
         """Give an event that is set when something wanted was committed, or at the end.
@@ -36,7 +41,7 @@ class Streams:
         Raises:
             TooManyStreams: as many as allowed are open.
         """
-        if len(self._waiting) >= self._limit or self.closing:
+        if self.full:
             raise TooManyStreams(f"{self._limit} event streams are open")
         news = asyncio.Event()
         self._waiting[news] = wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from litestar import Controller, get, post
@@ -45,7 +46,7 @@ class PlaybooksController(Controller):
         playbooks: NamedDependency[Playbooks],
     ) -> PlaybookView:  # fmt: skip
         """Register a playbook with the files beside it. The same bundle is the same version."""
-        bundle = load_text(data.source, data.files)
+        bundle = await asyncio.to_thread(load_text, data.source, data.files)
         registered = await engine.register(bundle, request.user.name)
         return playbooks.get(registered.path, registered.version)
 

@@ -167,8 +167,15 @@ def _of_http(error: HTTPException) -> Problem:
         problem = replace(problem, headers={**problem.headers, "WWW-Authenticate": "Bearer"})
     if isinstance(error, ValidationException) and error.extra:
         errors = error.extra if isinstance(error.extra, list) else [error.extra]
-        return replace(problem, errors=errors)
+        return replace(problem, errors=[_plain(one) for one in errors])
     return problem
+
+
+def _plain(error: Any) -> Any:
+    """Return a fault of the framework's; a body that was not sent at all is said in words."""
+    if isinstance(error, dict) and error.get("message") == "'data'":
+        return {**error, "message": "a JSON body is needed, and none was sent"}
+    return error
 
 
 def _fault(fault: PlaybookFault) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from control_plane.api.guards import requires
-from control_plane.api.problems import Anyone, Problem, Problematic
+from control_plane.api.problems import Anyone, Problem, Problematic, unavailable
 from control_plane.api.schemas import Reason, RunSubmit
 from control_plane.auth import Principal
 from control_plane.errors import Forbidden
@@ -111,6 +111,8 @@ class RunsController(Controller):
         A client that comes back with ``Last-Event-ID`` misses nothing and sees nothing twice.
         """
         runs.row(run)
+        if streams.full:
+            raise unavailable("as many event streams are open as may be", "try again in a while")
         seen = int(last_event_id) if last_event_id and last_event_id.isdigit() else after
         return ServerSentEvent(follow_run(runs, streams, run, seen))
 

@@ -24,6 +24,7 @@ SPANS: Final = (
     (1.0, "the last hour"), (24.0, "the last day"), (168.0, "the last week"),
     (720.0, "the last month"),
 )  # fmt: skip
+LONGEST_HOURS: Final = 10 * 366 * 24.0
 MOST_ROWS: Final = 200
 
 
@@ -53,6 +54,7 @@ async def trends_page(
 ) -> Response[str]:  # fmt: skip
     """Show latency and cost over time."""
     by = by if by in dict(BYS) else "step"
+    hours = hours if 0 < hours <= LONGEST_HOURS else SPANS[1][0]
     question = TrendQuestion(by, playbook, step.strip(), hours)
     context: dict[str, Any] = {"problem": "", "charts": [], "rows": [], "left_out": 0, "bucket": 0}
     try:

@@ -133,7 +133,7 @@ def test_a_second_server_is_refused_and_a_run_is_submitted_to_the_first(
     run = trimtab("run", str(data.root.parent / "hello.yaml"), data=data)
     out, told = run.communicate(timeout=60)
     assert run.returncode == 0, told
-    assert '"greeted": 5' in out
+    assert '"greeted": 200' in out
     assert read_json(data.server_json)["url"] in told
 
 
