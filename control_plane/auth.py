@@ -128,6 +128,7 @@ class Keys:
 
     def __init__(self, path: Path, clock: Clock, chance: Chance = secrets.token_bytes) -> None:
         path.touch(mode=0o600)
+        path.chmod(0o600)
         self._clock, self._chance = clock, chance
         self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
         event.listen(self._engine, "connect", _pragmas)
@@ -141,8 +142,11 @@ class Keys:
         """Make a key and return how it is shown, and the key itself: the only time it is seen.
 
         Raises:
-            KeyFault: a role is not known, or an agent was to have one that decides.
+            KeyFault: the name is empty, a role is not known, or an agent was to have one
+                that decides.
         """
+        if not principal.strip() or not principal.isprintable():
+            raise KeyFault("a key needs a name: whose is it?")
         checked = _checked(roles)
         secret = f"tt_{self._text(4)}_{self._text(32)}"
         row = KeyRow(

@@ -85,6 +85,19 @@ def test_an_unknown_role_is_refused_with_the_known_ones(keys: Keys, roles: list[
         keys.make("ada", roles)
 
 
+def test_a_key_has_somebodys_name(keys: Keys) -> None:
+    for nobody in ("", "  ", "a\nb"):
+        with pytest.raises(KeyFault, match="whose"):
+            keys.make(nobody, ["viewer"])
+
+
+def test_a_file_of_keys_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    path = tmp_path / "keys.db"
+    path.touch(mode=0o644)
+    Keys(path, Hand()).close()
+    assert path.stat().st_mode & 0o077 == 0
+
+
 def test_every_role_may_at_least_look() -> None:
     for role in ROLES:
         assert "viewer" in granted([role]), role
