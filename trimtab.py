@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import quote, urlsplit
 
 from runtime import errors
 
@@ -45,6 +46,7 @@ class ClientError(Exception):
 
         ClientError
         ├── ApiError      the server refused: ``problem`` is its answer
+        ├── BadName       an id or a name that nothing can have
         ├── Unreachable   no server answers
         └── TookTooLong   what was waited for did not happen in time
     """
@@ -66,6 +68,10 @@ class ApiError(ClientError):
     def reason(self) -> str:
         """The code of the refusal."""
         return str(self.problem.get("reason", ""))
+
+
+class BadName(ClientError):
+    """An id or a name that nothing can have; the server was not asked."""
 
 
 class Unreachable(ClientError):
@@ -91,7 +97,10 @@ class Client:
             raise Unreachable("no server owns this data folder; `trimtab dev` starts one")
         key = key or os.environ.get("TRIMTAB_KEY") or _admin_key(data)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx2.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+        self._http = httpx2.Client(
+            base_url=self.url, headers=headers, timeout=timeout_s,
+            trust_env=not _is_here(self.url),
+        )  # fmt: skip
 
     def __enter__(self) -> Client:
         return self
@@ -128,15 +137,15 @@ class Client:
 
     def run(self, run: str) -> dict[str, Json]:
         """Read a run with its steps."""
-        return self._dict("GET", f"/api/runs/{run}")
+        return self._dict("GET", f"/api/runs/{_part(run)}")
 
     def values(self, run: str) -> dict[str, Json]:
         """Read the values of a run's steps."""
-        return self._dict("GET", f"/api/runs/{run}/values")
+        return self._dict("GET", f"/api/runs/{_part(run)}/values")
 
     def events(self, run: str, after: int = 0) -> Iterator[dict[str, Json]]:
         """Yield the events of a run past a sequence, page by page."""
-        while page := self._list(f"/api/runs/{run}/events", after=after):
+        while page := self._list(f"/api/runs/{_part(run)}/events", after=after):
             yield from page
             after = page[-1]["seq"]
 
@@ -167,7 +176,7 @@ class Client:
         """
         began = time.monotonic()
         while True:
-            row = self._dict("GET", f"/api/runs/{run}/line")
+            row = self._dict("GET", f"/api/runs/{_part(run)}/line")
             if row["state"] in ENDED:
                 return self.run(run)
             if timeout_s is not None and time.monotonic() - began > timeout_s:
@@ -176,15 +185,15 @@ class Client:
 
     def cancel(self, run: str, reason: str = "") -> dict[str, Json]:
         """Ask a run to end."""
-        return self._dict("POST", f"/api/runs/{run}/cancel", json={"reason": reason})
+        return self._dict("POST", f"/api/runs/{_part(run)}/cancel", json={"reason": reason})
 
     def pause(self, run: str, reason: str = "") -> dict[str, Json]:
         """Let nothing new of a run fire."""
-        return self._dict("POST", f"/api/runs/{run}/pause", json={"reason": reason})
+        return self._dict("POST", f"/api/runs/{_part(run)}/pause", json={"reason": reason})
 
     def resume(self, run: str) -> dict[str, Json]:
         """Let a paused run go on."""
-        return self._dict("POST", f"/api/runs/{run}/resume")
+        return self._dict("POST", f"/api/runs/{_part(run)}/resume")
 
     # ---- playbooks ----------------------------------------------------------------------
 
@@ -194,7 +203,9 @@ class Client:
 
     def playbook(self, path: str, version: str | None = None) -> dict[str, Json]:
         """Read a playbook with its steps and knobs."""
-        return self._dict("GET", f"/api/playbooks/{path}", params=_given(version=version))
+        return self._dict(
+            "GET", f"/api/playbooks/{_part(path, '/')}", params=_given(version=version)
+        )
 
     def register(self, file: str | Path) -> dict[str, Json]:
         """Register the playbook in a file, with the files beside it."""
@@ -212,7 +223,7 @@ class Client:
 
     def proposal(self, proposal: str) -> dict[str, Json]:
         """Read a proposal with its evidence and history."""
-        return self._dict("GET", f"/api/proposals/{proposal}")
+        return self._dict("GET", f"/api/proposals/{_part(proposal)}")
 
     def propose(self, candidate: Mapping[str, Json]) -> dict[str, Json]:
         """Propose a change or an experiment."""
@@ -221,21 +232,25 @@ class Client:
     def approve(self, proposal: str, bound_hash: str | None = None) -> dict[str, Json]:
         """Approve a proposal; with ``bound_hash``, only as it was read."""
         return self._dict(
-            "POST", f"/api/proposals/{proposal}/approve", json={"bound_hash": bound_hash}
+            "POST", f"/api/proposals/{_part(proposal)}/approve", json={"bound_hash": bound_hash}
         )
 
     def reject(self, proposal: str, reason: str = "rejected", note: str = "") -> dict[str, Json]:
         """Reject a proposal, with a reason code and words."""
         body = {"reason": reason, "note": note}
-        return self._dict("POST", f"/api/proposals/{proposal}/reject", json=body)
+        return self._dict("POST", f"/api/proposals/{_part(proposal)}/reject", json=body)
 
     def roll_back(self, proposal: str, note: str = "") -> dict[str, Json]:
         """Take a live or kept change back."""
-        return self._dict("POST", f"/api/proposals/{proposal}/rollback", json={"note": note})
+        return self._dict(
+            "POST", f"/api/proposals/{_part(proposal)}/rollback", json={"note": note}
+        )
 
     def withdraw(self, proposal: str, note: str = "") -> dict[str, Json]:
         """Withdraw a proposal that has not started."""
-        return self._dict("POST", f"/api/proposals/{proposal}/withdraw", json={"note": note})
+        return self._dict(
+            "POST", f"/api/proposals/{_part(proposal)}/withdraw", json={"note": note}
+        )
 
     def optimize(self) -> dict[str, Json]:
         """Start one cycle of the optimizer and return its run."""
@@ -282,15 +297,15 @@ class Client:
             "cron": cron, "playbook": playbook, "zone": zone, "workload": dict(workload or {}),
             "enabled": enabled, "catch_up": catch_up,
         }  # fmt: skip
-        return self._dict("PUT", f"/api/schedules/{name}", json=body)
+        return self._dict("PUT", f"/api/schedules/{_part(name)}", json=body)
 
     def schedule(self, name: str, verb: str) -> dict[str, Json]:
         """Do ``pause``, ``resume`` or ``fire`` with a schedule."""
-        return self._dict("POST", f"/api/schedules/{name}/{verb}")
+        return self._dict("POST", f"/api/schedules/{_part(name)}/{verb}")
 
     def remove_schedule(self, name: str) -> None:
         """Remove a schedule."""
-        self._ask("DELETE", f"/api/schedules/{name}")
+        self._ask("DELETE", f"/api/schedules/{_part(name)}")
 
     def next_times(self, cron: str, zone: str = "UTC", count: int = 5) -> dict[str, Json]:
         """Say when cron text would fire."""
@@ -343,7 +358,7 @@ class Client:
         import httpx2
 
         headers = {"Last-Event-ID": str(after)}
-        path = f"/api/runs/{run}/stream"
+        path = f"/api/runs/{_part(run)}/stream"
         try:
             with self._http.stream("GET", path, headers=headers, timeout=60.0) as answer:
                 if answer.is_error:
@@ -380,6 +395,18 @@ def _refusal(answer: httpx2.Response) -> ApiError:
     return ApiError(answer.status_code, problem)
 
 
+def _part(name: str, slash: str = "") -> str:
+    """Return a name as part of a path."""
+    if not name.strip("/. "):
+        raise BadName(f"{name!r} is no id or name")
+    return quote(name, safe=slash)
+
+
+def _is_here(url: str) -> bool:
+    """Whether a server is on this machine: no proxy stands between, and none gets the key."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
 def _given(**params: Json) -> dict[str, Json]:
     return {name: value for name, value in params.items() if value is not None}
 
@@ -406,4 +433,4 @@ def _admin_key(data: str | Path | None) -> str | None:
         return None
 
 
-__all__ = ["ApiError", "Client", "ClientError", "TookTooLong", "Unreachable", "errors"]
+__all__ = ["ApiError", "BadName", "Client", "ClientError", "TookTooLong", "Unreachable", "errors"]

@@ -120,7 +120,21 @@ def _keys(place: Here) -> Found:
         return True, "made at the first start", ""
     modes = [p.stat().st_mode & 0o077 for p in (place.folder.keys, place.folder.admin_key)
              if p.exists()]  # fmt: skip
-    return not any(modes), "readable by the owner alone", "chmod 600 keys.db admin.key"
+    return (
+        not any(modes),
+        "readable by the owner alone",
+        f"chmod 600 {place.folder.keys} {place.folder.admin_key}",
+    )
+
+
+def _trust(_: Here) -> Found:
+    import getpass
+
+    told = (
+        f"playbook code runs as {getpass.getuser()}, as the server does: "
+        "a key that is author can do all that an admin can"
+    )
+    return True, told, ""
 
 
 def _server(place: Here) -> Found:
@@ -147,7 +161,7 @@ def _recorder(place: Here) -> Found:
 LOOKS: Final[tuple[tuple[str, Callable[[Here], Found]], ...]] = (
     ("python", _python), ("import names", _names), ("engines", _engines), ("data folder", _folder),
     ("disk", _disk), ("settings", _settings), ("journal", _journal), ("keys", _keys),
-    ("server", _server), ("recorder", _recorder),
+    ("trust", _trust), ("server", _server), ("recorder", _recorder),
 )  # fmt: skip
 
 

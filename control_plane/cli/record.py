@@ -37,7 +37,7 @@ def trends(
     ctx: typer.Context,
     playbook: Annotated[str | None, typer.Option(help="Keep one playbook.")] = None,
     step: Annotated[str | None, typer.Option(help="Keep one step.")] = None,
-    hours: Annotated[float, typer.Option(min=0.01, help="How far back.")] = 24.0,
+    hours: Annotated[float, typer.Option(min=0.01, max=87_600, help="How far back.")] = 24.0,
     bucket_s: Annotated[int, typer.Option(min=60, help="Seconds of a bucket.")] = 3600,
     key_file: KeyFile = None, output: Output = Format.TABLE,
 ) -> None:  # fmt: skip

@@ -15,6 +15,7 @@ _BY_STATUS: Final = {
 }  # fmt: skip
 _BY_NAME: Final[dict[str, tuple[Code, str]]] = {
     "trimtab.Unreachable": (Code.UNREACHABLE, "trimtab dev"),
+    "trimtab.BadName": (Code.USAGE, ""),
     "trimtab.TookTooLong": (Code.TIMEOUT, ""),
     "control_plane.errors.NotFound": (Code.NOT_FOUND, ""),
     "control_plane.errors.Forbidden": (Code.REFUSED, ""),
@@ -57,7 +58,8 @@ def _refused(fault: Any) -> Refusal:
     lines = [str(fault)]
     for error in fault.problem.get("errors", []):
         place = f"{error['line']}:{error['column']} " if error.get("line") else ""
-        path = error.get("path") or error.get("key") or ""
-        lines.append(f"  {place}{f'{path}: ' if path else ''}{error.get('message', '')}")
+        path, message = error.get("path") or error.get("key") or "", error.get("message", "")
+        if message not in lines[0]:
+            lines.append(f"  {place}{f'{path}: ' if path else ''}{message}")
     code = _BY_STATUS.get(fault.status, Code.FAILED)
     return Refusal("\n".join(lines), hint=fault.hint, code=code)

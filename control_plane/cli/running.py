@@ -91,8 +91,18 @@ async def _run_here(place: Here, wanted: Wanted) -> Mapping[str, Any]:
             playbook, version = registered.path, registered.version
         with bars() as take:
             run = await _submit(engine, playbook, version, wanted, take)
-            await engine.wait(run)
+            say(f"run {run} of {playbook}")
+            await _ended(engine, run)
         return _view(engine, run)
+
+
+async def _ended(engine: Engine, run: str) -> None:
+    try:
+        await engine.wait(run)
+    except asyncio.CancelledError:
+        say(f"left run {run[-8:]}: it goes on at the next `trimtab dev` or `trimtab run`")
+        say(f"next: trimtab dev, or end it with: trimtab run cancel {run[-8:]}")
+        raise
 
 
 async def _submit(

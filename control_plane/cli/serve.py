@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from control_plane.cli.here import Here, KeyFile, here
-from control_plane.cli.output import Format, Output, emit_one, say
+from control_plane.cli.output import Format, Output, Row, emit_one, say
+from control_plane.clock import local
 
 if TYPE_CHECKING:
     from control_plane.settings import Settings, Sources
@@ -65,12 +67,25 @@ def status(ctx: typer.Context, key_file: KeyFile = None, output: Output = Format
         raise Unreachable(f"no server owns {place.folder.root}")
     with Client(url, place.key(key_file)) as client:
         told = {"url": url, **client.status(), "workers": client.workers()}
-    emit_one(told, output, lambda t: [
-        f"server    {t['url']}",
-        *(f"{name:<9} {value}" for name, value in t["engine"].items()),
-        f"record    {t['record']}",
-        *(f"worker    {worker}" for worker in t["workers"]),
-    ])  # fmt: skip
+    emit_one(told, output, _status_lines)
+
+
+def _status_lines(told: Row) -> Iterator[str]:
+    engine, record, workers = told["engine"], told["record"], told["workers"]
+    yield f"server    {told['url']}"
+    yield f"runs      {engine['runs']} live, {engine['in_flight']} attempts in flight"
+    yield f"journal   {engine['stalled'] or 'takes events'}"
+    if "problem" in record:
+        yield f"record    {record['problem']}"
+    else:
+        yield f"record    {record['behind_events']} events behind, {record['behind_s']:.1f} s"
+    yield f"killed    {', '.join(told['killed']) or 'nothing'}"
+    idle = sum(worker["state"] == "idle" for worker in workers)
+    yield f"workers   {len(workers)}, {idle} idle"
+    for worker in workers:
+        if worker["state"] != "idle":
+            since = f"since {local(worker['since'])}"
+            yield f"  {worker['name']:<10} {worker['state']} {worker['attempt'] or ''} {since}"
 
 
 def _run(place: Here, settings: Settings, sources: Sources, *, link: bool) -> None:

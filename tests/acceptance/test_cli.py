@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -182,6 +183,11 @@ def test_search_trends_and_the_optimizer_work_without_a_server(cli: Cli) -> None
         (("config", "get", "server.prt"), Code.NOT_FOUND, "trimtab config list"),
         (("config", "set", "workers.slots", "0"), Code.USAGE, "1 to 1024"),
         (("config", "unset", "no.such"), Code.NOT_FOUND, "not set"),
+        (("run", "list", "--state", "complted"), Code.USAGE, "completed"),
+        (("proposal", "show", ""), Code.USAGE, "no id"),
+        (("proposal", "show", "p-1/events"), Code.NOT_FOUND, ""),
+        (("kill", "helo"), Code.NOT_FOUND, "helo"),
+        (("keys", "create", " ", "--role", "viewer"), Code.USAGE, "name"),
         (("keys", "create", "x", "--role", "king"), Code.USAGE, "policy_admin"),
         (("keys", "revoke", "ffffffff"), Code.NOT_FOUND, "trimtab keys list"),
         (("schedule", "next", "whenever"), Code.USAGE, "five fields"),
@@ -236,6 +242,39 @@ def test_a_proposal_is_read_and_approved_by_another_key(used: Cli) -> None:
     assert used("proposal", "rollback", made)[0].split()[1] in (
         "rolling_back", "rolled_back", "withdrawn",
     )  # fmt: skip
+
+
+def test_a_proxy_stands_not_between_us_and_our_own_server(used: Cli) -> None:
+    nowhere = "http://127.0.0.1:9"
+    used("status", http_proxy=nowhere, HTTP_PROXY=nowhere, all_proxy=nowhere)
+
+
+def test_a_fault_is_told_once(used: Cli) -> None:
+    _, told = used("run", "hello", "--set", "no=1", code=int(Code.USAGE))
+    assert told.count("no such input") == 1
+
+
+def test_doctor_says_how_strong_an_author_is(cli: Cli) -> None:
+    (trust,) = [check for check in cli.json("doctor") if check["name"] == "trust"]
+    assert "admin" in trust["found"]
+
+
+def test_an_interrupted_run_says_how_it_goes_on(cli: Cli) -> None:
+    cli("playbook", "init")
+    code = cli.folder / "hello.py"
+    code.write_text(code.read_text().replace("time.sleep(0.02)", "time.sleep(60)"))
+    words = [sys.executable, "-m", "control_plane.cli.main", "run", "hello.yaml"]
+    environ = {**os.environ, "TRIMTAB_DATA": str(cli.folder / "data"), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        words, cwd=cli.folder, env=environ, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        run = process.stderr.readline().split()[1]
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+    assert process.returncode == 130
+    assert f"trimtab run cancel {run[-8:]}" in told
+    assert "Traceback" not in told
 
 
 def test_the_kill_switch_is_set_and_released(used: Cli) -> None:
