@@ -82,7 +82,11 @@ class ConfigStored:
 
 @dataclass(frozen=True, slots=True)
 class RunSubmitted:
-    """A run was asked for. ``overrides`` is step → knob → value, above every other layer."""
+    """A run was asked for. ``overrides`` is step → knob → value, above every other layer.
+
+    ``parent`` is the attempt that started it, ``depth`` how many runs are above it;
+    ``children`` pins the version (hash) of each playbook that it may start.
+    """
 
     TYPE: ClassVar[str] = "run.submitted"
     VERSION: ClassVar[int] = 1
@@ -97,6 +101,8 @@ class RunSubmitted:
     priority: int = 0
     system: bool = False
     parent: str | None = None
+    depth: int = 0
+    children: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,8 @@ def _submitted(state: RunState, event: RunSubmitted, at: float) -> None:
     state.status, state.submitted_at = "submitted", at
     state.workload, state.overrides = event.workload, event.overrides
     state.system, state.labels = event.system, event.labels
-    state.priority = event.priority
+    state.priority, state.parent, state.depth = event.priority, event.parent, event.depth
+    state.children = event.children
 
 
 def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:

@@ -185,6 +185,9 @@ class RunState:
     system: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     priority: int = 0
+    parent: str | None = None
+    depth: int = 0
+    children: dict[str, str] = field(default_factory=dict)
     submitted_at: float = 0.0
 
     @property

@@ -1,0 +1,70 @@
+"""Child runs: a step of kind ``playbook`` starts one and waits for its end.
+
+A child's id is a hash of the attempt that starts it, so that starting it twice, after a
+crash say, is one start. Its version was pinned when the parent was submitted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from runtime.engine.catalogue import Catalogue, Version
+from runtime.engine.errors import TooDeep
+from runtime.engine.submit import Submit
+from runtime.playbook.model import Playbook
+from runtime.run.decide import Ended
+from runtime.run.events import Fault, Json
+from runtime.run.state import RunState, Try
+
+MAX_DEPTH: Final = 10
+"""How many runs may be above a run."""
+
+
+def child_id(attempt: str) -> str:
+    """Return the id of the run that an attempt starts."""
+    parent = attempt.split("/", 1)[0]
+    return parent[:12] + hashlib.sha256(attempt.encode()).hexdigest()[:20]
+
+
+def parent_of(parent: str) -> tuple[str, str]:
+    """Return the run and the attempt that a child reports to."""
+    return parent.split("/", 1)[0], parent
+
+
+def pins(playbook: Playbook, catalogue: Catalogue) -> dict[str, str]:
+    """Return the version of each registered playbook that the steps name by path."""
+    named = (s.tool.get("path") for s in playbook.steps if s.tool and s.tool["kind"] == "playbook")
+    known = set(catalogue.paths())
+    return {
+        path: catalogue.latest(path).registered.version
+        for path in named
+        if isinstance(path, str) and path in known
+    }
+
+
+def request(state: RunState, tried: Try, version: Version) -> Submit:
+    """Return what an attempt asks for.
+
+    Raises:
+        TooDeep: there are too many runs above it already.
+    """
+    args: dict[str, Json] = tried.args or {}
+    path = str(args["tool"]["path"])
+    if state.depth >= MAX_DEPTH:
+        raise TooDeep(f"{path} would be the {MAX_DEPTH + 1}th run below one another")
+    return Submit(
+        path, dict(args["with"]), actor=f"run {state.run}", version=state.children.get(path),
+        labels=dict(version.registered.labels), system=state.system, priority=state.priority,
+    )  # fmt: skip
+
+
+def ended(attempt: str, child: RunState) -> Ended:
+    """Return how the attempt ended whose child has ended."""
+    if child.status == "completed":
+        return Ended(attempt, "succeeded", result=child.result)
+    if child.status == "cancelled":
+        return Ended(attempt, "failed", Fault("cancelled", f"run {child.run} was cancelled"))
+    inner = child.fault or Fault("unknown", "")
+    told = f"run {child.run} failed in {child.fault_step or 'time'}: {inner.message}"
+    return Ended(attempt, "failed", Fault(inner.cls, told, inner.where))
