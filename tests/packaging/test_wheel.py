@@ -34,21 +34,25 @@ CARRIED_FOLDERS = (
 )  # fmt: skip
 
 
-def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str | Path, cwd: Path, within_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
     """Run a command that knows nothing of this repository's environment."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_"))}
     clean["HOME"] = str(cwd)
     clean["XDG_DATA_HOME"] = str(cwd / "share")
     return subprocess.run(
         [str(word) for word in command], cwd=cwd, env=clean, capture_output=True, text=True,
-        timeout=280, check=False,
+        timeout=within_s, check=False,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
-    built = run(sys.executable, "-m", "build", "--wheel", "--outdir", out, ROOT, cwd=out)
+    built = run(
+        sys.executable, "-m", "build", "--wheel", "--outdir", out, ROOT, cwd=out, within_s=200
+    )
     assert built.returncode == 0, built.stdout + built.stderr
     (found,) = out.glob("*.whl")
     return found
@@ -61,7 +65,7 @@ def trimtab(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(home / "venv", with_pip=True)
     pip = (home / "venv" / "bin" / "python", "-m", "pip", "install", "-q", "--no-compile")
     for what in (("-r", ROOT / "requirements.lock"), ("--no-deps", wheel)):
-        done = run(*pip, *what, cwd=home)
+        done = run(*pip, *what, cwd=home, within_s=280)
         assert done.returncode == 0, done.stdout + done.stderr
     return home / "venv" / "bin" / "trimtab"
 
@@ -105,3 +109,10 @@ def test_a_newcomer_runs_edits_and_sees_a_fault_at_its_line(trimtab: Path, tmp_p
     assert third.returncode == 1
     assert f"hello.py:{line}" in third.stdout + third.stderr
     assert "NameError" in third.stdout + third.stderr
+    assert re.search(r"\bhello:\d+, step greet", third.stdout + third.stderr)
+
+    code.write_text(text, encoding="utf-8")
+    assert run(trimtab, "run", "hello.yaml", cwd=tmp_path).returncode == 0
+    asked = run(trimtab, "optimize", "once", cwd=tmp_path)
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert "proposal for hello#greet" in asked.stdout + asked.stderr
