@@ -64,7 +64,8 @@ class Here:
     def client(self, key_file: Path | None = None, *, record: bool = False) -> Iterator[Client]:
         """Give a client of the server here, or of one that lives as long as the command.
 
-        With ``record``, a server started for the command has caught up with the journal.
+        With ``record``, a server started for the command has caught up with the journal;
+        without, it starts no recorder, which reads what it lacks the next time.
         """
         from trimtab import Client
 
@@ -75,7 +76,8 @@ class Here:
             return
         from control_plane.cli.embedded import embedded
 
-        settings, sources = self.settings(server_port=0)
+        without = {} if record else {"record_enabled": False}
+        settings, sources = self.settings(server_port=0, **without)
         with (
             embedded(self.folder, settings, sources, record=record) as url,
             Client(url, self.key(key_file)) as client,

@@ -28,6 +28,9 @@ def once(
         say(f"run {line['run']} looks for what history speaks for")
         told = _cycle(client, line["run"], timeout_s)
     emit_one(told, output, _lines)
+    waiting = [view["id"] for view in told["proposals"] if view["state"] == "proposed"]
+    if waiting and output is Format.TABLE:
+        say(f"next: trimtab proposal show {waiting[0]}")
 
 
 def kill(

@@ -40,6 +40,9 @@ def show(ctx: typer.Context, proposal: Id, key_file: KeyFile = None,
     with here(ctx).client(key_file) as client:
         view = client.proposal(proposal)
     emit_one(view, output, _lines)
+    if view["state"] == "proposed" and output is Format.TABLE:
+        say(f"next: trimtab proposal approve {proposal} --hash {view['bound_hash']}")
+        say(f"  or: trimtab proposal reject {proposal} --note WHY")
 
 
 @app.command()
@@ -92,6 +95,7 @@ def _decided(view: Row, output: Format) -> None:
     emit_one(view, output, lambda v: [f"{v['id']} {v['state']}"])
     if output is Format.TABLE and view["state"] == "approved":
         say("it is tried on a share of the next runs, and kept only when it is proven better")
+        say("next: run the playbook with a server up (trimtab dev): it judges the trial")
 
 
 def _change(view: Row) -> str:
@@ -122,6 +126,8 @@ def _lines(view: Row) -> Iterator[str]:
     if view["note"]:
         yield f"  note       {view['note']}"
     for name, value in view["evidence"].items():
+        if value in ({}, [], None, ""):
+            continue
         yield f"  evidence   {name}: {json.dumps(value, default=str)[:160]}"
     for text in view["plan"]:
         yield f"  plan       {text}"

@@ -229,7 +229,8 @@ def test_a_proposal_is_read_and_approved_by_another_key(used: Cli) -> None:
         made = client.propose(EXPERIMENT)["id"]
     (listed,) = used.json("proposal", "list", "--state", "proposed")
     assert listed["id"] == made
-    told, _ = used("proposal", "show", made)
+    told, then = used("proposal", "show", made)
+    assert f"trimtab proposal approve {made} --hash {listed['bound_hash']}" in then
     assert "each.batch 5 → [8, 10]" in told
     assert listed["bound_hash"] in told
     _, refused = used("proposal", "approve", made, code=int(Code.REFUSED))
