@@ -106,6 +106,11 @@ class FlowStep:
             return ()
         return tuple(self._failing(lambda cls: cls == "no_quorum"))
 
+    def firing_to(self, target: str) -> str:
+        """Return what a person would call the firing that sends a token there."""
+        ways = (*self.ways(), *self.missed_ways(), *self.late_ways())
+        return min((w for w in ways if target in w.live), key=lambda w: len(w.live)).firings[0]
+
     @property
     def is_wide(self) -> bool:
         """Whether `ways` leaves out some subsets of an inclusive split."""

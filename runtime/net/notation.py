@@ -34,12 +34,12 @@ def read(text: str) -> FlowNet:
 
 
 def _step(line: str) -> FlowStep:
-    head, _, rest = line.partition(":")
+    way, *errors = line.split("!")
+    head, _, normal = way.partition(":")
     match = _HEAD.fullmatch(head.strip())
     if match is None:
         raise ValueError(f"no step is written like this: {line}")
     routing, name, join, late = match.groups()
-    normal, *errors = rest.split("!")
     split: Split = "inclusive" if "+" in normal else "exclusive" if "?" in normal else "all"
     words = [word.strip() for word in re.split(r"[,|+]", normal)]
     arcs = [_arc(word, split) for word in words if word]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from runtime.net.flow import FlowNet
-from runtime.net.graph import Graph, ordered, path_to, reached, turned
+from runtime.net.graph import ordered, path_to, reached, turned
 from runtime.net.loops import Loop, find_loops
 from runtime.net.verdict import Reason, Unsound
 
@@ -29,10 +30,9 @@ def entangled(flow: FlowNet, circle: list[str]) -> Unsound:
     When each of its steps waits for every input, and no arc has a ``max`` that would show that a
     loop was meant, none of them can ever begin.
     """
-    graph = {step.name: step.targets for step in flow.steps}
-    sources = turned(graph)
+    sources = turned({step.name: step.targets for step in flow.steps})
     entries = [n for n in circle if any(s not in circle for s in sources[n])]
-    way = min((walk(graph, flow.first, entry) for entry in entries), key=len)
+    way = min((_way_in(flow, entry) for entry in entries), key=len)
     steps = [flow.step(name) for name in circle]
     meant = any(arc.max and arc.to in circle for step in steps for arc in step.arcs)
     waits = all(s.join.quorum is None and s.join.late is None for s in steps)
@@ -40,9 +40,18 @@ def entangled(flow: FlowNet, circle: list[str]) -> Unsound:
     return Unsound(reason, way, tuple(circle))
 
 
-def walk(graph: Graph, first: str, goal: str) -> tuple[str, ...]:
-    """Return the steps on the shortest way to one, itself left out."""
-    return () if goal == first else tuple(path_to(graph, first, goal))
+def walk(flow: FlowNet, *stations: str) -> tuple[str, ...]:
+    """Return the firings along the shortest arcs from one step to the next."""
+    graph = {step.name: step.targets for step in flow.steps}
+    way: list[str] = []
+    for start, goal in pairwise(stations):
+        steps = [*path_to(graph, start, goal), goal]
+        way += [flow.step(source).firing_to(target) for source, target in pairwise(steps)]
+    return tuple(way)
+
+
+def _way_in(flow: FlowNet, goal: str) -> tuple[str, ...]:
+    return () if goal == flow.first else walk(flow, flow.first, goal)
 
 
 class Outline:
@@ -99,7 +108,5 @@ class Outline:
                 yield Unsound("join_on_cycle" if helps else "quorum_too_large", (), (step.name,))
 
     def _unending(self, reason: Reason, loop: Loop) -> Unsound:
-        ring = self.ring(loop)
-        return Unsound(
-            reason, (*walk(self.graph, self.flow.first, loop.head), *ring), (*ring, loop.head)
-        )
+        way = (*_way_in(self.flow, loop.head), *walk(self.flow, loop.head, loop.head))
+        return Unsound(reason, way, (*self.ring(loop), loop.head))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from runtime.net.flow import Way
 
@@ -208,6 +208,8 @@ def _take(
 # ---- the shortest way there -------------------------------------------------------------
 
 Goal: TypeAlias = Callable[["Play"], bool]
+Stage: TypeAlias = Literal["idle", "waits", "ready", "missed"]
+"""A node has no live token or has ended; waits for more; may fire; or never can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,18 +228,28 @@ class Play:
         live = sum(way is not None and node.name in way.live for way in ends)
         return live, len(node.inputs) - len(known)
 
+    def stage(self, node: Node) -> Stage:
+        """Return how far a node is."""
+        live, coming = self.alive(node)
+        if node.name in self.ended or not live:
+            return "idle"
+        if node.quorum is None:
+            return "waits" if coming else "ready"
+        if live >= node.quorum:
+            return "ready"
+        return "waits" if live + coming >= node.quorum else "missed"
+
     def options(self, node: Node) -> tuple[Way, ...]:
         """Return the ways in which a node may end now."""
-        if node.name in self.ended:
-            return ()
-        live, coming = self.alive(node)
-        if not live:
-            return ()
-        if node.quorum is None:
-            return node.late if coming else node.ways
-        if live >= node.quorum:
-            return node.ways
-        return node.late if live + coming >= node.quorum else node.missed
+        match self.stage(node):
+            case "idle":
+                return ()
+            case "ready":
+                return node.ways
+            case "waits":
+                return node.late
+            case "missed":
+                return node.missed
 
     def after(self, name: str, way: Way) -> Play:
         """Return the moment after a firing, when the dead tokens have gone their way."""
@@ -295,8 +307,14 @@ def _moves(play: Play) -> Iterator[tuple[str, Way]]:
 
 
 def ready(name: str) -> Goal:
-    """The goal that a node can fire."""
-    return lambda play: bool(play.options(play.region.nodes[name]))
+    """The goal that a node can begin."""
+
+    def can(play: Play) -> bool:
+        node = play.region.nodes[name]
+        stage = play.stage(node)
+        return stage == "ready" or (stage != "idle" and bool(play.options(node)))
+
+    return can
 
 
 def crossed(over: frozenset[str]) -> Goal:

@@ -196,7 +196,7 @@ class Rounds:
             except OutOfBudget:
                 found = None
             if found is None:
-                return walk(self.outline.graph, self.flow.first, loop.head)
+                return walk(self.flow, self.flow.first, loop.head)
             way += found[0]
         return way
 
