@@ -63,8 +63,8 @@ def _lines(told: Row) -> Iterator[str]:
         yield f"  with {', '.join(f'{step}.{k}={json.dumps(v)}' for k, v in knobs.items())}"
     yield ""
     yield f"recorded   {span(told['recorded_makespan_s'])}"
-    delta = told["makespan_delta"]
-    yield f"estimate   {_spans(told['makespan_s'])}, {delta['median']:+.0%} (90% range)"
+    change = "{median:+.0%} ({lower:+.0%} to {upper:+.0%})".format(**told["makespan_delta"])
+    yield f"estimate   {_spans(told['makespan_s'])}: {change}"
     if told["cost_usd"] is not None:
         cost = told["cost_usd"]
         yield f"cost       ${cost['median']:.6f} (${cost['lower']:.6f} to ${cost['upper']:.6f})"

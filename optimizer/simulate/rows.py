@@ -61,13 +61,13 @@ def _work(run: str, rows: list[Row], playbook: str, step: str) -> Work:
     spans = {s: (min(r["scheduled_at"] for r in mine), max(r["at"] for r in mine))
              for s, mine in steps.items()}  # fmt: skip
     order = sorted(spans, key=lambda s: spans[s])
-    firings = []
+    firings, warm = [], set[str]()
     for i, name in enumerate(order):
         start, end = spans[name]
         before = [(spans[s][1], j) for j, s in enumerate(order[:i]) if spans[s][1] <= start]
         ended, source = max(before, default=(begun, -1))
         after = (source,) if before else ()
-        cuts = tuple(_cuts(steps[name]))
+        cuts = tuple(_cuts(steps[name], warm))
         each = any(r["batch"] >= 0 for r in steps[name])
         firings.append(Firing(name, each, after, start - ended, end - start, cuts))
     whole = max(end for _, end in spans.values()) - begun
@@ -75,7 +75,7 @@ def _work(run: str, rows: list[Row], playbook: str, step: str) -> Work:
     return Work(run, playbook, version, "completed", False, whole, 0.0, None, 0, tuple(firings))
 
 
-def _cuts(rows: Iterable[Row]) -> Iterator[Cut]:
+def _cuts(rows: Iterable[Row], warm: set[str]) -> Iterator[Cut]:
     """A cut for each stretch of batches of one block and configuration, in order."""
     pieces = [list(mine) for _, mine in groupby(sorted(rows, key=_place), lambda r: r["batch"])]
     for (block, size, in_flight, arm), mine in groupby(pieces, lambda p: _range(p[0])):
@@ -83,7 +83,7 @@ def _cuts(rows: Iterable[Row]) -> Iterator[Cut]:
         limit = listed[0][0].get("retry_limit")
         yield Cut(
             "all" if block <= 0 else "block", size, in_flight, False, arm,
-            int(limit) if limit else None, tuple(_piece(p) for p in listed),
+            int(limit) if limit else None, tuple(_piece(p, warm) for p in listed),
         )  # fmt: skip
 
 
@@ -96,12 +96,17 @@ def _range(row: Row) -> tuple[int, int, int, str]:
     return int(row["block"]), max(1, size), max(1, in_flight), str(row.get("arm") or "")
 
 
-def _piece(rows: list[Row]) -> Piece:
+def _piece(rows: list[Row], warm: set[str]) -> Piece:
     tries = []
     for i, row in enumerate(rows):
+        worker = str(row.get("worker") or "")
+        cold = worker not in warm and worker != ""
+        warm.add(worker)
         took = max(0.0, row["at"] - row["scheduled_at"])
         queue = min(max(0.0, row["queue_s"]), took)
         wait = rows[i + 1]["scheduled_at"] - row["at"] if i + 1 < len(rows) else None
         cls = "" if row["outcome"] == "succeeded" else str(row["error_class"] or "unknown")
-        tries.append(Try(row["outcome"], cls, queue, took - queue, wait, row.get("cost_usd")))
+        tries.append(
+            Try(row["outcome"], cls, queue, took - queue, wait, row.get("cost_usd"), cold)
+        )
     return Piece(int(rows[0]["items"]), tuple(tries))

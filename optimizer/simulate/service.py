@@ -23,6 +23,9 @@ Array: TypeAlias = NDArray[Any]
 
 LEAST: Final = 5
 """Batches below which a value of a knob does not count as seen."""
+UNSEEN: Final = 0.2
+"""How far log seconds are held to lie off for a size and concurrency that never met; measured
+on recorded runs (docs/concepts/what-if.md)."""
 LEAST_RUNS: Final = 3
 """Runs below which how runs differ is not known."""
 
@@ -54,6 +57,8 @@ class Levels:
     space: Array
     counts: Mapping[int, int]
     alike: bool
+    tau: float | None
+    """How far cells lie off the sum of their levels (standard deviation), beyond chance."""
     runs: Mapping[int, float]
     """How each run's log seconds differ from the median run's; empty where that is not known."""
 
@@ -67,7 +72,10 @@ class Levels:
         asked = self._row(target) - self._row(source)
         if np.abs(asked - self.space @ asked).max(initial=0.0) > 1e-6:
             return None
-        return Shift(float(asked @ self.solved), math.sqrt(max(asked @ self.cov @ asked, 0.0)))
+        variance = max(float(asked @ self.cov @ asked), 0.0)
+        if source != target:
+            variance += (UNSEEN if self.tau is None else self.tau) ** 2
+        return Shift(float(asked @ self.solved), math.sqrt(variance))
 
     def _row(self, cell: Cell) -> Array:
         row = np.zeros(len(self.columns))
@@ -116,7 +124,7 @@ def _solve(logs: Mapping[Cell, list[float]], counts: Mapping[int, int], *, alike
         names += [("run", c.run) for c in cells]
     columns = {name: i for i, name in enumerate(dict.fromkeys(names))}
     empty = np.zeros((len(columns), len(columns)))
-    rows = Levels(columns, np.zeros(len(columns)), empty, empty, counts, alike, {})
+    rows = Levels(columns, np.zeros(len(columns)), empty, empty, counts, alike, None, {})
     design = np.array([rows._row(c) for c in cells]).reshape(-1, len(columns))
     means = np.array([np.mean(logs[c]) for c in cells])
     noise = _noise(logs)
@@ -125,10 +133,19 @@ def _solve(logs: Mapping[Cell, list[float]], counts: Mapping[int, int], *, alike
     solved = inverse @ (design.T @ (weight * means))
     residual = means - design @ solved
     freedom = len(cells) - int(np.linalg.matrix_rank(design)) if len(cells) else 0
-    misfit = float((weight * residual**2).sum()) / freedom if freedom > 0 else 1.0
+    tau = _beyond_chance(weight, residual, freedom)
     space = np.linalg.pinv(design) @ design if len(cells) else empty
     runs = _runs(solved, columns)
-    return Levels(columns, solved, inverse * max(1.0, misfit), space, counts, alike, runs)
+    return Levels(columns, solved, inverse, space, counts, alike, tau, runs)
+
+
+def _beyond_chance(weight: Array, residual: Array, freedom: int) -> float | None:
+    """The moment estimate of DerSimonian & Laird, Controlled Clinical Trials 1986."""
+    if freedom <= 0:
+        return None
+    excess = float((weight * residual**2).sum()) - freedom
+    scale = float(weight.sum() - (weight**2).sum() / weight.sum())
+    return math.sqrt(max(excess, 0.0) / scale) if scale > 0.0 else None
 
 
 def _noise(logs: Mapping[Cell, list[float]]) -> float:

@@ -12,11 +12,12 @@ import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Final, Protocol
 
 from optimizer.models import failures
 from optimizer.simulate.estimate import CannotSay
-from optimizer.simulate.service import LEAST, Cell, Levels, levels
+from optimizer.simulate.service import LEAST, UNSEEN, Cell, Levels, levels
 from optimizer.simulate.work import Piece, Try, Work
 from runtime.playbook.model import Retry
 from runtime.run.events import Fault
@@ -62,6 +63,21 @@ class Replayed:
     def draw(self, rng: random.Random, z: float) -> Piece:
         """Return one."""
         return scaled(rng.choice(self.pieces), math.exp(self.log + z * self.se))
+
+
+@dataclass(frozen=True, slots=True)
+class Cold:
+    """A piece that finds a worker which must load first: so many seconds more."""
+
+    source: Source
+    extras: Sequence[float]
+
+    def draw(self, rng: random.Random, z: float) -> Piece:
+        """Return one."""
+        piece = self.source.draw(rng, z)
+        first = piece.tries[0]
+        slower = replace(first, hold_s=first.hold_s + rng.choice(self.extras))
+        return replace(piece, tries=(slower, *piece.tries[1:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +142,14 @@ class Tries:
 
 @dataclass(slots=True)
 class Stock:
-    """All that is known of a step's pieces: those of run 0 are the replayed run's own."""
+    """All that is known of a step's pieces: those of run 0 are the replayed run's own.
+
+    Of an ``each`` step, pieces that found a cold worker are kept apart, in ``cold``.
+    """
 
     step: str
     samples: list[Sample]
+    cold: list[Sample]
     levels: Levels
     tries: Tries
     limit: int
@@ -138,42 +158,67 @@ class Stock:
     @classmethod
     def of(cls, step: str, works: Sequence[Work], policy: Retry | None) -> Stock:
         """Gather a step's pieces over runs, the replayed one first."""
-        samples = [
+        every = [
             Sample(Cell(i, piece.items, cut.in_flight), piece)
             for i, work in enumerate(works)
             for firing in work.of(step)
             for cut in firing.cuts
             for piece in cut.pieces
         ]
+        each = any(f.each for f in works[0].of(step))
+        samples = [s for s in every if not (each and s.piece.cold)]
+        if not any(s.cell.run == 0 for s in samples):
+            samples = every
+        cold = [s for s in every if s.piece.cold] if samples is not every else []
         fitted = levels((s.cell, t.hold_s) for s in samples for t in s.piece.tries if t.ok)
         longest = max((len(s.piece.tries) for s in samples), default=1)
         limits = [c.attempts for f in works[0].of(step) for c in f.cuts if c.attempts]
         tries = Tries.of([s.piece for s in samples], policy)
-        return cls(step, samples, fitted, tries, limits[-1] if limits else longest)
+        return cls(step, samples, cold, fitted, tries, limits[-1] if limits else longest)
+
+    def loads(self, before: int, after: int, slots: int | None) -> tuple[int, list[float]]:
+        """Return how many workers must load first with ``after`` in flight, and how long."""
+        mine = [s for s in self.cold if s.cell.run == 0]
+        extras = self._extras(mine) or self._extras(self.cold)
+        count = max(0, len(mine) + after - before)
+        return (min(count, slots or count) if extras else 0), extras
+
+    def _extras(self, cold: Sequence[Sample]) -> list[float]:
+        found = []
+        for sample in cold:
+            warm = [
+                t.hold_s for s in self.samples
+                if (s.cell.run, s.cell.size) == (sample.cell.run, sample.cell.size)
+                for t in s.piece.tries if t.ok
+            ]  # fmt: skip
+            tries = [t.hold_s for t in sample.piece.tries if t.ok and t.cold]
+            found += [max(0.0, t - median(warm)) for t in tries if warm]
+        return found
 
     def source(self, size: int, in_flight: int, limit: int | None) -> Source | CannotSay:
         """Return where pieces of a size come from, so many in flight."""
-        concurrency = self._near_in_flight(size, in_flight)
+        concurrency = self._near_in_flight(in_flight)
+        unseen = 0.0 if self._at(size, in_flight) else UNSEEN
         mine = [s for s in self.samples if s.cell.run == 0 and s.cell.size == size]
         exact = [s for s in mine if s.cell.in_flight == concurrency]
         tried_there = self._at(size, concurrency)
         if mine and (exact or len(tried_there) < ENOUGH) and not self._is_short(size, mine):
-            return self._replayed(exact or mine, Cell(0, size, concurrency))
-        return self._modelled(size, concurrency, limit or self.limit)
+            return self._replayed(exact or mine, Cell(0, size, concurrency), unseen)
+        return self._modelled(size, concurrency, limit or self.limit, unseen)
 
     def remainder(self, size: int, in_flight: int, limit: int | None) -> Source | CannotSay:
         """Return where a last, short piece comes from: as it was, or shorter by the curve."""
         mine = [s for s in self.samples if s.cell.run == 0 and s.cell.size == size]
-        concurrency = self._near_in_flight(size, in_flight)
+        concurrency = self._near_in_flight(in_flight)
         if mine:
-            return self._replayed(mine, Cell(0, size, concurrency))
-        return self._modelled(size, concurrency, limit or self.limit, short=True)
+            return self._replayed(mine, Cell(0, size, concurrency), UNSEEN)
+        return self._modelled(size, concurrency, limit or self.limit, UNSEEN, short=True)
 
     def _is_short(self, size: int, mine: Sequence[Sample]) -> bool:
         """Whether the size was only ever a last, short piece: too few to draw from."""
         return len(mine) < LEAST and size not in self.levels.counts
 
-    def _near_in_flight(self, size: int, in_flight: int) -> int:
+    def _near_in_flight(self, in_flight: int) -> int:
         seen = {s.cell.in_flight for s in self.samples}
         if in_flight in seen:
             return in_flight
@@ -191,7 +236,7 @@ class Stock:
     def _at(self, size: int, in_flight: int) -> list[Sample]:
         return [s for s in self.samples if (s.cell.size, s.cell.in_flight) == (size, in_flight)]
 
-    def _replayed(self, mine: Sequence[Sample], target: Cell) -> Source | CannotSay:
+    def _replayed(self, mine: Sequence[Sample], target: Cell, unseen: float) -> Source:
         near = min({s.cell.in_flight for s in mine}, key=lambda f: abs(f - target.in_flight))
         pool = [s.piece for s in mine if s.cell.in_flight == near and not s.piece.rescued]
         pool = pool or [s.piece for s in mine]
@@ -201,11 +246,11 @@ class Stock:
                 f"{self.step}: {near} and {target.in_flight} in flight never met in one run, "
                 "so pieces are taken to last equally long under both"
             )
-            return Replayed(pool)
-        return Replayed(pool, shift.log, shift.se)
+            return Replayed(pool, 0.0, UNSEEN)
+        return Replayed(pool, shift.log, max(shift.se, unseen))
 
     def _modelled(
-        self, size: int, in_flight: int, limit: int, *, short: bool = False
+        self, size: int, in_flight: int, limit: int, unseen: float, *, short: bool = False
     ) -> Source | CannotSay:
         seen = self.levels.sizes
         if size not in seen and not short and (refusal := self._unknown(size, seen)) is not None:
@@ -226,7 +271,7 @@ class Stock:
             t for s in self.samples if s.cell.size == near for t in s.piece.tries if not t.ok
         ] or [t for s in self.samples for t in s.piece.tries if not t.ok]
         first, later = self._first(size, in_flight), self._later(near)
-        return Modelled(size, good, bad, first, later, limit, se, self.tries)
+        return Modelled(size, good, bad, first, later, limit, max(se, unseen), self.tries)
 
     def _unknown(self, size: int, seen: Sequence[int]) -> CannotSay | None:
         """Why a size not seen cannot be answered, if so."""

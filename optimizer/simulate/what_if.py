@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 from optimizer.knobs import knob_class
 from optimizer.simulate.estimate import Band, CannotSay, Estimate, StepEstimate
 from optimizer.simulate.flow import Outcome, replay
-from optimizer.simulate.stock import Fixed, Replayed, Source, Stock
+from optimizer.simulate.stock import Cold, Fixed, Replayed, Source, Stock
 from optimizer.simulate.work import Cut, Firing, Piece, Work
 from runtime.playbook.model import Playbook
 
@@ -215,10 +215,13 @@ def _again(cut: Cut) -> _Range:
     """The cut with each piece drawn from those of its own size."""
     groups: dict[int, list[Piece]] = {}
     for piece in cut.pieces:
-        groups.setdefault(piece.items, []).append(piece)
+        if not piece.cold:
+            groups.setdefault(piece.items, []).append(piece)
     sources: list[Source] = [
         Replayed(groups[p.items])
-        if len(groups[p.items]) >= GROUP and not any(q.rescued for q in groups[p.items])
+        if not p.cold
+        and len(groups[p.items]) >= GROUP
+        and not any(q.rescued for q in groups[p.items])
         else Fixed(p)
         for p in cut.pieces
     ]
@@ -271,6 +274,10 @@ def _recut(asked: _Asked, firing: Firing, knobs: Mapping[str, Json]) -> _Range |
         if isinstance(source, CannotSay):
             return source
         sources.append(source)
+    loading, extras = stock.loads(stable.in_flight, in_flight, asked.slots)
+    first = 1 if loading < in_flight else 0  # who did the step before is warm
+    for i in range(first, min(first + loading, len(sources))):
+        sources[i] = Cold(sources[i], extras)
     attempts = None if limit is None else int(limit)
     return _Range(Cut("all", size, in_flight, False, "", attempts, ()), sources)
 

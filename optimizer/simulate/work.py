@@ -35,7 +35,10 @@ WAITED: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One attempt: seconds until it was handed out, in its slot, and until the next try."""
+    """One attempt: seconds until it was handed out, in its slot, and until the next try.
+
+    ``cold``: it was the first of the run that its worker did, and may have had to load.
+    """
 
     outcome: str
     cls: str
@@ -43,6 +46,7 @@ class Try:
     hold_s: float
     wait_s: float | None
     cost_usd: float | None
+    cold: bool = False
 
     @property
     def ok(self) -> bool:
@@ -62,6 +66,11 @@ class Piece:
     def ok(self) -> bool:
         """Whether its last try succeeded."""
         return self.tries[-1].ok
+
+    @property
+    def cold(self) -> bool:
+        """Whether one of its tries found a cold worker."""
+        return any(t.cold for t in self.tries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,7 @@ class _Tried:
     scheduled_at: float
     at: float
     told: AttemptFinished
+    cold: bool
 
 
 @dataclass(slots=True)
@@ -175,6 +185,7 @@ class Reading:
         self._fired: list[_Fired] = []
         self._open: dict[str, _Fired] = {}
         self._scheduled: dict[str, float] = {}
+        self._warm: set[str] = set()
         self._about = ("", "")
         self._state, self._paused = "running", False
         self._from: float | None = None
@@ -254,7 +265,9 @@ class Reading:
         scheduled_at = self._scheduled.pop(event.attempt, None)
         if fired is None or scheduled_at is None:
             return
-        fired.tries.setdefault(event.batch, []).append(_Tried(scheduled_at, at, event))
+        cold = event.worker not in self._warm and event.worker != ""
+        self._warm.add(event.worker)
+        fired.tries.setdefault(event.batch, []).append(_Tried(scheduled_at, at, event, cold))
         if event.arcs is not None or (event.batch < 0 and event.retry_at is None):
             self._end(fired, at, event.arcs or ())
 
@@ -293,7 +306,7 @@ def _tries(tried: list[_Tried]) -> tuple[Try, ...]:
         queue = min(max(0.0, told.queue_s), one.at - one.scheduled_at)
         hold = one.at - one.scheduled_at - queue
         cls = told.fault.cls if told.fault is not None else ""
-        found.append(Try(told.outcome, cls, queue, hold, wait, told.cost_usd))
+        found.append(Try(told.outcome, cls, queue, hold, wait, told.cost_usd, one.cold))
     return tuple(found)
 
 
