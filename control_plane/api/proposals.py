@@ -103,7 +103,7 @@ class ProposalsController(Controller):
         return await reviews.withdraw(proposal, who.name, who.roles, data.note)
 
     @post(
-        "/{proposal:str}/rollback", guards=[requires("operator")], status_code=200,
+        "/{proposal:str}/rollback", guards=[requires("operator", "approver")], status_code=200,
         operation_id="rollBackProposal",
     )  # fmt: skip
     async def roll_back(
@@ -115,7 +115,7 @@ class ProposalsController(Controller):
         return await reviews.rollback(proposal, who.name, who.roles, data.note)
 
     @post(
-        "/{proposal:str}/pause", guards=[requires("operator")], status_code=200,
+        "/{proposal:str}/pause", guards=[requires("operator", "approver")], status_code=200,
         operation_id="pauseProposal",
     )  # fmt: skip
     async def pause(
@@ -127,7 +127,7 @@ class ProposalsController(Controller):
         return await reviews.pause(proposal, who.name, who.roles, data.note)
 
     @post(
-        "/{proposal:str}/resume", guards=[requires("operator")], status_code=200,
+        "/{proposal:str}/resume", guards=[requires("operator", "approver")], status_code=200,
         operation_id="resumeProposal",
     )  # fmt: skip
     async def resume(

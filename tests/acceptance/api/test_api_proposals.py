@@ -115,3 +115,14 @@ def test_the_kill_switch_is_set_and_released_by_an_operator(api: Any) -> None:
     card = api.get("/api/playbooks/tests/double")["steps"][0]
     assert card["killed"]
     assert api.post("/api/kill", {"scope": scope, "on": False}, who="operator") == []
+
+
+@pytest.mark.parametrize("verb", ["rollback", "pause", "resume"])
+def test_an_approver_may_stop_what_an_operator_may_and_nobody_else(api: Any, verb: str) -> None:
+    view = api.post("/api/proposals", candidate(3), who="author")
+    path = f"/api/proposals/{view['id']}/{verb}"
+    for who in ("operator", "approver"):
+        answer = api.ask("POST", path, who, json={})
+        assert (answer.status_code, answer.json()["reason"]) == (409, "state"), who
+    for who in ("viewer", "author", "agent"):
+        assert api.ask("POST", path, who, json={}).status_code == 403, who
