@@ -89,19 +89,6 @@ def log_mean_exp(logs: Floats | Sequence[float]) -> float:
     return top + math.log(float(np.exp(values - top).mean()))
 
 
-def item_share(share: float, candidate_items: float, control_items: float) -> float:
-    """Return the candidate's expected share of items when a unit is its with chance ``share``.
-
-    Failures happen to items, so a candidate whose units hold more of them may fail more
-    often per unit without being worse.
-
-    >>> item_share(0.5, 50, 25)
-    0.6666666666666666
-    """
-    mine = share * candidate_items
-    return mine / (mine + (1.0 - share) * control_items)
-
-
 @dataclass(slots=True)
 class LogTime:
     """Always-valid test that the candidate is slower, on log time per item.

@@ -109,8 +109,9 @@ class Plan:
 class Unit:
     """A finished block, in the order in which blocks finished.
 
-    ``share`` is the chance with which *its* arm was drawn. ``item_share`` is the
-    candidate's expected share of items; None when blocks hold equally many, as they do.
+    ``share`` is the chance with which *its* arm was drawn, ``control_share`` that of the
+    control in the same draw (None: what equal arms that are still live leave over).
+    Blocks hold equally many items, so that a share of blocks is one of items.
     ``seconds_per_item``: slot time of all tries (blocks), wall time of the drained block
     (switchback). ``retried`` counts batches whose first try failed. ``failed_items`` are
     those of batches that ended in failure, rescued or not.
@@ -125,7 +126,7 @@ class Unit:
     retried: int = 0
     failed_items: int = 0
     pair: int | None = None
-    item_share: float | None = None
+    control_share: float | None = None
     at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -262,14 +263,28 @@ class Verification:
     # ---- blocks -----------------------------------------------------------------------
 
     def _add_block(self, unit: Unit) -> None:
-        live = len(self.arms) - len(self.dropped)
-        if unit.arm == CONTROL:
-            candidate_share, control_share = (1.0 - unit.share) / max(live, 1), unit.share
-        else:
-            candidate_share, control_share = unit.share, 1.0 - max(live, 1) * unit.share
-        share = candidate_share / (candidate_share + max(control_share, 1e-9))
-        for name in self.arms if unit.arm == CONTROL else (unit.arm,):
-            self._compare_block(self._compared[name], unit, candidate_share, share)
+        for name in self._about(unit):
+            drawn, control = self._chances(unit)
+            share = drawn / (drawn + max(control, 1e-9))
+            self._compare_block(self._compared[name], unit, drawn, share)
+
+    def _about(self, unit: Unit) -> tuple[str, ...]:
+        """The candidates a unit tells of: a dropped one is no longer drawn beside control."""
+        if unit.arm != CONTROL:
+            return (unit.arm,)
+        if len(self.arms) == 1:
+            return self.arms
+        return tuple(name for name in self.arms if not self._compared[name].harmful)
+
+    def _chances(self, unit: Unit) -> tuple[float, float]:
+        """With which chance a candidate, and the control, were drawn where this unit was."""
+        live = max(len(self.arms) - len(self.dropped), 1)
+        if unit.arm != CONTROL:
+            rest = 1.0 - live * unit.share
+            return unit.share, rest if unit.control_share is None else unit.control_share
+        if self.plan.kind == "experiment":
+            return self.plan.ramp[0].share, unit.share
+        return (1.0 - unit.share) / live, unit.share
 
     def _compare_block(self, one: Comparison, unit: Unit, drawn: float, share: float) -> None:
         """``drawn``: chance of the candidate among all arms; ``share``: against control."""
@@ -286,8 +301,7 @@ class Verification:
 
     def _harm_of_block(self, one: Comparison, unit: Unit, share: float) -> None:
         candidate, harm = unit.arm != CONTROL, one.harm
-        exposed = share if unit.item_share is None else unit.item_share
-        harm.failures.add(float(unit.retried), candidate=candidate, share=exposed)
+        harm.failures.add(float(unit.retried), candidate=candidate, share=share)
         harm.time.add(math.log(unit.seconds_per_item), candidate=candidate, share=share)
         slow = self.plan.slow(unit.batches)
         if harm.tail is not None and slow is not None and unit.seconds_per_item > slow:
@@ -341,11 +355,12 @@ class Verification:
     def finding(self, stage: int, runs: int) -> Finding:
         """Return the verdict after ``runs`` runs that took part, in stage ``stage``."""
         verdict, reason, final = self._verdict(stage)
+        doubt = reason
         if not final and runs >= self.plan.horizon_runs:
             verdict, reason, final = "inconclusive", "horizon", True
         units = {name: tally.units for name, tally in self._tallies.items()}
         statistics = {name: self._statistics(name) for name in self.arms}
-        facts: dict[str, Json] = {"runs": runs, "stage": stage}
+        facts: dict[str, Json] = {"runs": runs, "stage": stage, "doubt": doubt}
         if len(self.arms) == 1:
             facts |= statistics[self.arms[0]]
         facts["arms"] = statistics | {CONTROL: self._tallies[CONTROL].describe()}
@@ -401,12 +416,16 @@ class Verification:
             or one.in_stage.get(last, 0) < plan.ramp[last].min_candidates
         ):
             return "collecting"
-        if plan.objective == "cost" and self._tallies[name].cost_missing:
+        if plan.objective == "cost" and self._cost_missing(name):
             return "cost_missing"
         upper = one.gain.interval(plan.gain_alpha, plan.t_opt)[2]
         if upper >= math.log(1.0 - plan.min_gain):
             return "gain_unproven"
         return "" if self._failed_gap(name) < plan.noninferiority else "failures_unproven"
+
+    def _cost_missing(self, name: str) -> bool:
+        """Whether a unit of either side has no cost: what is missing may be what is dear."""
+        return any(self._tallies[arm].cost_missing for arm in (name, CONTROL))
 
     def _failed_gap(self, name: str) -> float:
         """The most by which the candidate's terminal failures may exceed control's.

@@ -8,7 +8,7 @@ committed is all there is to know, and reading the journal again gives the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from optimizer.verify import CONTROL, Unit
@@ -16,6 +16,7 @@ from runtime.run.events import (
     AttemptFinished,
     AttemptScheduled,
     EachCut,
+    ExperimentRamped,
     ExperimentStarted,
     Recorded,
     RunCancelled,
@@ -39,6 +40,7 @@ class Block:
     pair: tuple[str, int] | None
     open: set[int]
     own: int
+    control_share: float
     ranges: dict[int, tuple[int, int]]
     seconds: float = 0.0
     cost: float | None = 0.0
@@ -70,14 +72,21 @@ class Units:
     runs: set[str] = field(default_factory=set)
     ended_runs: int = 0
     workers: set[str] = field(default_factory=set)
+    aside: int = 0
+    _shares: Mapping[str, float] = field(default_factory=dict)
     _blocks: dict[tuple[str, int], Block] = field(default_factory=dict)
     _batches: dict[tuple[str, int], tuple[tuple[str, int], bool]] = field(default_factory=dict)
     _pairs: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._shares = self.started.shares
 
     def take(self, recorded: Recorded) -> None:
         """Take one event into account."""
         event, run = recorded.event, recorded.stream
         match event:
+            case ExperimentRamped() if event.experiment == self.started.experiment:
+                self._shares = event.shares
             case EachCut() if event.step == self.started.step:
                 self._cut(run, event, recorded.at)
             case AttemptScheduled() if event.step == self.started.step and event.batch == -1:
@@ -110,17 +119,34 @@ class Units:
         if event.experiment != self.started.experiment or event.kind != "block":
             return
         self.runs.add(run)
+        if not self._drawn(event.arm, event.share):
+            return
         key = (run, event.block)
         items = event.stop - event.start
         self._blocks[key] = Block(
             event.arm or CONTROL, event.share or 0.0, items, items >= self.started.block_items,
             at, None if event.pair is None else (run, event.pair), set(batches), len(batches),
+            self._control_share(event.arm, event.share),
             {
                 b: (event.start + i * event.size, min(event.size, items - i * event.size))
                 for i, b in enumerate(batches)
             },
         )  # fmt: skip
         self._batches |= {(run, b): (key, False) for b in batches}
+
+    def _drawn(self, arm: str | None, share: float | None) -> bool:
+        """Whether a unit says to which arm, and with which chance, it was drawn.
+
+        One that does not tells nothing about either arm: it is put aside and counted.
+        """
+        known = arm == CONTROL or arm in self.started.arms
+        known = known and share is not None and 0.0 < share < 1.0
+        self.aside += not known
+        return known
+
+    def _control_share(self, arm: str | None, share: float | None) -> float:
+        """With which chance the control was drawn where this arm was."""
+        return share or 0.0 if arm == CONTROL else 1.0 - sum(self._shares.values())
 
     def _rescue(self, run: str, event: EachCut, batches: range) -> None:
         """The items of a batch, or of all from it on, are done again in other batches."""
@@ -138,10 +164,13 @@ class Units:
         if event.experiment != self.started.experiment or event.number > 1:
             return
         self.runs.add(run)
+        if not self._drawn(event.arm, event.share):
+            return
         key = (run, -1)
         self._blocks[key] = Block(
-            event.arm or CONTROL, event.share or 0.0, 1, True, at, None, {-1}, 1, {-1: (0, 1)}
-        )
+            event.arm or CONTROL, event.share or 0.0, 1, True, at, None, {-1}, 1,
+            self._control_share(event.arm, event.share), {-1: (0, 1)},
+        )  # fmt: skip
         self._batches[(run, -1)] = (key, False)
 
     def _finished(self, run: str, event: AttemptFinished, at: float) -> None:
@@ -176,6 +205,7 @@ class Units:
             seconds_per_item=max(seconds, LEAST_SECONDS) / block.items,
             cost_per_item=None if block.cost is None else block.cost / block.items,
             retried=block.retried, failed_items=block.failed_items,
+            control_share=block.control_share,
             pair=None if block.pair is None else self._number(block.pair), at=block.ended,
         )  # fmt: skip
 

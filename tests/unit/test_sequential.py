@@ -16,7 +16,6 @@ from optimizer.sequential import (
     SignBet,
     asymptotic_halfwidth,
     harm_log_e,
-    item_share,
     log_mean_exp,
     median_sequence,
     proportion_sequence,
@@ -83,11 +82,6 @@ def _log_time(ratio: float) -> float:
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=5))
 def test_the_mean_of_e_values_lies_between_them(logs: list[float]) -> None:
     assert min(logs) - 1e-9 <= log_mean_exp(logs) <= max(logs) + 1e-9
-
-
-def test_items_not_units_carry_the_exposure() -> None:
-    assert item_share(0.5, 50, 50) == 0.5
-    assert item_share(0.1, 200, 25) == pytest.approx(20 / (20 + 22.5))
 
 
 def test_a_confidence_sequence_of_a_proportion_covers_at_every_look() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from optimizer.sequential import ArmOdds
 from optimizer.verify import CONTROL, Finding, Plan, Stage, Unit, Verification
 
 PLAN = Plan(objective="time", ramp=(Stage(0.1, 10), Stage(0.5, 60)))
@@ -137,6 +138,13 @@ def test_missing_costs_never_move_a_proposal_forward() -> None:
     assert last(check).reason == "cost_missing"
 
 
+def test_costs_that_are_missing_on_the_control_alone_do_not_either() -> None:
+    check = one(replace(PLAN, objective="cost"))
+    blocks(check, 240, lambda arm: {"cost_per_item": 1e-7 if arm == CONTROL else 4e-8})
+    check.add(Unit(CONTROL, 0.5, 200, 1, 0.002, cost_per_item=None))
+    assert last(check).reason == "cost_missing"
+
+
 def test_the_horizon_ends_what_nobody_can_tell() -> None:
     check = blocks(one(), 70, same)
     assert not last(check, runs=9).final
@@ -173,6 +181,23 @@ def test_a_harmful_arm_is_dropped_and_the_others_go_on() -> None:
     found = last(check)
     assert found.verdict == "inconclusive"
     assert found.statistics["dropped"] == ["candidate.2"]
+
+
+def test_units_drawn_before_an_arm_was_dropped_keep_the_chance_they_were_drawn_with() -> None:
+    """Three arms at 0.2 leave 0.4 to control; with one dropped, 0.6: each unit says its own."""
+    check = Verification(EXPLORE, ("candidate.1", "candidate.2", "candidate.3"))
+    for _ in range(8):
+        check.add(Unit("candidate.3", 0.2, 200, 4, 0.002, retried=4, control_share=0.4))
+    assert check.dropped == ("candidate.3",)
+    units = [Unit("candidate.1", 0.2, 200, 4, 0.002, retried=1, control_share=0.4)] * 3
+    units += [Unit("candidate.1", 0.2, 200, 4, 0.002, retried=1, control_share=0.6)] * 3
+    odds = ArmOdds()
+    for unit in units:
+        check.add(unit)
+        control = unit.control_share or 0.0
+        odds.add(1.0, candidate=True, share=unit.share / (unit.share + control))
+    found = last(check).statistics["arms"]["candidate.1"]["e_by_kind"]["failures"]
+    assert found == pytest.approx(math.exp(odds.log_e))
 
 
 def test_an_experiment_whose_arms_are_all_harmful_is_worse() -> None:

@@ -76,7 +76,7 @@ def test_a_block_is_a_unit_once_its_last_batch_is_final() -> None:
     first = [(cut(0, 0, 50, 25, 0, "control"), 10.0), (done(0, 1.0), 11.0)]
     assert fold(first) == []
     (unit,) = fold(first, [(done(1, 2.0), 12.5)])
-    assert unit == Unit("control", 0.5, 50, 2, 3.0 / 50, 0.002 / 50, 0, 0, None, None, 12.5)
+    assert unit == Unit("control", 0.5, 50, 2, 3.0 / 50, 0.002 / 50, 0, 0, None, 0.5, 12.5)
 
 
 def test_every_try_of_a_block_counts_in_time_and_cost_and_retried_counts_batches() -> None:
@@ -215,3 +215,17 @@ def test_no_item_is_counted_twice_or_lost_whatever_the_order_of_endings(
     total = sum(u.seconds_per_item * u.items for u in found)
     assert total == pytest.approx(sum(e[0].run_s for e in ends))
     assert [u.at for u in found] == sorted(u.at for u in found)
+
+
+@pytest.mark.parametrize(
+    ("arm", "share"), [("candidate", None), ("candidate", 0.0), ("control", 1.0), ("forged", 0.5)]
+)
+def test_a_block_that_does_not_say_how_it_was_drawn_is_put_aside(
+    arm: str, share: float | None
+) -> None:
+    units, journal = Units(STARTED), Journal()
+    told = replace(cut(0, 0, 50, 25, 0, arm), share=share)
+    for event, at in [(told, 10.0), (done(0, 1.0), 11.0), (done(1, 1.0), 12.0)]:
+        units.take(journal(event, at))
+    assert list(units.ready()) == []
+    assert units.aside == 1
