@@ -22,6 +22,8 @@ Json: TypeAlias = Any
 
 LEAST_RUNS: Final = 6
 FADED: Final = 0.10
+TRUSTED: Final = 0.80
+"""Below this calibration a class of predictions is said to be too sure of itself."""
 _FIELDS: Final = {"each.batch": "size", "each.in_flight": "in_flight"}
 
 
@@ -40,7 +42,7 @@ class Score:
 
 
 def score(ledger: Sequence[Mapping[str, Json]]) -> list[Score]:
-    """Return the calibration of each knob class from ``outcome.recorded`` bodies."""
+    """Return the calibration of each knob class from earlier proposals and what they came to."""
     known = [one for one in ledger if one.get("covered") is not None]
     classes = sorted({str(one["knob_class"]) for one in known})
     return [
@@ -54,8 +56,18 @@ def score(ledger: Sequence[Mapping[str, Json]]) -> list[Score]:
 
 
 def review(observations: Sequence[Observation]) -> list[Reason]:
-    """Name the steps whose stable configuration has become clearly slower with time."""
-    return [reason for one in observations if (reason := _faded(one)) is not None]
+    """Name steps that have become clearly slower, and predictions that do not come true."""
+    faded = [reason for one in observations if (reason := _faded(one)) is not None]
+    ledger = [told for one in observations for told in one.scope.get("last") or ()]
+    return [*faded, *(_overconfident(one) for one in score(ledger) if one.calibration < TRUSTED)]
+
+
+def _overconfident(one: Score) -> Reason:
+    text = (
+        f"{one.covered} of {one.outcomes} measured effects lay inside their predicted 90% "
+        "interval: trust the predictions of this class less than they say"
+    )
+    return Reason(one.knob_class, "overconfident", text)
 
 
 def _faded(one: Observation) -> Reason | None:

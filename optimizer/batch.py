@@ -55,6 +55,9 @@ def study(
         return Reason(name, "too_little_history", text)
     objective = choose("batch", scope.get("objective", "cost"), history.quality.cost_coverage)
     y = np.log(_outcome(whole, objective) / whole.items)
+    if not np.isfinite(y[whole.size == stable]).any():
+        text = f"no batch of {stable} has a cost: what is missing is not nought"
+        return Reason(name, "cost_coverage", text)
     levels = _levels(whole, y, stable)
     harmful = _harmful(values, levels, stable, limits)
     enough = {

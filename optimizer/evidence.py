@@ -177,7 +177,7 @@ def _sift(columns: dict[str, Array]) -> tuple[dict[str, Array], dict[str, int]]:
 def _group(columns: dict[str, Array], counted: dict[str, int]) -> Batches:
     """Bring the tries of each batch together."""
     keys = np.char.add(
-        np.char.add(columns["run"].astype(str), "/"), columns["batch"].astype(int).astype(str)
+        np.char.add(columns["run"].astype(str), "/"), _whole(columns["batch"]).astype(str)
     )
     order = np.lexsort((columns["number"], keys))
     c = {name: values[order] for name, values in columns.items()}
@@ -188,16 +188,16 @@ def _group(columns: dict[str, Array], counted: dict[str, int]) -> Batches:
     in_trial = c["experiment"][begin] != ""
     quality = Quality(
         unfinished=int((c["retried"][last].astype(bool)).sum()),
-        cost_coverage=float(np.isfinite(cost).mean()) if len(cost) else 0.0,
+        cost_coverage=_share(cost > 0.0),  # what costs nothing cannot be made cheaper
         arm_coverage=float((c["arm"][begin][in_trial] != "").mean()) if in_trial.any() else 1.0,
         **counted,
     )
     grouped = Batches(
         run=c["run"][begin],
         version=c["version"][begin],
-        size=c["batch_size"][begin].astype(int),
-        in_flight=c["in_flight"][begin].astype(int),
-        items=c["items"][begin].astype(int),
+        size=_whole(c["batch_size"][begin]),
+        in_flight=_whole(c["in_flight"][begin]),
+        items=_whole(c["items"][begin]),
         seconds=_sums(c["run_s"].astype(float), begin),
         cost=_sums(cost, begin),
         retried=c["outcome"][begin] != "succeeded",
@@ -206,12 +206,22 @@ def _group(columns: dict[str, Array], counted: dict[str, int]) -> Batches:
         end=c["at"][last],
         experiment=c["experiment"][begin],
         arm=c["arm"][begin],
-        block=c["block"][begin].astype(int),
+        block=_whole(c["block"][begin]),
         whole=c["items"][begin] == c["batch_size"][begin],
         quality=quality,
     )
     finished = ~c["retried"][last].astype(bool) & (grouped.seconds > 0.0)
     return grouped.where(finished)
+
+
+def _share(holds: Array) -> float:
+    return float(holds.mean()) if len(holds) else 0.0
+
+
+def _whole(values: Array) -> Array:
+    """Whole numbers; -1 where there is none, as for a step that is no ``each``."""
+    whole: Array = np.nan_to_num(values.astype(float), nan=-1.0).astype(int)
+    return whole
 
 
 def _sums(values: Array, begin: Array) -> Array:

@@ -9,18 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from optimizer.effect import WIDEST, Effect
 from optimizer.knobs import Range
 
 Json: TypeAlias = Any
-
-REASONS: Final = (
-    "live", "not_tunable", "effect_once", "no_history", "too_little_history", "run_too_small",
-    "history_cannot_say", "not_worthwhile", "too_uncertain", "unprovable", "bounds",
-    "suppressed", "cost_coverage", "denied",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A knob group shares one lock: proposals of one group on one step wait for each other.
 
->>> knob_class("each.batch"), column("each.in_flight")
+>>> knob_class("each.batch"), COLUMNS["each.in_flight"]
 ('batch', 'in_flight')
 """
 
@@ -43,11 +43,6 @@ def knob_class(name: str) -> KnobClass:
     if name not in CLASSES:
         raise UnknownKnob(name)
     return CLASSES[name]
-
-
-def column(name: str) -> str:
-    """Return the record's column for a knob that has a model."""
-    return COLUMNS[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 from agents.loop import run_cycle
 from agents.verifier import score
 from bench.loop_simulation import VARIANTS, one_idle, one_loop, one_unit_choice, one_variant
-from bench.simulated_loop import SimulatedLoop
+from bench.simulated_loop import SCOPE, SimulatedLoop
 from bench.simulated_service import Manners
 
 LOOPS = 12
@@ -81,3 +81,15 @@ def test_calibration_starts_at_nine_in_ten_and_moves_with_what_comes_true() -> N
     (one,) = score([*ledger, {"knob_class": "batch", "covered": None}])
     assert (one.outcomes, one.calibration) == (10, 0.45)
     assert score([]) == []
+
+
+def test_a_class_whose_predictions_do_not_come_true_is_named_within_ten_outcomes() -> None:
+    loop = SimulatedLoop.seeded(1, Manners())
+    loop.runs(2)
+    missed = [{"content": f"c{k}", "knob_class": "batch", "covered": False} for k in range(10)]
+    scope = {**SCOPE, "stable": dict(loop.stable), "last": missed}
+    answer = run_cycle(loop.world, [scope], {}, loop.world.chance)
+    assert "overconfident" in {reason.reason for reason in answer.reasons}
+    scope["last"] = [{**one, "covered": True} for one in missed]
+    answer = run_cycle(loop.world, [scope], {}, loop.world.chance)
+    assert "overconfident" not in {reason.reason for reason in answer.reasons}

@@ -147,6 +147,29 @@ def test_without_costs_the_objective_is_time() -> None:
     assert choose("batch", "cost", 0.97) == "time"
 
 
+@pytest.mark.parametrize("cost", [0.0, None])
+def test_what_costs_nothing_or_is_unknown_is_no_objective_and_no_crash(cost: float | None) -> None:
+    parts = [{**part, "also": {"cost_usd": cost}} for part in explored(50, 100, 200)]
+    found = tuned(attempts(*parts)).candidate
+    assert found is not None
+    assert found.objective == "time"
+
+
+def test_a_stable_value_without_any_cost_is_a_reason() -> None:
+    parts = [*explored(50, 100), {"run": "r9", "size": 75, "n": 12000}]
+    parts = [p if p.get("arm") != "control" else {**p, "also": {"cost_usd": None}} for p in parts]
+    assert [r.reason for r in tuned(attempts(*parts)).reasons] == ["cost_coverage"]
+
+
+def test_a_step_that_is_no_each_has_a_reason_and_no_warning() -> None:
+    none = {"batch": -1, "batch_size": None, "in_flight": None, "block": None}
+    found = tuned(
+        attempts({"run": "r1", "n": 40, "also": none}, {"run": "r2", "n": 1}),
+        defaults={"retry.attempts": 3}, tune=[{"name": "retry.attempts", "min": 1, "max": 6}],
+    )  # fmt: skip
+    assert [r.reason for r in found.reasons] == ["not_tunable"]
+
+
 # ---- what it will not be told -------------------------------------------------------------
 
 
