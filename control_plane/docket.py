@@ -166,13 +166,14 @@ class Docket:
         stable = {**defaults, **self.layers.stable(playbook, step, bound)}
         return Scope(playbook, step, bound, defaults, stable, declared.tune, declared.effect)
 
-    def previous(self, proposal: Proposal) -> dict[str, Json]:
-        """What the overlay holds of a proposal's own keys now (None: not set)."""
-        entries = self.layers.overlays.get(proposal.scope, {})
-        return {
-            line["knob"]: entries[line["knob"]].value if line["knob"] in entries else None
-            for line in proposal.drafted.diff
-        }
+    def previous(self, proposal: Proposal, bound: str) -> dict[str, Json]:
+        """What the overlay holds of a proposal's own keys now (None: nothing in force).
+
+        An entry that was approved for other code than ``bound`` is not in force, and is
+        not what a way back may lead to.
+        """
+        entries = self.layers.stable(*proposal.scope, bound)
+        return {line["knob"]: entries.get(line["knob"]) for line in proposal.drafted.diff}
 
     def overlay_of(self, proposal: Proposal) -> OverlayAppended | None:
         """The entry with which a proposal was kept, or None."""

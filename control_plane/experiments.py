@@ -144,13 +144,22 @@ class ExperimentService:
             return
         self._seen[fresh[-1].writer] = fresh[-1].pos
         woken = False
-        for trial in self.trials.values():
-            woken |= trial.take(fresh)
+        for name, trial in list(self.trials.items()):
+            woken |= self._counted(name, trial, fresh)
         for recorded in fresh:
             if self.trials or self._returns or not recorded.stream.startswith("run/"):
                 woken |= self._hear_one(recorded)
         if woken:
             self._wake.set()
+
+    def _counted(self, name: str, trial: Trial, fresh: Sequence[Recorded]) -> bool:
+        """Let a trial take the news; one that cannot is no longer judged, and is taken back."""
+        try:
+            return trial.take(fresh)
+        except Exception:
+            _LOG.exception("%s: its units cannot be counted any more", name)
+            del self.trials[name]
+            return True
 
     def _hear_one(self, recorded: Recorded) -> bool:
         event = recorded.event
@@ -225,7 +234,8 @@ class ExperimentService:
     async def _run(self) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._wake.wait(), self.tick_s)
+                async with asyncio.timeout(self.tick_s):  # `wait_for` may lose a cancellation
+                    await self._wake.wait()
             except TimeoutError:
                 _LOG.debug("looking at the clock")
             await self.tick()
@@ -280,7 +290,7 @@ class ExperimentService:
             finding=trial.finding(proposal.stage) if trial is not None else None,
             may_advance=trial.may_advance(proposal.stage) if trial is not None else False,
             nodes=len({_node(w) for w in trial.units.workers}) if trial is not None else 0,
-            previous=docket.previous(proposal),
+            previous=docket.previous(proposal, scope.bound if scope is not None else ""),
             shares=live.shares if live is not None and live.id == proposal.experiment else None,
             stable_seen=back.seen if back is not None else False,
             runs_live=self._runs_live(proposal), run_items=self._run_items(proposal),

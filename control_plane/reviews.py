@@ -298,7 +298,7 @@ class ReviewService:
         if kept is None:
             raise Conflict("state", f"{proposal.id} has no overlay entry", "nothing to set back")
         apply.set_back(
-            decision, previous=kept.previous, now=self.docket.previous(proposal),
+            decision, previous=kept.previous, now=self.docket.previous(proposal, kept.bound),
             bound=kept.bound, approver=actor, reason="rolled back",
         )  # fmt: skip
         apply.roll_back(

@@ -8,7 +8,7 @@ only the ways back are open, and those need no statistics, no record and no opti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
@@ -17,7 +17,7 @@ from control_plane.review.apply import Decision
 from control_plane.review.gate import Refusal, Scope
 from control_plane.review.lifecycle import Hand, Move, State
 from control_plane.review.policy import Policy
-from control_plane.review.proposal import Proposal, knobs
+from control_plane.review.proposal import Proposal, arms
 from control_plane.review.reasons import Reason, words
 from control_plane.review.scalars import DAY_S
 from optimizer.verify import Finding
@@ -150,7 +150,7 @@ def _start(decision: Decision, proposal: Proposal, facts: Facts, salt: Callable[
 
 
 def _take_back(decision: Decision, proposal: Proposal, facts: Facts) -> bool:
-    """The ways back that are always open: kill switch, staleness, proven harm."""
+    """The ways back that are always open: kill switch, staleness, proven harm, no eyes."""
     finding = facts.finding
     if facts.killed:
         apply.roll_back(decision, Hand.KILL_SWITCH, Reason.KILL_SWITCH, finding=finding)
@@ -159,7 +159,11 @@ def _take_back(decision: Decision, proposal: Proposal, facts: Facts) -> bool:
     if stale is not None:
         apply.roll_back(decision, Hand.INVALIDATOR, stale, finding=finding)
         return True
-    if finding is not None and finding.final and finding.verdict == "worse":
+    if finding is None:
+        note = "its units cannot be read, so that nobody would see it do harm"
+        apply.roll_back(decision, Hand.VERIFIER, Reason.INCONCLUSIVE, note=note)
+        return True
+    if finding.final and finding.verdict == "worse":
         apply.roll_back(decision, Hand.VERIFIER, Reason.HARM, finding=finding)
         return True
     return False
@@ -186,9 +190,7 @@ def _canary(decision: Decision, proposal: Proposal, facts: Facts) -> None:
 
 def _at_horizon(proposal: Proposal, facts: Facts, finding: Finding) -> Finding:
     """Too few units within the days of the horizon is an answer too: we cannot tell."""
-    enrolled = proposal.last("enrol")
-    began = enrolled.at if enrolled is not None else proposal.since
-    if finding.final or facts.now - began < facts.policy.verify.horizon_s:
+    if finding.final or _seen_s(proposal, facts) < facts.policy.verify.horizon_s:
         return finding
     return replace(finding, verdict="inconclusive", reason="horizon", final=True)
 
@@ -212,9 +214,14 @@ def _shrunk(facts: Facts) -> dict[str, float]:
 
 def _promote(decision: Decision, proposal: Proposal, facts: Facts, finding: Finding) -> None:
     """Proven better: on to the watch, once calendar and nodes have been seen."""
-    enrolled = proposal.last("enrol")
-    gates, seen_s = facts.policy.gates, facts.now - (enrolled.at if enrolled else facts.now)
-    if seen_s < max(gates.hold_s, DAY_S * gates.daily_cycle) or facts.nodes < gates.nodes:
+    unmet = _unmet(proposal, facts)
+    if unmet:
+        if _seen_s(proposal, facts) >= facts.policy.verify.horizon_s:
+            note = "kept only when " + " and ".join(unmet)
+            decision.move(Move.GIVE_UP, Hand.VERIFIER, Reason.GATES_UNMET, note=note)
+            apply.roll_back(
+                decision, Hand.VERIFIER, Reason.GATES_UNMET, finding=finding, note=note
+            )  # fmt: skip
         return
     stages = plan.plan(proposal.drafted, facts.policy)
     watch = next(stage for stage in stages if isinstance(stage, plan.Watch))
@@ -223,11 +230,38 @@ def _promote(decision: Decision, proposal: Proposal, facts: Facts, finding: Find
         _keep(decision, proposal, facts, finding, Reason.NO_WATCH)
 
 
+def _unmet(proposal: Proposal, facts: Facts) -> list[str]:
+    """What the policy wants seen before a change is kept, and has not been seen."""
+    gates, seen_s = facts.policy.gates, _seen_s(proposal, facts)
+    unmet = []
+    if facts.nodes < gates.nodes:
+        unmet.append(f"seen on {gates.nodes} machines (it ran on {facts.nodes})")
+    if seen_s < DAY_S * gates.daily_cycle:
+        unmet.append("seen over a whole day")
+    if seen_s < gates.hold_s:
+        unmet.append(f"{gates.hold_s / 60:g} minutes have passed")
+    return unmet
+
+
+def _seen_s(proposal: Proposal, facts: Facts) -> float:
+    """How long the trial has been running."""
+    enrolled = proposal.last("enrol")
+    return facts.now - (enrolled.at if enrolled is not None else proposal.since)
+
+
 def _watch(decision: Decision, proposal: Proposal, facts: Facts) -> None:
-    if _take_back(decision, proposal, facts) or facts.finding is None or facts.frozen:
+    """Keep what was proven before the watch, unless the watch showed something against it."""
+    finding = facts.finding
+    if _take_back(decision, proposal, facts) or finding is None:
         return
-    if facts.now - proposal.since >= facts.policy.gates.watch_s:
-        _keep(decision, proposal, facts, facts.finding, Reason.WATCHED)
+    ruled_out = finding.final and finding.reason in ("gain_refuted", "sample_ratio")
+    over = facts.now - proposal.since >= facts.policy.gates.watch_s and not facts.frozen
+    still = finding.verdict == "better" or finding.statistics.get("doubt") == "gain_unproven"
+    if ruled_out or (over and not still):
+        apply.roll_back(decision, Hand.VERIFIER, Reason.INCONCLUSIVE, finding=finding)
+    elif over:
+        proven = replace(finding, verdict="better", reason="gain_proven", final=True)
+        _keep(decision, proposal, facts, proven, Reason.WATCHED)
 
 
 def _keep(
@@ -268,10 +302,25 @@ def lesson(proposal: Proposal, reason: Reason, finding: Finding | None) -> str:
         f"{line['knob']} {line['from']} to {line.get('to', line.get('values'))}"
         for line in drafted.diff
     )
-    text = f"{drafted.playbook}#{drafted.step}: {change}: {words(reason.value)}"
-    verdict = proposal.verdict
-    realised = verdict.statistics.get("realised") if verdict is not None else None
-    if finding is not None:
-        realised = finding.statistics.get("realised", realised)
-    measured = f"; measured {drafted.objective} {realised:+.1%}" if realised is not None else ""
-    return f"{text} ({', '.join(knobs(drafted))}){measured}"
+    said = words(reason.value)
+    if drafted.kind == "experiment" and reason is Reason.HARM:
+        said = "every value tried is proven worse than the control"
+    statistics = finding.statistics if finding is not None else {}
+    if finding is None and proposal.verdict is not None:
+        statistics = proposal.verdict.statistics
+    measured = "; ".join(_measured(proposal, statistics))
+    text = f"{drafted.playbook}#{drafted.step}: {change}: {said}"
+    return f"{text}; measured {drafted.objective}: {measured}" if measured else text
+
+
+def _measured(proposal: Proposal, statistics: Mapping[str, Json]) -> Iterator[str]:
+    """What each arm measured, by its values; harmful arms are called so."""
+    told = statistics.get("arms") or {}
+    tried = arms(proposal.drafted)
+    for name, values in tried.items():
+        found = told.get(name) or (statistics if len(tried) == 1 else {})
+        if found.get("realised") is None:
+            continue
+        value = ", ".join(str(v) for v in values.values())
+        harm = " (harmful)" if found.get("harmful") else ""
+        yield f"{value} {found['realised']:+.1%}{harm}"

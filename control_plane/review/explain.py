@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from control_plane.review.plan import Begin, Keep, Learn, Queue, Ramp, Shadow, Stage, Watch
+from control_plane.review.policy import Gates
 from runtime.run.events import Json
 
 
@@ -30,7 +31,8 @@ def _say(stage: Stage) -> str:
         case Watch():
             return f"watch for {stage.seconds / 3600:g} h: {_shares(stage.shares)}"
         case Keep():
-            return f"keep, when proven better: {_values(stage.knobs)} become the stable values"
+            when = f"keep, when proven better{_gates(stage.gates)}"
+            return f"{when}: {_values(stage.knobs)} become the stable values"
         case Learn():
             return f"end when each arm has {stage.units} blocks; no value is changed"
         case _:
@@ -43,6 +45,13 @@ def _say_begin(stage: Begin) -> str:
     if stage.design == "switchback":
         return f"stage 1: control and {tried} alternate in drained blocks, {until} each"
     return f"stage 1: {tried}, beside the control ({_shares(stage.shares)}), {until}"
+
+
+def _gates(gates: Gates) -> str:
+    asked = [f" on {gates.nodes} machines"] * (gates.nodes > 1)
+    asked += [" over a whole day"] * gates.daily_cycle
+    asked += [f" for {gates.hold_s / 60:g} minutes"] * (gates.hold_s > 0)
+    return " and".join(asked)
 
 
 def _shares(shares: Mapping[str, float]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from control_plane.review.policy import Policy
+from control_plane.review.policy import Gates, Policy
 from control_plane.review.proposal import arms
 from optimizer import verify
 from runtime.run.events import Json, ProposalDrafted
@@ -65,9 +65,13 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Append the values to the overlay: they become the stable ones."""
+    """Append the values to the overlay: they become the stable ones.
+
+    ``gates`` are what must have been seen by then, besides the proof.
+    """
 
     knobs: Mapping[str, Json]
+    gates: Gates
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def plan(drafted: ProposalDrafted, policy: Policy) -> tuple[Stage, ...]:
         for k, stage in enumerate(trial.ramp[1:], 2)
     )
     watch = Watch({name: 1.0 - policy.gates.holdback}, policy.gates.watch_s)
-    return (*wait, begin, *ramps, watch, Keep(candidates[name]))
+    return (*wait, begin, *ramps, watch, Keep(candidates[name], policy.gates))
 
 
 def frozen_plan(drafted: ProposalDrafted, policy: Policy, batches: int = 1) -> verify.Plan:

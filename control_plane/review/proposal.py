@@ -88,7 +88,13 @@ class Proposal:
 
     @property
     def reason(self) -> str:
-        """The code of the last move."""
+        """The code of the last move that decided something.
+
+        How a way back went on says less than why it was taken.
+        """
+        back = self.last("roll_back")
+        if back is not None and self.moves[-1].event.move in ("settle", "get_stuck"):
+            return back.event.reason
         return self.moves[-1].event.reason if self.moves else ""
 
     def last(self, move: str) -> Moved | None:

@@ -56,6 +56,7 @@ class Reason(StrEnum):
     WATCHED = "watched"
     HARM = "harm"
     HORIZON = "horizon"
+    GATES_UNMET = "gates_unmet"
     INCONCLUSIVE = "inconclusive"
     LEARNED = "learned"
     KILL_SWITCH = "kill_switch"
@@ -103,6 +104,7 @@ WORDS: Final[dict[Reason, str]] = {
     Reason.WATCHED: "the watch is over and nothing spoke against it",
     Reason.HARM: "it is proven worse than the control",
     Reason.HORIZON: "the horizon was reached and neither bound was met",
+    Reason.GATES_UNMET: "it is proven better, but not as widely as the policy asks for",
     Reason.INCONCLUSIVE: "an inconclusive trial is taken back",
     Reason.LEARNED: "every arm has its samples",
     Reason.KILL_SWITCH: "the kill switch was set",

@@ -8,6 +8,7 @@ import pytest
 
 from control_plane.errors import Conflict
 from control_plane.review.policy import Blast, Freeze, Gates
+from optimizer.verify import Unit
 from runtime.journal.port import Append
 from runtime.run.events import (
     EachCut,
@@ -377,6 +378,14 @@ def test_calendar_and_nodes_hold_a_better_change_back_in_production(house, demo,
         house.now += 86400
         await room.play()
         assert room.state(proposal) == "canary", "one machine alone is not two"
+        house.now += 14 * 86400
+        await room.play()
+        ended = room.reviews.get(proposal)
+        assert (ended.state, ended.reason) == ("rolled_back", "gates_unmet")
+        (back,) = [m for m in ended.history if m["move"] == "roll_back"]
+        assert back["note"] == "kept only when seen on 2 machines (it ran on 1)"
+        assert house.events(OverlayAppended) == []
+        assert any("on 2 machines and over a whole day" in line for line in ended.plan)
 
     asyncio.run(story())
 
@@ -396,6 +405,99 @@ def test_a_watch_keeps_a_holdback_and_ends_in_its_own_time(house, demo, kit) -> 
         house.now += 3600
         await room.play()
         assert room.state(proposal) == "kept"
+
+    asyncio.run(story())
+
+
+async def in_watch(room: Any, kit: Any, policy: Any) -> str:
+    proposal = await in_canary(room, kit)
+    for _ in range(12):
+        if room.state(proposal) == "watch":
+            break
+        await room.play()
+    assert room.state(proposal) == "watch"
+    return proposal
+
+
+def test_a_watch_that_shows_terminal_failures_does_not_end_in_keeping(house, demo, kit) -> None:
+    async def story() -> None:
+        gates = Gates(hold_s=0.0, daily_cycle=False, nodes=1, watch_s=3600.0)
+        room = await kit.open_room(house, replace(demo, gates=gates))
+        proposal = await in_watch(room, kit, demo)
+        check = room.experiments.trials["x-" + proposal[2:]].verification
+        for _ in range(30):
+            check.add(Unit("candidate", 0.95, 50, 1, 0.001, failed_items=50))
+        house.now += 3600
+        await room.experiments.tick()
+        await room.play()
+        assert room.state(proposal) == "rolled_back"
+        assert house.events(OverlayAppended) == []
+
+    asyncio.run(story())
+
+
+def test_a_kept_change_has_its_outcome_however_long_it_was_watched(house, demo, kit) -> None:
+    async def story() -> None:
+        gates = Gates(hold_s=0.0, daily_cycle=False, nodes=1, watch_s=3600.0)
+        room = await kit.open_room(house, replace(demo, gates=gates))
+        proposal = await in_watch(room, kit, demo)
+        for _ in range(demo.verify.horizon_runs):
+            await room.play()
+        house.now += 3600
+        await room.play()
+        kept = room.reviews.get(proposal)
+        assert kept.state == "kept"
+        assert kept.outcome["realised"] < -0.1
+        assert (kept.verdict["verdict"], kept.verdict["reason"]) == ("better", "gain_proven")
+
+    asyncio.run(story())
+
+
+def test_a_trial_whose_units_cannot_be_read_is_taken_back_at_once(house, demo, kit) -> None:
+    async def story() -> None:
+        room = await kit.open_room(house, demo)
+        proposal = await in_canary(room, kit)
+
+        def broken(unit: Any) -> None:
+            raise ValueError("no such arm")
+
+        room.experiments.trials["x-" + proposal[2:]].verification.add = broken
+        await room.play()
+        assert room.state(proposal) == "rolled_back"
+        assert "units cannot be read" in str(room.reviews.get(proposal).history)
+        assert house.events(OverlayAppended) == []
+
+    asyncio.run(story())
+
+
+def test_a_way_back_never_leads_to_a_value_approved_for_other_code(house, demo, kit) -> None:
+    async def story() -> None:
+        room = await kit.open_room(house, demo)
+        first = await room.reviews.propose(kit.change(50), "opt", kit.AUTHOR)
+        await room.reviews.approve(first.id, "ann", kit.APPROVER)
+        assert await room.tried(first.id) == "kept"
+        house.register(code="items + []")
+        assert house.layers.stable("demo/cohort", "enrich", bound(house)) == {}
+        second = await room.reviews.propose(kit.change(40), "opt", kit.AUTHOR)
+        await room.reviews.approve(second.id, "ann", kit.APPROVER)
+        assert await room.tried(second.id) == "kept"
+        await room.reviews.rollback(second.id, "ann", kit.APPROVER)
+        await room.play()
+        assert house.layers.stable("demo/cohort", "enrich", bound(house)) == {}
+
+    asyncio.run(story())
+
+
+def test_an_experiment_that_only_harms_says_so_in_its_reason_and_lesson(house, demo, kit) -> None:
+    async def story() -> None:
+        house.work = kit.Work(limit=40)
+        room = await kit.open_room(house, demo)
+        view = await room.reviews.propose(kit.experiment([50, 100]), "opt", kit.AUTHOR)
+        await room.reviews.approve(view.id, "ann", kit.APPROVER)
+        assert await room.tried(view.id) == "rolled_back"
+        ended = room.reviews.get(view.id)
+        assert (ended.reason, ended.verdict["verdict"]) == ("harm", "worse")
+        assert "every value tried is proven worse" in ended.lesson["text"]
 
     asyncio.run(story())
 
