@@ -143,12 +143,15 @@ class Site:
     def link(self) -> str:
         return self.server.sign_in_link()
 
-    def propose(self, step: str, to: int, author: str = "optimizer") -> str:
+    def propose(
+        self, step: str, to: int, author: str = "optimizer", knob: str = "each.batch"
+    ) -> str:
         """Draft and gate a real proposal; it ends up for review."""
-        evidence = {**EVIDENCE, "seed": to}
+        evidence, now = {**EVIDENCE, "seed": to}, {"each.batch": 5, "each.in_flight": 2}[knob]
+        group = "batch" if knob == "each.batch" else "concurrency"
         candidate = Candidate(
-            "change", "pages/cohort", step, "batch", "cost",
-            [{"knob": "each.batch", "from": 5, "to": to}], {"each.batch": 5},
+            "change", "pages/cohort", step, group, "cost",
+            [{"knob": knob, "from": now, "to": to}], {knob: now},
             {**evidence, "id": digest(evidence)},
             {"cost": {"lower": -0.55, "median": -0.44, "upper": -0.31}}, "batches are too small",
         )  # fmt: skip
@@ -388,7 +391,7 @@ def test_a_live_run_is_followed_to_its_end_without_a_reload(site: Site, page: Pa
 
 
 def test_a_trial_is_followed_and_its_end_is_shown(site: Site, page: Page) -> None:
-    proposal, reviews = site.propose("fetch", 9), site.server.parts.reviews
+    proposal, reviews = site.propose("fetch", 3, knob="each.in_flight"), site.server.parts.reviews
     site.do(reviews.approve(proposal, "grace", frozenset({"approver"})))
     experiment = proposal.replace("p-", "x-")
     page.goto(f"{site.url}/proposals/{proposal}")
@@ -446,6 +449,7 @@ def test_an_approval_is_bound_to_what_the_page_showed(site: Site, page: Page) ->
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_role("status")).to_contain_text("Approved")
     assert life_of(site, proposal).approval is not None
+    expect(page.locator(".lede .state").first).to_contain_text("being tried")
     page.get_by_label("Why").fill("a test is over")
     page.get_by_role("button", name="Roll back").click()
     expect(page.get_by_role("status")).to_contain_text("Rolling back")
