@@ -1,0 +1,74 @@
+"""Folds the rows of a golden journal into what a person would check of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from runtime.journal.wire import decode
+from runtime.net.compile import compile_net
+from runtime.playbook.bundle import load_text
+from runtime.run.events import PlaybookRegistered, ProposalMoved, RunSubmitted
+from runtime.run.evolve import evolve
+from runtime.run.layers import Layers
+from runtime.run.state import RunState, new_run
+
+LAYERS = ("overlay/", "experiment/", "kill")
+
+
+def fold(rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Return what runs, layers and proposals come to; ``rows`` as they stand in the journal."""
+    streams: dict[str, list[tuple[float, Any]]] = defaultdict(list)
+    layers = Layers()
+    for writer, pos, stream, _, type_, version, at, body in sorted(rows, key=lambda r: r[:2]):
+        event = decode(type_, version, body.encode())
+        assert (writer, pos) > (0, 0)
+        streams[stream].append((at, event))
+        if stream.startswith(LAYERS):
+            layers.evolve(event)
+    nets = {
+        event.version: compile_net(load_text(event.source, event.files).playbook)
+        for s in streams
+        if s.startswith("playbook/")
+        for _, event in streams[s]
+        if isinstance(event, PlaybookRegistered)
+    }
+    runs = {s[4:]: _run(s[4:], events, nets) for s, events in streams.items() if s[:4] == "run/"}
+    return {
+        "events": len(rows),
+        "runs": {run: _told(state) for run, state in runs.items()},
+        "overlays": {
+            "#".join(scope): {knob: entry.value for knob, entry in entries.items()}
+            for scope, entries in layers.overlays.items()
+        },
+        "experiments_live": len(layers.experiments),
+        "proposals": {
+            s: [e.target for _, e in events if isinstance(e, ProposalMoved)]
+            for s, events in streams.items()
+            if s.startswith("proposal/")
+        },
+    }
+
+
+def _run(run: str, events: list[tuple[float, Any]], nets: dict[str, Any]) -> RunState:
+    first = events[0][1]
+    assert isinstance(first, RunSubmitted)
+    state = new_run(run, nets[first.version])
+    for at, event in events:
+        evolve(state, event, at)
+    return state
+
+
+def _told(state: RunState) -> dict[str, Any]:
+    steps = {name: [s.status, _short(s.value)] for name, s in state.steps.items()}
+    return {
+        "status": state.status, "events": state.seq, "marking": state.marking.tokens(),
+        "steps": steps, "in_flight": sorted(state.attempts), "result": _short(state.result),
+    }  # fmt: skip
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: v for k, v in value.items() if k not in ("results", "schema")}
+    return value
