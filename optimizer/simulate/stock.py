@@ -154,6 +154,9 @@ class Stock:
     tries: Tries
     limit: int
     notes: dict[str, None] = field(default_factory=dict)
+    risk: failures.Risk | None = None
+    again: dict[int, float] = field(default_factory=dict)
+    known: tuple[list[Try], list[Try]] | None = None
 
     @classmethod
     def of(cls, step: str, works: Sequence[Work], policy: Retry | None) -> Stock:
@@ -316,18 +319,23 @@ class Stock:
         if len(counts) == 1:
             failed, total = counts.popitem()[1]
             return failed / total
-        rows = [(n, *c) for n, c in sorted(counts.items())]
-        return failures.fit(
-            [n for n, _, _ in rows], [f for _, f, _ in rows], [t for _, _, t in rows]
-        ).chance(size)
+        if self.risk is None:
+            rows = [(n, *c) for n, c in sorted(counts.items())]
+            self.risk = failures.fit(
+                [n for n, _, _ in rows], [f for _, f, _ in rows], [t for _, _, t in rows]
+            )
+        return self.risk.chance(size)
 
     def _later(self, near: int) -> float:
         """The chance that a try after a failed one fails."""
+        if near in self.again:
+            return self.again[near]
         after = [t for s in self.samples if s.cell.size == near for t in s.piece.tries[1:]]
         if len(after) < LEAST:
             after = [t for s in self.samples for t in s.piece.tries[1:]]
         bad = sum(not t.ok for t in after)
-        return (bad + 0.5) / (len(after) + 1.0)
+        self.again[near] = (bad + 0.5) / (len(after) + 1.0)
+        return self.again[near]
 
     def limited(self, piece: Piece, limit: int, rng: random.Random) -> Piece:
         """Return a recorded piece as it goes under another limit of tries."""
@@ -346,8 +354,10 @@ class Stock:
         self, piece: Piece, kept: list[Try], counted: int, limit: int, rng: random.Random
     ) -> Piece:
         """The piece with tries that it was not given."""
-        bad = [t for s in self.samples for t in s.piece.tries[1:] if not t.ok] or kept[-1:]
-        good = [t for s in self.samples for t in s.piece.tries if t.ok]
+        if self.known is None:
+            bad = [t for s in self.samples for t in s.piece.tries[1:] if not t.ok]
+            self.known = [t for s in self.samples for t in s.piece.tries if t.ok], bad
+        good, bad = self.known[0], self.known[1] or kept[-1:]
         later = self._later(piece.items)
         while not kept[-1].ok and counted < limit and good and self.tries.again(kept[-1].cls):
             wait = self.tries.wait(kept[-1].cls, counted, limit, rng)
@@ -362,9 +372,10 @@ def scaled(piece: Piece, factor: float) -> Piece:
     """Return the piece with all its tries that much longer."""
     if factor == 1.0:
         return piece
-    return replace(piece, tries=tuple(_scaled(t, factor) for t in piece.tries))
+    return Piece(piece.items, tuple([_scaled(t, factor) for t in piece.tries]), piece.rescued)
 
 
 def _scaled(one: Try, factor: float) -> Try:
     cost = None if one.cost_usd is None else one.cost_usd * factor
-    return replace(one, hold_s=one.hold_s * factor, cost_usd=cost)
+    hold_s = one.hold_s * factor  # built outright: `replace` is slow for millions
+    return Try(one.outcome, one.cls, one.queue_s, hold_s, one.wait_s, cost, one.cold)

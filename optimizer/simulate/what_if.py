@@ -217,13 +217,13 @@ def _again(cut: Cut) -> _Range:
     for piece in cut.pieces:
         if not piece.cold:
             groups.setdefault(piece.items, []).append(piece)
+    drawn = {
+        n: Replayed(group)
+        for n, group in groups.items()
+        if len(group) >= GROUP and not any(p.rescued for p in group)
+    }
     sources: list[Source] = [
-        Replayed(groups[p.items])
-        if not p.cold
-        and len(groups[p.items]) >= GROUP
-        and not any(q.rescued for q in groups[p.items])
-        else Fixed(p)
-        for p in cut.pieces
+        drawn[p.items] if p.items in drawn and not p.cold else Fixed(p) for p in cut.pieces
     ]
     return _Range(cut, sources)
 

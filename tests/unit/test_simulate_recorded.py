@@ -75,7 +75,7 @@ def errors(works: list[Work], history: Callable[[Work, Setting], list[Work]]) ->
         for target in settings:
             asked = {STEP: {"each.batch": target[0], "each.in_flight": target[1]}}
             answer = what_if(
-                base, asked, random.Random(1), history=history(base, target), slots=8, draws=20
+                base, asked, random.Random(1), history=history(base, target), slots=8, draws=10
             )
             if target != setting(base) and isinstance(answer, Estimate):
                 told = {s.step: s for s in answer.steps}[STEP].span_s.median
