@@ -395,7 +395,7 @@ def test_a_trial_is_followed_and_its_end_is_shown(site: Site, page: Page) -> Non
     site.do(reviews.approve(proposal, "grace", frozenset({"approver"})))
     experiment = proposal.replace("p-", "x-")
     page.goto(f"{site.url}/proposals/{proposal}")
-    expect(page.locator(".lede .state").first).to_contain_text("being tried")
+    expect(page.locator(".lede .state").first).to_contain_text("being tried", timeout=PATIENCE_MS)
     page.evaluate("window.untouched = true")
     expect(page.locator("#live-word")).to_contain_text("follows the trial")
     units = {"control": 4711, "candidate": 4712}
@@ -403,10 +403,10 @@ def test_a_trial_is_followed_and_its_end_is_shown(site: Site, page: Page) -> Non
         proposal, experiment, "inconclusive", "collecting", units, {}, final=False
     )
     site.do(site.append(f"proposal/{proposal}", verdict))
-    expect(page.locator("#proposal")).to_contain_text("4,712")
+    expect(page.locator("#proposal")).to_contain_text("4,712", timeout=PATIENCE_MS)
     assert page.evaluate("window.untouched") is True
     site.do(reviews.rollback(proposal, "grace", frozenset({"operator"}), "enough was seen"))
-    expect(page.locator(".lede .state").first).to_contain_text("rolled back")
+    expect(page.locator(".lede .state").first).to_contain_text("rolled back", timeout=PATIENCE_MS)
     assert page.evaluate("window.untouched") is None
 
 
@@ -449,7 +449,7 @@ def test_an_approval_is_bound_to_what_the_page_showed(site: Site, page: Page) ->
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_role("status")).to_contain_text("Approved")
     assert life_of(site, proposal).approval is not None
-    expect(page.locator(".lede .state").first).to_contain_text("being tried")
+    expect(page.locator(".lede .state").first).to_contain_text("being tried", timeout=PATIENCE_MS)
     page.get_by_label("Why").fill("a test is over")
     page.get_by_role("button", name="Roll back").click()
     expect(page.get_by_role("status")).to_contain_text("Rolling back")
