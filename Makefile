@@ -8,10 +8,10 @@ SERVICE ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench acceptance screenshots docs lock core dev
+.PHONY: help demo test check fmt bench bench-runtime acceptance screenshots docs lock core dev
 
 help: ## list these verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  make demo KEEP=1                        leave the server up and say where it is"
 	@echo "  make demo SERVICE='max_ids=120'         other manners of the records service"
@@ -34,6 +34,9 @@ fmt: dev ## format, and mend what the linter can
 
 bench: dev ## the measurements of DESIGN §16 that are built, as a table
 	@$(RUN) -m bench.run
+
+bench-runtime: dev ## the runtime's numbers, each beside the raw limits of its minute
+	@$(RUN) -m bench.runtime --all
 
 acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops
 	@$(RUN) -m bench.acceptance
