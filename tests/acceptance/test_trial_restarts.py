@@ -201,6 +201,7 @@ def test_a_server_that_stops_before_the_rescue_rescues_at_its_next_start(
 
     (root / "calls.py").write_text(CODE.replace("0.004", "0.05"))
     (root / "calls.yaml").write_text(YAML.replace("900", "300"))
+    policy = replace(policy, ramp=(Stage(0.5, 40),))
 
     async def story() -> None:
         async with opened(root, policy) as shop:
