@@ -73,13 +73,24 @@ class Rounds:
         return None
 
     def _play(self, loop: Loop) -> Swept:
-        swept = sweep(reduce(self._region(loop)), self.budget)
+        region = self.region(loop)
+        swept = sweep(reduce(region), self.budget)
+        if any(node.late for node in region.nodes.values()):
+            for over in [over for over in swept.ends if self._never(loop, crossed(over))]:
+                del swept.ends[over]
         self.folded[loop.head] = tuple(
             Way(over, firings(trail))
             for over, trail in swept.ends.items()
             if loop.head not in over
         )
         return swept
+
+    def _never(self, loop: Loop, goal: Goal) -> bool:
+        """Whether no order of firing leads there, as when a join is never made to wait."""
+        try:
+            return self._seek(loop, goal) is None
+        except OutOfBudget:
+            return False
 
     def _fault(self, loop: Loop, swept: Swept) -> Unsound | None:
         if swept.stopped:
@@ -92,7 +103,7 @@ class Rounds:
 
     # ---- regions ------------------------------------------------------------------------
 
-    def _region(self, loop: Loop | None) -> Region:
+    def region(self, loop: Loop | None) -> Region:
         """Return a loop's body, or the whole flow, with the loops inside it folded."""
         members = loop.body if loop else frozenset(self.outline.graph)
         stands = {name: inner.head for inner in self._inside(loop) for name in inner.body}
@@ -172,7 +183,7 @@ class Rounds:
     ) -> tuple[tuple[str, ...], Play] | None:
         for inner in self._inside(loop):
             self._sharpen(inner)
-        region = self._region(loop)
+        region = self.region(loop)
         region = region.before(before) if before else region
         if len(region.nodes) > SEARCHED_NODES:
             raise OutOfBudget

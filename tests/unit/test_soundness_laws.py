@@ -14,6 +14,10 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from runtime.net.flow import FlowArc, FlowJoin, FlowNet, FlowStep
+from runtime.net.outline import Outline
+from runtime.net.reduce import reduce
+from runtime.net.region import Budget, sweep
+from runtime.net.rounds import Rounds
 from runtime.net.soundness import Sound, Undecided, Unsound, check
 
 CLASHES = {"unbounded_place", "lost_token", "branch_ends_in_loop"}
@@ -49,14 +53,17 @@ def steps_to(draw: st.DrawFn, name: str, to: list[str], has: int) -> FlowStep:
             kinds[i] = "error"
     if kinds.count("when") > 1 and kinds[-1] == "when" and draw(st.booleans()):
         kinds[-1] = "otherwise"
-    classes = st.sampled_from([frozenset({cls}) for cls in ("permanent", "data", "no_quorum")])
+    classes = st.sampled_from([frozenset({cls}) for cls in ("permanent", "timeout", "no_quorum")])
     arcs = [
         FlowArc(t, kind, draw(classes) if kind == "error" else frozenset(), 3)
         for t, kind in zip(to, kinds, strict=True)
     ]
     split = split if "when" in kinds else "all"
     quorum = draw(st.sampled_from([None, None, 1, 2])) if has > 1 else None
-    return FlowStep(name, tuple(arcs), split, FlowJoin(quorum))
+    late = draw(st.sampled_from([None, None, "fire", "fail", *to])) if has > 1 else None
+    if late not in (None, "fire", "fail"):
+        arcs.append(FlowArc(late, "late", max=3))
+    return FlowStep(name, tuple(arcs), split, FlowJoin(quorum, late))
 
 
 # ---- what a step may do, once more --------------------------------------------------------
@@ -65,7 +72,7 @@ def steps_to(draw: st.DrawFn, name: str, to: list[str], has: int) -> FlowStep:
 def outcomes(step: FlowStep, *, missed: bool) -> set[frozenset[str]]:
     """The sets of steps that may get a live token when the step ends."""
     found: set[frozenset[str]] = set()
-    for cls in {"permanent", "data", "no_quorum"}:
+    for cls in {"permanent", "timeout", "no_quorum"}:
         to = frozenset(arc.to for arc in step.arcs if cls in arc.classes)
         if to and (cls == "no_quorum") == missed:
             found.add(to)
@@ -78,6 +85,16 @@ def outcomes(step: FlowStep, *, missed: bool) -> set[frozenset[str]]:
     sizes = [1] if step.split == "exclusive" else range(1, len(when) + 1)
     found |= {frozenset(some) for size in sizes for some in combinations(when, size)}
     return found | {rest} if rest else found
+
+
+def overdue(step: FlowStep) -> set[frozenset[str]]:
+    """The same when it has waited for too long."""
+    if step.join.late == "fire":
+        return outcomes(step, missed=False)
+    if step.join.late == "fail":
+        to = frozenset(arc.to for arc in step.arcs if "timeout" in arc.classes)
+        return {to} if to else set()
+    return {frozenset({step.join.late})} if step.join.late else set()
 
 
 @dataclass
@@ -95,6 +112,7 @@ class World:
             ends = outcomes(step, missed=False) | (
                 outcomes(step, missed=True) if starved else set()
             )
+            ends |= overdue(step)
             self.to[step.name] = sorted({t for end in ends for t in end})
         arcs = [(s, t) for s, to in self.to.items() for t in to]
         back = [(s, t) for s, t in arcs if s == t or s not in self.reach(self.flow.first, t)]
@@ -134,7 +152,7 @@ def reach(to: dict[str, list[str]], start: str, without: str) -> set[str]:
 
 # ---- the game -----------------------------------------------------------------------------
 
-Rounds = tuple[int, ...]
+At = tuple[int, ...]
 """In which round of each loop around it, the outermost first."""
 
 
@@ -148,10 +166,10 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class State:
-    came: frozenset[tuple[str, str, Rounds, bool]] = frozenset()
-    done: frozenset[tuple[str, Rounds, bool]] = frozenset()
-    again: frozenset[tuple[str, Rounds]] = frozenset()
-    crossed: frozenset[tuple[str, Rounds, bool]] = frozenset()
+    came: frozenset[tuple[str, str, At, bool]] = frozenset()
+    done: frozenset[tuple[str, At, bool]] = frozenset()
+    again: frozenset[tuple[str, At]] = frozenset()
+    crossed: frozenset[tuple[str, At, bool]] = frozenset()
 
 
 class Game:
@@ -198,7 +216,12 @@ class Game:
         """See what is left when nothing can fire. A starved join has failed."""
         settled = {(step, rounds) for step, rounds, _ in state.done}
         left = {(to, rounds) for _, to, rounds, _ in state.came} - settled
-        if any(self.starved(state, step, rounds) for step, rounds in left):
+        starved = [(step, at) for step, at in left if self.starved(state, step, at)]
+        for head, at, back in state.crossed:
+            within = [s for s, r in starved if s in self.world.bodies[head] and r[: len(at)] == at]
+            if not back and not within:
+                self.exited.add(head)
+        if starved:
             return
         ended = {(head, rounds) for head, rounds, _ in state.crossed}
         begun = {
@@ -210,10 +233,10 @@ class Game:
 
     # A head has two kinds of instance: as a join, in the rounds around its loop, and in a round.
 
-    def tokens(self, state: State, step: str, rounds: Rounds) -> list[bool]:
+    def tokens(self, state: State, step: str, rounds: At) -> list[bool]:
         return [live for _, to, at, live in state.came if (to, at) == (step, rounds)]
 
-    def starved(self, state: State, step: str, rounds: Rounds) -> bool:
+    def starved(self, state: State, step: str, rounds: At) -> bool:
         tokens, quorum = self.tokens(state, step, rounds), self.world.flow.step(step).join.quorum
         coming = len(self.world.inputs(step)) - len(tokens)
         return quorum is not None and sum(tokens) > 0 and sum(tokens) + coming < quorum
@@ -236,10 +259,13 @@ class Game:
             else:
                 ready = sum(tokens) >= quorum if quorum else len(tokens) == wanted and any(tokens)
                 missed = False
-            for live in outcomes(self.world.flow.step(step), missed=missed) if ready else ():
+            ends = outcomes(self.world.flow.step(step), missed=missed) if ready else set()
+            if not ready and any(tokens):
+                ends = overdue(self.world.flow.step(step))
+            for live in ends:
                 yield step, (*rounds, 1) if step in self.world.bodies else rounds, live
 
-    def fire(self, state: State, step: str, rounds: Rounds, live: frozenset[str]) -> State | None:
+    def fire(self, state: State, step: str, rounds: At, live: frozenset[str]) -> State | None:
         self.fired.add(step)
         world = self.world
         came, done = set(state.came), set(state.done)
@@ -249,7 +275,7 @@ class Game:
         if step in world.bodies and rounds[-1] == 1:
             done.add((step, rounds[:-1], True))
         chain = world.chain(step)
-        now: dict[tuple[str, Rounds], set[bool]] = {}
+        now: dict[tuple[str, At], set[bool]] = {}
         for to in live:
             for head in world.left(step, to):
                 now.setdefault((head, rounds[: chain.index(head) + 1]), set()).add(False)
@@ -271,18 +297,17 @@ class Game:
                 self.put(came, step, to, rounds, live=to in live)
         for (head, at), ways in now.items():
             if False in ways:
-                self.exited.add(head)
                 self.close(came, head, at[:-1], step, live)
         self.spread(came, done)
         return State(frozenset(came), frozenset(done), frozenset(again), frozenset(crossed))
 
-    def put(self, came: set, source: str, to: str, rounds: Rounds, *, live: bool) -> None:  # type: ignore[type-arg]
+    def put(self, came: set, source: str, to: str, rounds: At, *, live: bool) -> None:  # type: ignore[type-arg]
         at = rounds[: len(self.world.chain(to)) - (to in self.world.bodies)]
         if any((s, t, r) == (source, to, at) for s, t, r, _ in came):
             raise Broken(back=False)
         came.add((source, to, at, live))
 
-    def close(self, came: set, head: str, around: Rounds, step: str, live: frozenset[str]) -> None:  # type: ignore[type-arg]
+    def close(self, came: set, head: str, around: At, step: str, live: frozenset[str]) -> None:  # type: ignore[type-arg]
         """The loop has ended: exits that were not taken send a dead token."""
         for source in self.world.bodies[head]:
             for to in self.world.to[source]:
@@ -350,6 +375,22 @@ def test_the_checker_agrees_with_the_game_and_shows_a_shortest_way(flow: FlowNet
     if isinstance(verdict, Unsound) and verdict.reason in CLASHES and len(world.bodies) == 1:
         least = game.stopped or game.clash_back or game.clash
         assert len(verdict.firings) == least, (verdict, vars(game))
+
+
+@few(100)
+@given(flows(least=1))
+def test_a_region_made_smaller_ends_in_the_same_ways(flow: FlowNet) -> None:
+    assume(is_shaped(World(flow)))
+    rounds = Rounds(Outline(flow), Budget(10_000))
+    rounds.judge()
+    for loop in rounds.outline.loops:
+        region = rounds.region(loop)
+        smaller = reduce(region)
+        whole, less = sweep(region, Budget(10_000)), sweep(smaller, Budget(10_000))
+        event(f"{len(region.nodes) - len(smaller.nodes)} nodes fewer")
+        assert set(whole.ends) == set(less.ends)
+        assert bool(whole.clashes) == bool(less.clashes)
+        assert set(whole.stopped) == set(less.stopped)
 
 
 @few(100)
