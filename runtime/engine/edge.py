@@ -17,7 +17,7 @@ from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
 from runtime.data.reference import is_reference
 from runtime.engine.catalogue import Version
-from runtime.playbook.expressions import Expressions
+from runtime.playbook.expressions import ABSENT, Expressions
 from runtime.playbook.faults import ExpressionFault
 from runtime.playbook.model import Reduce, Step
 from runtime.playbook.tools import VERBATIM
@@ -187,9 +187,8 @@ class RunEdge:
     def names(self, state: RunState) -> dict[str, Json]:
         """What an expression may refer to: inputs, context, the run, and what steps gave."""
         names: dict[str, Json] = {
-            name: _value_of(step.status, step.value, step.fault)
+            name: _value_of(step.status, step.value, step.fault) if _has_value(step) else ABSENT
             for name, step in state.steps.items()
-            if step.status in ("done", "failed", "skipped") or _was_done(step)
         }
         run = {
             "id": state.run,
@@ -225,8 +224,10 @@ def _round(state: RunState, step: Step) -> dict[str, Json]:
     return {"round": known.done if known else 0, "last": known.value if known else None}
 
 
-def _was_done(step: StepState) -> bool:
-    """Whether a step in a loop has a value of an earlier round."""
+def _has_value(step: StepState) -> bool:
+    """Whether a step has ended, in this round of its loop or an earlier one."""
+    if step.status in ("done", "failed", "skipped"):
+        return True
     return step.times - (step.status == "active") > 0
 
 

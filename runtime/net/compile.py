@@ -8,16 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runtime.net.loops import Loops, TwoEntries, find_loops
-from runtime.net.net import Net, NetError, Transition
-from runtime.playbook.model import Playbook, Step, compensation
+from runtime.net.net import Net, Transition
+from runtime.net.verdict import NotSound
+from runtime.playbook.model import Arc, Playbook, Step, compensation
 
-
-class NotSound(NetError):
-    """The playbook's net could not end properly; ``steps`` shows where."""
-
-    def __init__(self, reason: str, steps: list[str]) -> None:
-        super().__init__(f"{reason}: {' → '.join(steps)}")
-        self.reason, self.steps = reason, steps
+__all__ = ["NotSound", "compile_net"]
 
 
 def compile_net(playbook: Playbook) -> Net:
@@ -60,11 +55,17 @@ def _loops(playbook: Playbook, first: str, outputs: dict[str, tuple[str, ...]]) 
         if not any(loop in loops.left_by(s, t) for s in loop.body for t in outputs[s]):
             raise NotSound("a loop has no exit", [loop.head, *sorted(loop.back), loop.head])
         for source in sorted(loop.back):
-            step = playbook.step(source)
-            if step.split == "all" or any(a.to == loop.head and not a.max for a in step.arcs):
-                why = "has no max" if step.split != "all" else "is always taken"
-                raise NotSound(f"the arc that closes a loop {why}", [source, loop.head])
+            for arc in playbook.step(source).arcs:
+                if arc.to == loop.head and (why := _endless(arc)):
+                    raise NotSound(f"the arc that closes a loop {why}", [source, loop.head])
     return loops
+
+
+def _endless(arc: Arc) -> str:
+    """Why an arc back could be taken for ever, or nothing."""
+    if arc.when is None and not arc.otherwise and not arc.on:
+        return "is always taken"
+    return "" if arc.max else "has no max"
 
 
 def _targets(step: Step) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Reading where a step leads: its arcs, how they are chosen, and what it waits for.
+"""Reading where a step leads: its arcs and how they are chosen.
 
 ``next`` is a name, a list of names, or arcs ``{to, when | otherwise | on}``. A target is
 kept with its place: whether there is such a step is for the lint to say.
@@ -18,6 +18,8 @@ CATCHABLE: Final = (
     "no_route", "no_quorum", "expression",
 )  # fmt: skip
 """Classes of failure that an arc may catch."""
+ROUNDS: Final = 1_000_000
+"""How often an arc back may be taken at all."""
 
 
 def read_arcs(read: StepDraft, part: Part | None) -> None:
@@ -50,8 +52,9 @@ def _arc(read: StepDraft, part: Part) -> None:
 
 
 def _conditional(read: StepDraft, part: Part) -> None:
-    part.keys(keys.ARC, habits={"step": "to", "if": "when", "else": "otherwise", "then": "to"})
-    to, when, otherwise, on = (part.child(name) for name in keys.ARC)
+    part.keys(keys.ARC, habits={"limit": "max", "step": "to", "if": "when",
+                                "else": "otherwise", "then": "to"})  # fmt: skip
+    to, when, otherwise, on, most = (part.child(name) for name in keys.ARC)
     given = [child for child in (when, otherwise, on) if child is not None]
     for child in given[1:]:
         child.refuse("an arc has one of when, otherwise and on", "write two arcs", at=child.key)
@@ -63,6 +66,7 @@ def _conditional(read: StepDraft, part: Part) -> None:
         when=_when(read, when),
         otherwise=_otherwise(otherwise),
         on=on.words("error class", CATCHABLE) if on is not None else (),
+        max=most.whole("max", 1, ROUNDS) if most is not None else None,
     )
     if to is None or target is None:
         read.arcs_lost = True
@@ -124,16 +128,3 @@ def read_split(read: StepDraft, part: Part | None) -> str:
     if chosen and not conditional and not read.arcs_lost:
         part.refuse("split needs arcs with when", "leave it out", at=part.key)
     return chosen or "exclusive"
-
-
-def check_join(part: Part | None) -> None:
-    """Check a join; ``all`` is the only kind, and the default."""
-    if part is None:
-        return
-    if part.node.kind == "map":
-        part.keys(keys.JOIN, later=keys.JOIN_LATER)
-        every = part.child("all")
-        if every is not None and every.value is not True:
-            every.refuse("all must be true")
-        return
-    part.choice("join", ("all",), later=("any",))

@@ -141,18 +141,29 @@ def _collect(playbook: Playbook, folder: Path) -> dict[str, str]:
 
 
 def _named(playbook: Playbook) -> Iterator[str]:
-    for step in playbook.steps:
-        if step.publishes is not None and step.publishes.contract:
-            yield step.publishes.contract
-        if step.tool is not None and "file" in step.tool:
-            yield str(step.tool["file"])
+    for _, step in _everywhere(playbook):
+        yield from (name for _, name in _files_of(step))
+
+
+def _everywhere(playbook: Playbook) -> Iterator[tuple[str, Step]]:
+    """Yield every step, those of ``finally`` too, with where it stands."""
+    for key, steps in (("workflow", playbook.steps), ("finally", playbook.finally_)):
+        for i, step in enumerate(steps):
+            yield f"{key}[{i}]", step
+
+
+def _blocks(step: Step) -> Iterator[tuple[str, dict[str, Json]]]:
+    """Yield what a step runs: its tool, and the one that undoes it."""
+    for key, block in (("tool", step.tool), ("compensate", step.compensate)):
+        if block is not None:
+            yield key, block
 
 
 def _first_modules(playbook: Playbook) -> set[str]:
     """Return the modules that steps call or that their inline code imports."""
     modules: set[str] = set()
-    for step in playbook.steps:
-        tool = step.tool or {}
+    blocks = (tool for _, step in _everywhere(playbook) for _, tool in _blocks(step))
+    for tool in blocks:
         if tool.get("kind") == "python" and tool.get("call"):
             modules.add(_module(tool["call"]))
         elif tool.get("kind") == "python":
@@ -227,8 +238,7 @@ def _inside(name: str) -> PurePosixPath:
 
 
 def _file_faults(playbook: Playbook, files: Mapping[str, str]) -> Iterator[PlaybookFault]:
-    for i, step in enumerate(playbook.steps):
-        where = f"workflow[{i}]"
+    for where, step in _everywhere(playbook):
         for key, name in _files_of(step):
             if name not in files:
                 place = step.places.get(key, step.place)
@@ -237,16 +247,17 @@ def _file_faults(playbook: Playbook, files: Mapping[str, str]) -> Iterator[Playb
                 yield _fault(place, f"{where}.{key}", f"there is no file {name}", hint)
             elif key == "publishes.contract":
                 yield from _contract_faults(step, name, where, files[name])
-        tool = step.tool or {}
-        if tool.get("kind") == "python":
-            yield from _python_faults(step, tool, where, files)
+        for key, tool in _blocks(step):
+            if tool.get("kind") == "python":
+                yield from _python_faults(step, tool, f"{where}.{key}", files, key)
 
 
 def _files_of(step: Step) -> Iterator[tuple[str, str]]:
     if step.publishes is not None and step.publishes.contract:
         yield "publishes.contract", step.publishes.contract
-    if step.tool is not None and "file" in step.tool:
-        yield "tool.file", str(step.tool["file"])
+    for key, tool in _blocks(step):
+        if "file" in tool:
+            yield f"{key}.file", str(tool["file"])
 
 
 def _contract_faults(step: Step, name: str, where: str, text: str) -> Iterator[PlaybookFault]:
@@ -258,17 +269,17 @@ def _contract_faults(step: Step, name: str, where: str, text: str) -> Iterator[P
 
 
 def _python_faults(
-    step: Step, tool: Mapping[str, Any], where: str, files: Mapping[str, str]
+    step: Step, tool: Mapping[str, Any], where: str, files: Mapping[str, str], key: str
 ) -> Iterator[PlaybookFault]:
     if "code" in tool:
-        place = step.places.get("tool.code", step.place)
+        place = step.places.get(f"{key}.code", step.place)
         try:
             ast.parse(tool["code"])
         except (SyntaxError, ValueError) as error:
             at = _within(place, error)
-            yield _fault(at, f"{where}.tool.code", f"not Python: {_said(error)}", "")
+            yield _fault(at, f"{where}.code", f"not Python: {_said(error)}", "")
         return
-    place = step.places.get("tool.call", step.place)
+    place = step.places.get(f"{key}.call", step.place)
     module, _, function = str(tool["call"]).partition(":")
     stem = module.replace(".", "/")
     name = next((n for n in (f"{stem}.py", f"{stem}/__init__.py") if n in files), None)
@@ -278,16 +289,16 @@ def _python_faults(
         known = [n.removesuffix(".py").replace("/", ".") for n in files if n.endswith(".py")]
         near = did_you_mean(module, known) if known else ""
         hint = near or f"put {stem}.py beside the playbook"
-        yield _fault(place, f"{where}.tool.call", f"there is no file {stem}.py", hint)
+        yield _fault(place, f"{where}.call", f"there is no file {stem}.py", hint)
         return
     for package in _packages(module):
         if f"{package}/__init__.py" not in files:
             message = f"there is no file {package}/__init__.py"
-            yield _fault(place, f"{where}.tool.call", message, "a package needs one")
+            yield _fault(place, f"{where}.call", message, "a package needs one")
             return
     message, hint = _function_fault(files[name], name, function.partition(".")[0])
     if message:
-        yield _fault(place, f"{where}.tool.call", message, hint)
+        yield _fault(place, f"{where}.call", message, hint)
 
 
 def _packages(module: str) -> list[str]:

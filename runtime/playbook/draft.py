@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from runtime.playbook.faults import PlaybookFault
-from runtime.playbook.model import Arc, Input, Step
+from runtime.playbook.model import Arc, Input, Join, Step
 from runtime.playbook.part import Part
 
-Slot: TypeAlias = Literal["tool", "with", "in", "when", "set"]
+Slot: TypeAlias = Literal["tool", "with", "in", "when", "set", "until", "compensate"]
 """Where a text with expressions stands; it decides which names it may use."""
 
 
@@ -27,7 +27,7 @@ class Mention:
 
     @property
     def bare(self) -> bool:
-        return self.slot == "when"
+        return self.slot in ("when", "until")
 
 
 @dataclass(slots=True)
@@ -41,10 +41,19 @@ class StepDraft:
     arcs: list[tuple[Arc, Part]] = field(default_factory=list)
     arcs_lost: bool = False
     sets: dict[str, Part] = field(default_factory=dict)
+    reducers: dict[str, str] = field(default_factory=dict)
+    """The reducer of each key of ``set`` that names one."""
     mentions: list[Mention] = field(default_factory=list)
     step: Step | None = None
     is_each: bool = False
+    is_repeat: bool = False
+    is_undone: bool = False
+    is_last: bool = False
+    """Whether it repeats, has a compensation, or is a step of ``finally``."""
     split: str = "all"
+    join: Join = field(default_factory=Join)
+    takeover: Part | None = None
+    """The step that takes over when the join is late."""
 
 
 @dataclass(slots=True)
@@ -56,3 +65,6 @@ class Draft:
     inputs_lost: bool = False
     secrets: list[str] = field(default_factory=list)
     steps: list[StepDraft] = field(default_factory=list)
+    last: list[StepDraft] = field(default_factory=list)
+    """The steps of ``finally``."""
+    path: str = ""

@@ -57,6 +57,8 @@ _CONSTANTS: Final = {
     "true": True, "True": True, "false": False, "False": False, "none": None, "None": None,
 }  # fmt: skip
 _LAZY: Final = frozenset({"if", "and", "or", "is", "default"})
+ABSENT: Final[Json] = object()
+"""Stands for a name that has no value yet: an expression may ask for it, and not count on it."""
 _TOKEN: Final = re.compile(
     r"""(?P<space>\s+)|(?P<string>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")
     |(?P<number>\d[\d_]*(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<word>[^\W\d]\w*)
@@ -331,10 +333,30 @@ def _given(expression: Expression, names: Mapping[str, Json]) -> dict[str, Json]
     for name in expression.names:
         root = name.path[0]
         if root not in given:
-            given[root] = _root(expression, name, names)
+            value = _root(expression, name, names)
+            if value is ABSENT:
+                _lacking(expression, name, given)
+                continue
+            given[root] = value
         if name.sure and len(name.path) > 1:
             _walk(expression, name, given)
     return given
+
+
+def _lacking(expression: Expression, name: Name, given: dict[str, Json]) -> None:
+    """Let an expression see that a value is not there yet, where it may look no further."""
+    root = name.path[0]
+    if name.sure:
+        _absent(expression, name)
+    if all(len(n.path) > 1 for n in expression.names if n.path[0] == root):
+        given[root] = {}  # so that `root.field | default(…)` can be asked
+
+
+def _absent(expression: Expression, name: Name) -> NoReturn:
+    raise ExpressionFault(
+        f"{name.path[0]} has not run yet", text=expression.text,
+        offset=expression.offset + name.offset, hint=f"{name} | default(…) would do",
+    )  # fmt: skip
 
 
 def _root(expression: Expression, name: Name, names: Mapping[str, Json]) -> Json:
@@ -351,6 +373,8 @@ def _root(expression: Expression, name: Name, names: Mapping[str, Json]) -> Json
 
 def _walk(expression: Expression, name: Name, names: Mapping[str, Json]) -> Json:
     value = _root(expression, name, names)
+    if value is ABSENT:
+        _absent(expression, name)
     for depth, key in enumerate(name.path[1:], start=1):
         try:
             value = _field(value, key)

@@ -21,8 +21,9 @@ PLAYBOOK: Final = {
     "objective": "what to have less of: cost (the default) or time",
     "secrets": "names of the secrets that steps may refer to",
     "deadline": "how long a run may take in all",
+    "limits": "resources that steps share: name → how much of it at once, or per second",
+    "finally": "steps that run in order at every end of a run",
 }
-PLAYBOOK_LATER: Final = ("limits", "finally")
 METADATA: Final = {
     "path": "the playbook's name in the catalogue, such as risk/score_application",
     "description": "one sentence for people",
@@ -44,30 +45,39 @@ STEP: Final = {
     "each": "run the tool over items, cut in batches",
     "next": "where to go on: a step, a list of steps, or arcs",
     "split": "which matching arcs are taken: exclusive (the first) or inclusive (all)",
-    "join": "when a step with several inputs fires: all, once each is live or dead",
+    "join": "when a step with several inputs fires: all, any, or at_least so many",
+    "repeat": "run the tool again until a condition holds",
     "set": "values to put into the run's context, as ctx.name",
+    "compensate": "a tool that undoes the step when the run fails later",
     "effect": "none, idempotent or once: whether trying again is safe",
     "retry": "when to try again",
     "timeout": "how long one attempt may take",
     "queue_timeout": "how long an attempt may wait for a slot",
     "total_timeout": "how long the step may take, retries and batches included",
+    "uses": "limits the step is under, of the playbook or of the installation",
     "runs_on": "the hardware class of the workers",
     "tune": "which knobs may be tuned, within which bounds",
     "slo": "what the step is meant to keep",
     "publishes": "the step's result becomes a version of a data product",
     "record": "what of the step's texts is kept in the record",
 }
-STEP_LATER: Final = ("repeat", "hedge", "compensate", "uses", "limits", "alternatives")
+STEP_LATER: Final = ("hedge", "alternatives")
 TOOL_ONLY: Final = (
-    "with", "each", "effect", "retry", "timeout", "queue_timeout", "total_timeout", "runs_on",
-    "tune", "slo", "publishes",
+    "with", "each", "repeat", "effect", "retry", "timeout", "queue_timeout", "total_timeout",
+    "runs_on", "uses", "compensate", "tune", "slo", "publishes",
 )  # fmt: skip
 """Step keys that mean nothing on a step that only routes."""
+FINALLY: Final = (
+    "step", "tool", "with", "effect", "retry", "timeout", "queue_timeout", "runs_on", "uses",
+    "record",
+)  # fmt: skip
+"""Keys of a step of ``finally``: it runs in its order, and nothing follows from it."""
 ARC: Final = {
     "to": "the step to go to",
     "when": "a bare expression: take the arc when it holds",
     "otherwise": "take the arc when no other matched",
     "on": "take the arc when the step finally failed with one of these classes",
+    "max": "how often an arc back to the head of its loop may be taken",
 }
 EACH: Final = {
     "in": "the items: an expression that gives a list, or a table",
@@ -84,8 +94,23 @@ RETRY: Final = {
     "jitter": "full (any delay up to the computed one) or none",
     "on": "the classes of error that are tried again",
 }
-JOIN: Final = {"all": "true: fires once every input is live or dead"}
-JOIN_LATER: Final = ("any", "at_least", "within", "at_deadline", "losers")
+JOIN: Final = {
+    "all": "true: fires once every input is live or dead",
+    "any": "true: fires on the first live input",
+    "at_least": "fires on so many live inputs",
+    "within": "how long to wait, from the first live input",
+    "at_deadline": "what then: fire, fail (the default), or the step that takes over",
+    "losers": "finish: inputs that come later are absorbed, and the run waits for them",
+}
+REPEAT: Final = {
+    "until": "a bare expression: the step is done when it holds",
+    "max": "how many rounds at most",
+    "wait": "how long to wait between two rounds",
+}
+LIMIT: Final = {
+    "in_flight": "so many at once",
+    "per_second": "so many begun per second",
+}
 BOUNDS: Final = {
     "min": "the least value",
     "max": "the greatest value",
@@ -98,12 +123,19 @@ PUBLISHES: Final = {
     "contract": "the file of checks that the result must pass",
 }
 RECORD: Final = {"text": "off keeps the step's texts out of record and index"}
-REDUCERS_LATER: Final = ("add", "append", "merge", "min", "max")
+REDUCERS: Final = {
+    "add": "the sum (of texts and lists: one after the other)",
+    "append": "a list of every value",
+    "merge": "one mapping of all keys",
+    "min": "the least",
+    "max": "the greatest",
+}
 
 HABITS: Final = {
     "name": "step", "id": "step", "args": "with", "params": "with", "inputs": "with",
     "needs": "next (of the step before)", "depends_on": "next (of the step before)",
     "foreach": "each", "for_each": "each", "loop": "each", "map": "each", "iterator": "each",
+    "undo": "compensate", "rollback": "compensate", "poll": "repeat", "limits": "uses",
     "retries": "retry", "vars": "set", "if": "when (on the arc that leads here)",
     "uses_tool": "tool", "then": "next", "goto": "next",
 }  # fmt: skip

@@ -1,7 +1,9 @@
 """The lint: faults that only the whole playbook shows.
 
-Arcs to nowhere, loops, steps that no arc reaches, names that stand for nothing or for a
-step that cannot have run yet, and two steps that may write the same context key at once.
+Arcs to nowhere, arcs back that have no limit or no condition, steps that no arc reaches,
+names that stand for nothing or for a step that cannot have run yet, and two steps that may
+write the same context key at once. Whether loops and joins can end is for
+`runtime.net.soundness` to say.
 A misspelt target counts as the step that was probably meant, so that one slip is one
 fault.
 """
@@ -9,7 +11,7 @@ fault.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Final
 
@@ -17,11 +19,16 @@ from runtime.playbook.draft import Draft, Mention, StepDraft
 from runtime.playbook.expressions import Expressions, Name
 from runtime.playbook.faults import ExpressionFault, PlaybookFault, did_you_mean, nearest
 from runtime.playbook.model import Arc, Place
+from runtime.playbook.part import Part
 
 RUN_NAMES: Final = frozenset({"id", "folder", "playbook", "version"})
 """What expressions may ask of ``run``."""
 _PARAMETER: Final = re.compile(r"'(?:[^']|'')*'|--[^\n]*|\$([A-Za-z_]\w*)(?![\w$])")
 _BOUND: Final = frozenset({"items", "batch", "key", "run_folder"})
+_ROUND: Final = frozenset({"round", "last"})
+"""What a repeated step may ask of ``repeat``."""
+_LATE: Final = "@deadline"
+"""Stands for the class of error of a join that is late: no other arc of its step is taken then."""
 
 
 def check(draft: Draft) -> list[PlaybookFault]:
@@ -30,8 +37,9 @@ def check(draft: Draft) -> list[PlaybookFault]:
     checker.names_once()
     checker.targets()
     checker.reached()
+    checker.itself()
     checker.contexts()
-    for step in draft.steps:
+    for step in (*draft.steps, *draft.last):
         for mention in step.mentions:
             checker.expressions(step, mention)
         checker.parameters(step)
@@ -47,6 +55,9 @@ class _Lint:
         self.steps: dict[str, StepDraft] = {}
         for step in draft.steps:
             self.steps.setdefault(step.name, step)
+        self.last: dict[str, int] = {}
+        for number, step in enumerate(draft.last):
+            self.last.setdefault(step.name, number)
         self._reached: dict[str, set[str]] = {}
         self._expressions = Expressions()
         self._inputs = {item.name for item in draft.inputs}
@@ -57,23 +68,59 @@ class _Lint:
     # ---- the graph ----------------------------------------------------------------------
 
     def names_once(self) -> None:
-        for step in self.draft.steps:
-            first = self.steps[step.name]
+        seen: dict[str, StepDraft] = {}
+        for step in (*self.draft.steps, *self.draft.last):
+            first = seen.setdefault(step.name, step)
             if first is not step:
                 part = step.name_part
                 hint = f"the first is in line {first.name_part.place.line}"
                 self._refuse(part.place, part.path, f"a second step named {step.name}", hint)
 
     def targets(self) -> None:
-        """Refuse arcs that lead to no step, and those that lead back."""
+        """Refuse arcs that lead to no step, and those that lead back without an end."""
         for step in self.draft.steps:
             for arc, part in step.arcs:
                 if arc.to not in self.steps:
-                    hint = did_you_mean(arc.to, self._known)
-                    self._refuse(part.place, part.path, f"there is no step {arc.to}", hint)
+                    self._nowhere(arc.to, part)
                 elif (step.name, arc.to) in self._back:
-                    message = f"{arc.to} leads here: loops are not supported yet"
-                    self._refuse(part.place, part.path, message, "use each, or another step")
+                    self._leads_back(step, arc, part)
+                elif arc.max is not None:
+                    message = f"the arc to {arc.to} leads on, not back: it is taken once"
+                    self._refuse(part.place, part.path, message, "leave out max")
+            late = step.takeover
+            if late is not None and late.value not in self.steps:
+                self._nowhere(str(late.value), late)
+
+    def _nowhere(self, name: str, part: Part) -> None:
+        hint = did_you_mean(name, self._known)
+        self._refuse(part.place, part.path, f"there is no step {name}", hint)
+
+    def _leads_back(self, step: StepDraft, arc: Arc, part: Part) -> None:
+        """Refuse an arc back that is always taken, or as often as its condition holds."""
+        if arc.when is None and not arc.otherwise and not arc.on:
+            message = f"the arc back to {arc.to} is always taken: the loop would never end"
+            hint = f'write {{to: {arc.to}, when: "…", max: 10}} beside another arc'
+            self._refuse(part.place, part.path, message, hint)
+        elif arc.max is None:
+            message = f"the arc back to {arc.to} needs max: how often it may be taken"
+            self._refuse(part.place, part.path, message, "add max: 10")
+
+    def itself(self) -> None:
+        """Refuse a step that every run reaches and that starts its own playbook again."""
+        for name in self._surely():
+            tool = self.steps[name].part.child("tool")
+            path = tool.child("path") if tool is not None and tool.node.kind == "map" else None
+            if path is not None and self.draft.path and path.value == self.draft.path:
+                message = "the playbook would start itself without end"
+                self._refuse(path.place, path.path, message, "lead here by an arc with when")
+
+    def _surely(self) -> list[str]:
+        """The steps that every run reaches, if nothing fails."""
+        found = [step.name for step in self.draft.steps[:1]]
+        for name in found:
+            plain = [t for arc, t in self._arcs[name] if arc == Arc(arc.to, max=arc.max)]
+            found += [target for target in dict.fromkeys(plain) if target not in found]
+        return found
 
     def reached(self) -> None:
         if not self.draft.steps:
@@ -98,13 +145,18 @@ class _Lint:
         arcs: dict[str, list[tuple[Arc, str]]] = {name: [] for name in self.steps}
         for i, step in enumerate(self.draft.steps):
             for arc, _ in step.arcs:
-                target = arc.to if arc.to in self.steps else nearest(arc.to, self._known)
-                if target:
+                if target := self._meant(arc.to):
                     arcs[step.name].append((arc, target))
+            late = step.takeover
+            if late is not None and (target := self._meant(str(late.value))):
+                arcs[step.name].append((Arc(target, on=(_LATE,)), target))
             if step.arcs_lost and i + 1 < len(self.draft.steps):
                 follower = self.draft.steps[i + 1].name
                 arcs[step.name].append((Arc(follower), follower))
         return arcs
+
+    def _meant(self, name: str) -> str:
+        return name if name in self.steps else nearest(name, self._known)
 
     @cached_property
     def _back(self) -> set[tuple[str, str]]:
@@ -135,15 +187,21 @@ class _Lint:
             self._reached[name] = self._reach(name)
         return self._reached[name]
 
-    def _reach(self, start: str, without: str = "") -> set[str]:
+    def _reach(
+        self, start: str, without: str = "", arcs: Callable[[str], list[str]] | None = None
+    ) -> set[str]:
+        ahead = arcs or self._ahead
         seen: set[str] = set()
-        forward = self._ahead(start)
+        forward = ahead(start)
         while forward:
             name = forward.pop()
             if name not in seen and name != without:
                 seen.add(name)
-                forward += self._ahead(name)
+                forward += ahead(name)
         return seen
+
+    def _ways(self, name: str) -> list[str]:
+        return [target for _, target in self._arcs[name]]
 
     def _ahead(self, name: str) -> list[str]:
         return [t for _, t in self._arcs[name] if (name, t) not in self._back]
@@ -151,15 +209,18 @@ class _Lint:
     # ---- the context --------------------------------------------------------------------
 
     def contexts(self) -> None:
-        """Refuse two steps that may set one key at the same time."""
+        """Refuse two steps that may set one key at the same time, unless both reduce it alike."""
         writers: dict[str, list[StepDraft]] = {}
         for step in self.draft.steps:
             for key, part in step.sets.items():
                 for other in writers.setdefault(key, []):
-                    if self._together(other.name, step.name):
+                    op = step.reducers.get(key)
+                    alike = op is not None and op == other.reducers.get(key)
+                    if not alike and self._together(other.name, step.name):
                         self._refuse(
                             part.key, part.path,
-                            f"{other.name} may set {key} at the same time", "use two keys",
+                            f"{other.name} may set {key} at the same time",
+                            "use two keys, or one reducer in both",
                         )  # fmt: skip
                         break
                 writers[key].append(step)
@@ -205,15 +266,37 @@ class _Lint:
     def _objection(self, step: StepDraft, mention: Mention, name: Name) -> tuple[str, str]:
         root, field = name.path[0], name.path[1] if len(name.path) > 1 else ""
         if root in ("item", "batch"):
-            if step.is_each and mention.slot in ("tool", "with"):
-                return "", ""
-            return f"{root} is known in the tool and with of an each step alone", ""
+            return self._of_batch(step, mention, root)
+        if root == "repeat":
+            return self._of_round(step, mention, field)
         if root in ("workload", "ctx", "run"):
             return self._field(root, field)
+        if root in self.last:
+            return self._of_last(step, root)
         if root not in self.steps:
             known = [*self._known, "workload", "ctx", "run", "item", "batch"]
             return f"unknown name {root}", self._hint(root, known)
-        return self._past(step, mention, root)
+        return self._past(step, mention, name)
+
+    def _of_batch(self, step: StepDraft, mention: Mention, root: str) -> tuple[str, str]:
+        if not step.is_each or mention.slot not in ("tool", "with"):
+            return f"{root} is known in the tool and with of an each step alone", ""
+        if step.is_undone and mention.slot == "with":
+            return f"{root} is not known to compensate, which gets the same with", ""
+        return "", ""
+
+    def _of_round(self, step: StepDraft, mention: Mention, field: str) -> tuple[str, str]:
+        if not step.is_repeat or mention.slot not in ("tool", "with"):
+            return "repeat is known in the tool and with of a step that repeats", ""
+        if field and field not in _ROUND:
+            return f"repeat has no {field}", did_you_mean(field, _ROUND)
+        return "", ""
+
+    def _of_last(self, step: StepDraft, root: str) -> tuple[str, str]:
+        """Refuse the result of a step of ``finally`` before it has one."""
+        if step.is_last and self.last[root] < self.last[step.name]:
+            return "", ""
+        return f"{root} runs at the end: it has no result yet", ""
 
     def _field(self, root: str, field: str) -> tuple[str, str]:
         known = {"workload": self._inputs, "ctx": self._keys, "run": RUN_NAMES}[root]
@@ -233,19 +316,32 @@ class _Lint:
     def _keys(self) -> set[str]:
         return {key for step in self.draft.steps for key in step.sets}
 
-    def _past(self, step: StepDraft, mention: Mention, root: str) -> tuple[str, str]:
+    def _past(self, step: StepDraft, mention: Mention, name: Name) -> tuple[str, str]:
         """Refuse the result of a step that cannot have ended before this text is read."""
-        if root == step.name:
-            if mention.slot in ("when", "set"):
-                return "", ""
-            return f"{root} has no result before it ran", ""
+        root = name.path[0]
+        if root == step.name and mention.slot in ("when", "set", "until", "compensate"):
+            return "", ""
         if step.name in self._after(root):
             return "", ""
+        if step.is_last or self._rounds(root, step.name):
+            if not name.sure:
+                return "", ""
+            hint = f"say what holds then, such as {{{{ {name} | default(0) }}}}"
+            return f"{root} may not have run by then", hint
+        if root == step.name:
+            return f"{root} has no result before it ran", ""
         return f"{root} does not come before {step.name}", "only earlier steps have results"
+
+    def _rounds(self, one: str, other: str) -> bool:
+        """Whether a result of ``one`` can be of an earlier round when ``other`` runs."""
+        return other in self._reach(one, arcs=self._ways)
 
     def parameters(self, step: StepDraft) -> None:
         """Refuse ``$name`` in SQL that neither ``with`` nor the workload gives."""
-        tool = step.part.child("tool")
+        for block in ("tool", "compensate"):
+            self._bound(step, step.part.child(block))
+
+    def _bound(self, step: StepDraft, tool: Part | None) -> None:
         query = tool.child("query") if tool is not None else None
         kind = tool.child("kind") if tool is not None else None
         if query is None or kind is None or kind.value != "sql" or self.draft.inputs_lost:

@@ -15,7 +15,6 @@ p.yaml:2:11 workflow: a workflow has at least one step
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,15 +23,13 @@ from runtime.playbook.draft import Draft, StepDraft
 from runtime.playbook.expressions import WORDS
 from runtime.playbook.faults import PlaybookFault, PlaybookFaults
 from runtime.playbook.inputs import TYPES, fits, objection
-from runtime.playbook.model import Input, Join, Json, Playbook, Step
+from runtime.playbook.model import Input, Json, Limit, Place, Playbook, Step
 from runtime.playbook.part import NAME, NAME_HINT, Part
-from runtime.playbook.steps import read_step
+from runtime.playbook.steps import PATH, PATH_HINT, read_last, read_step
 from runtime.playbook.tree import read
 
 __all__ = ["parse", "PlaybookFault", "PlaybookFaults"]
 
-_PATH: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
-_PATH_HINT: Final = "lower-case words joined by /, such as risk/score_application"
 _MISSING: Final = {
     "apiVersion": f"add apiVersion: {keys.API_VERSION}",
     "kind": f"add kind: {keys.KIND}",
@@ -54,7 +51,10 @@ def parse(text: str, name: str = "playbook.yaml") -> Playbook:
     faults += lint.check(draft)
     if faults:
         raise PlaybookFaults(list(dict.fromkeys(faults)), name)
-    return Playbook(steps=tuple(map(_finished, draft.steps)), inputs=tuple(draft.inputs), **head)
+    return Playbook(
+        steps=tuple(map(_finished, draft.steps)), inputs=tuple(draft.inputs),
+        finally_=tuple(map(_finished, draft.last)), **head,
+    )  # fmt: skip
 
 
 def _finished(draft: StepDraft) -> Step:
@@ -62,7 +62,13 @@ def _finished(draft: StepDraft) -> Step:
     arcs = tuple(arc for arc, _ in draft.arcs)
     if draft.step is None:
         raise AssertionError(f"{draft.name} has no faults and is no step")
-    return replace(draft.step, arcs=arcs, split=split, join=Join())
+    places = {**draft.step.places, **_places(draft)}
+    return replace(draft.step, arcs=arcs, split=split, join=draft.join, places=places)
+
+
+def _places(draft: StepDraft) -> dict[str, Place]:
+    """Return where each arc's target stands."""
+    return {f"next>{arc.to}": part.place for arc, part in reversed(draft.arcs)}
 
 
 def _head(part: Part, draft: Draft) -> dict[str, Any]:
@@ -72,7 +78,7 @@ def _head(part: Part, draft: Draft) -> dict[str, Any]:
             "a playbook is a mapping of keys", f"begin with apiVersion: {keys.API_VERSION}"
         )
         return {}
-    part.keys(keys.PLAYBOOK, later=keys.PLAYBOOK_LATER, habits={"steps": "workflow"})
+    part.keys(keys.PLAYBOOK, habits={"steps": "workflow", "always": "finally"})
     for name, hint in _MISSING.items():
         if part.child(name) is None:
             part.refuse(f"a playbook needs {name}", hint)
@@ -82,10 +88,14 @@ def _head(part: Part, draft: Draft) -> dict[str, Any]:
             child.choice(name, (only,))
     draft.secrets = _secrets(part.child("secrets"))
     _inputs(part.child("workload"), draft)
+    own = _metadata(part.child("metadata"))
+    draft.path = own.get("path") or ""
     _steps(part.child("workflow"), draft)
+    _last(part.child("finally"), draft)
     objective, deadline = part.child("objective"), part.child("deadline")
     return {
-        **_metadata(part.child("metadata")),
+        **own,
+        "limits": _limits(part.child("limits")),
         "objective": (objective and _objective(objective)) or "cost",
         "secrets": tuple(draft.secrets),
         "deadline_s": deadline.duration("deadline") if deadline else None,
@@ -105,9 +115,9 @@ def _metadata(part: Part | None) -> dict[str, Any]:
     part.keys(keys.METADATA, habits={"name": "path"})
     path, description, labels = (part.child(name) for name in keys.METADATA)
     if path is None:
-        part.refuse("metadata needs path", _PATH_HINT)
+        part.refuse("metadata needs path", PATH_HINT)
     return {
-        "path": path.text("path", _PATH, _PATH_HINT) if path else None,
+        "path": path.text("path", PATH, PATH_HINT) if path else None,
         "description": (description and description.text("description")) or "",
         "labels": _labels(labels) if labels is not None else {},
     }
@@ -138,6 +148,42 @@ def _steps(part: Part | None, draft: Draft) -> None:
         part.refuse("a workflow has at least one step")
     for number, element in enumerate(part.elements(), start=1):
         draft.steps.append(read_step(element, number, draft))
+
+
+def _last(part: Part | None, draft: Draft) -> None:
+    if part is None or not part.is_list("finally"):
+        return
+    for number, element in enumerate(part.elements(), start=1):
+        draft.last.append(read_last(element, number, draft))
+
+
+def _limits(part: Part | None) -> dict[str, Limit]:
+    if part is None or not part.is_map("limits"):
+        return {}
+    for name, child in part.children().items():
+        if not NAME.fullmatch(name):
+            child.refuse(f"{name!r} is no limit name", NAME_HINT, at=child.key)
+    return {name: _limit(child) for name, child in part.children().items()}
+
+
+def _limit(part: Part) -> Limit:
+    if not part.is_map("a limit"):
+        return Limit()
+    part.keys(keys.LIMIT, habits={"concurrency": "in_flight", "rate": "per_second"})
+    flying, rate = part.child("in_flight"), part.child("per_second")
+    if flying is None and rate is None:
+        part.refuse("a limit says how much it allows", "add in_flight or per_second")
+    return Limit(
+        flying.whole("in_flight", 1, 1_000_000) if flying is not None else None,
+        _rate(rate) if rate is not None else None,
+    )
+
+
+def _rate(part: Part) -> float | None:
+    found = part.number("per_second")
+    if found is not None and not 0.001 <= found <= 1_000_000:
+        part.refuse(f"per_second must be 0.001 to 1000000, not {found:g}")
+    return found
 
 
 # ---- inputs -----------------------------------------------------------------------------

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from runtime.playbook import keys
-from runtime.playbook.arcs import CATCHABLE
+from runtime.playbook.arcs import CATCHABLE, ROUNDS
 from runtime.playbook.inputs import TYPES
+from runtime.playbook.joins import INPUTS, KINDS
 from runtime.playbook.knobs import KNOBS, LIMITS
-from runtime.playbook.steps import RETRYABLE, TOOL_CLASSES
+from runtime.playbook.steps import PATH, RETRYABLE, TOOL_CLASSES
 from runtime.playbook.tools import TOOLS, ToolKey
 
 Schema = dict[str, Any]
@@ -32,6 +33,7 @@ _DURATION: Final[Schema] = {
     "minLength": 2,
     "examples": ["250ms", "30s", "1h30m"],
 }
+_TEMPLATE: Final[Schema] = {"type": "string", "pattern": r"\{\{"}
 _SHARE: Final[Schema] = {"type": "string", "pattern": r"^\d{1,3}(\.\d+)? ?%$"}
 _WORD: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"}
 _FLAG: Final[Schema] = {"const": True}
@@ -49,13 +51,15 @@ def json_schema() -> Schema:
         "objective": {"enum": ["cost", "time"]},
         "secrets": {"type": "array", "items": _NAME},
         "deadline": _DURATION,
+        "limits": {"type": "object", "additionalProperties": _limit()},
+        "finally": {"type": "array", "items": {"$ref": "#/$defs/last"}},
     }
     required = ["apiVersion", "kind", "metadata", "workflow"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Trimtab playbook",
         **_object(keys.PLAYBOOK, shapes, required=required),
-        "$defs": {"step": _step(), "arc": _arc(), "tool": _tool()},
+        "$defs": {"step": _step(), "last": _last(), "arc": _arc(), "tool": _tool()},
     }
 
 
@@ -88,7 +92,17 @@ def _input() -> Schema:
 
 
 def _step() -> Schema:
-    shapes: dict[str, Schema] = {
+    return _object(keys.STEP, _step_shapes(), required=["step"])
+
+
+def _last() -> Schema:
+    """A step of ``finally``."""
+    means = {name: keys.STEP[name] for name in keys.FINALLY}
+    return _object(means, _step_shapes(), required=["step", "tool"])
+
+
+def _step_shapes() -> dict[str, Schema]:
+    return {
         "step": _NAME,
         "tool": {"$ref": "#/$defs/tool"},
         "with": _MAP,
@@ -96,7 +110,10 @@ def _step() -> Schema:
         "each": _each(),
         "next": _next(),
         "split": {"enum": ["exclusive", "inclusive"]},
-        "join": {"anyOf": [{"const": "all"}, _object(keys.JOIN, {"all": _FLAG})]},
+        "join": _join(),
+        "repeat": _repeat(),
+        "uses": {"anyOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1}]},
+        "compensate": {"$ref": "#/$defs/tool"},
         "effect": {"enum": ["none", "idempotent", "once"]},
         "retry": _retry(),
         "timeout": _DURATION,
@@ -108,7 +125,30 @@ def _step() -> Schema:
         "publishes": _publishes(),
         "record": _object(keys.RECORD, {"text": {"enum": ["on", "off", True, False]}}),
     }
-    return _object(keys.STEP, shapes, required=["step"])
+
+
+def _join() -> Schema:
+    shapes = {
+        "all": _FLAG, "any": _FLAG, "at_least": _count(INPUTS), "within": _DURATION,
+        "losers": {"enum": ["finish"]},
+    }  # fmt: skip
+    long = _object(keys.JOIN, shapes) | {"oneOf": [{"required": [kind]} for kind in KINDS]}
+    return {"anyOf": [{"enum": ["all", "any"]}, long]}
+
+
+def _repeat() -> Schema:
+    shapes = {"max": _count(ROUNDS), "wait": _DURATION}
+    return _object(keys.REPEAT, shapes, required=["until", "max"])
+
+
+def _limit() -> Schema:
+    rate = {"type": "number", "minimum": 0.001, "maximum": 1_000_000}
+    shapes = {"in_flight": _count(1_000_000), "per_second": rate}
+    return _object(keys.LIMIT, shapes) | {"minProperties": 1}
+
+
+def _count(most: int) -> Schema:
+    return {"type": "integer", "minimum": 1, "maximum": most}
 
 
 def _next() -> Schema:
@@ -117,7 +157,7 @@ def _next() -> Schema:
 
 
 def _arc() -> Schema:
-    shapes = {"otherwise": _FLAG, "on": _words(CATCHABLE)}
+    shapes = {"otherwise": _FLAG, "on": _words(CATCHABLE), "max": _count(ROUNDS)}
     return _object(keys.ARC, shapes, required=["to"])
 
 
@@ -192,5 +232,8 @@ def _tool_key(key: ToolKey) -> Schema:
         "flag": {"type": "boolean"},
         "map": _MAP,
         "any": _ANY,
+        "duration": {"anyOf": [_DURATION, _TEMPLATE]},
+        "time": _TEXT,
+        "path": {"type": "string", "pattern": f"^{PATH.pattern}$"},
     }
     return _TEXT if key.verbatim and key.shape == "text" else shapes[key.shape]

@@ -11,17 +11,29 @@ from dataclasses import replace
 from typing import Any, Final
 
 from runtime.playbook import keys
-from runtime.playbook.arcs import check_join, read_arcs, read_split
+from runtime.playbook.arcs import ROUNDS, read_arcs, read_split
 from runtime.playbook.draft import Draft, Mention, Slot, StepDraft
 from runtime.playbook.expressions import WORDS
 from runtime.playbook.faults import did_you_mean, nearest
+from runtime.playbook.joins import read_join
 from runtime.playbook.knobs import LIMITS
-from runtime.playbook.model import Each, Effect, Json, Place, Publishes, Retry, Slo, Step
+from runtime.playbook.model import (
+    Each,
+    Effect,
+    Json,
+    Place,
+    Publishes,
+    Reduce,
+    Repeat,
+    Retry,
+    Slo,
+    Step,
+)
 from runtime.playbook.part import CLASS_HINT, WORD, Part
 from runtime.playbook.tools import LATER, TOOLS, ToolKey
 from runtime.playbook.tune import read_tune
 
-RESERVED: Final = frozenset({"workload", "ctx", "item", "batch", "run"}) | WORDS
+RESERVED: Final = frozenset({"workload", "ctx", "item", "batch", "run", "repeat"}) | WORDS
 """Words that cannot name a step: expressions mean something else by them."""
 
 RETRYABLE: Final = (
@@ -31,6 +43,11 @@ TOOL_CLASSES: Final = tuple(cls for cls in RETRYABLE if cls != "lost")
 _CALL: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _PRODUCT: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _FILE: Final = re.compile(r"(?!/)(?!.*\.\.)[\w./-]+")
+PATH: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
+PATH_HINT: Final = "lower-case words joined by /, such as risk/score_application"
+_TIME: Final = re.compile(
+    r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?)?(Z|[+-]\d\d:\d\d)"
+)
 
 
 def read_step(part: Part, number: int, draft: Draft) -> StepDraft:
@@ -43,11 +60,37 @@ def read_step(part: Part, number: int, draft: Draft) -> StepDraft:
     part.keys(keys.STEP, later=keys.STEP_LATER, habits=keys.HABITS)
     _name(read, named)
     read_arcs(read, part.child("next"))
-    check_join(part.child("join"))
+    read.join = read_join(read, part.child("join"))
     read.split = read_split(read, part.child("split"))
     _routing_only(part)
     read.step = _step(read, part, draft)
+    _apart(part)
     return read
+
+
+def read_last(part: Part, number: int, draft: Draft) -> StepDraft:
+    """Read a step of ``finally`` into a draft."""
+    named = part.child("step") if part.node.kind == "map" else None
+    read = StepDraft(f"finally #{number}", part, named or part, named=False, is_last=True)
+    if not part.is_map("a step"):
+        return read
+    for name, child in part.children().items():
+        if name in keys.STEP and name not in keys.FINALLY:
+            child.refuse(f"a step of finally has no {name}", "it runs in its order", at=child.key)
+    part.keys(keys.STEP, later=keys.STEP_LATER, habits=keys.HABITS)
+    _name(read, named)
+    if part.child("tool") is None:
+        part.refuse("a step of finally needs a tool", "add tool: {kind: …}")
+    read.step = _step(read, part, draft)
+    return read
+
+
+def _apart(part: Part) -> None:
+    """Refuse what cannot stand on one step together."""
+    each, repeat = part.child("each"), part.child("repeat")
+    if each is not None and repeat is not None:
+        repeat.refuse("a step has each or repeat, not both",
+                      "put the polling into a step of its own", at=repeat.key)  # fmt: skip
 
 
 def _name(read: StepDraft, part: Part | None) -> None:
@@ -70,12 +113,15 @@ def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
         name=read.name,
         tool=tool,
         each=each,
+        repeat=_repeat(read, part.child("repeat")),
         retry=retry,
         timeout_s=timeout,
         total_timeout_s=_duration(part, "total_timeout"),
         queue_timeout_s=_duration(part, "queue_timeout"),
         effect=_effect(part.child("effect"), tool),
         runs_on=_runs_on(part.child("runs_on")),
+        uses=_uses(part.child("uses")),
+        compensate=_compensate(read, part.child("compensate"), draft),
         args=_args(read, part.child("with"), draft),
         sets=_sets(read, part.child("set"), draft),
         slo=_slo(part.child("slo")),
@@ -109,10 +155,19 @@ def _places(part: Part) -> dict[str, Place]:
     return places
 
 
+def _compensate(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json] | None:
+    if part is None:
+        return None
+    read.is_undone = True
+    return _tool(read, part, draft, "compensate")
+
+
 # ---- what it runs -----------------------------------------------------------------------
 
 
-def _tool(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json] | None:
+def _tool(
+    read: StepDraft, part: Part | None, draft: Draft, slot: Slot = "tool"
+) -> dict[str, Json] | None:
     if part is None:
         return None
     if not part.is_map("a tool"):
@@ -125,9 +180,10 @@ def _tool(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json] |
     if not meant:
         return {"kind": ""}
     _tool_keys(part, meant)
+    _barred(read, part, meant, slot)
     known = TOOLS[meant].keys
     block = {
-        name: _tool_value(read, child, name, known[name], draft)
+        name: _tool_value(read, child, name, known[name], draft, slot)
         for name, child in part.children().items()
         if name in known
     }
@@ -136,7 +192,8 @@ def _tool(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json] |
 
 def _tool_keys(part: Part, kind: str) -> None:
     tool = TOOLS[kind]
-    part.keys({"kind": "", **{name: key.means for name, key in tool.keys.items()}})
+    habits = {} if "timeout" in tool.barred else {"timeout": "timeout, on the step"}
+    part.keys({"kind": "", **{n: key.means for n, key in tool.keys.items()}}, habits=habits)
     for name in tool.required:
         if part.child(name) is None:
             part.refuse(f"a {kind} tool needs {name}", f"add {name}: …")
@@ -147,7 +204,20 @@ def _tool_keys(part: Part, kind: str) -> None:
         child.refuse(f"a {kind} tool has one of {' and '.join(tool.one_of)}", at=child.key)
 
 
-def _tool_value(read: StepDraft, part: Part, name: str, key: ToolKey, draft: Draft) -> Json:
+def _barred(read: StepDraft, part: Part, kind: str, slot: Slot) -> None:
+    """Refuse keys that a tool which no worker runs would ignore."""
+    if slot == "compensate" and TOOLS[kind].barred and kind != "playbook":
+        part.refuse(f"a {kind} undoes nothing", "compensate with a tool that acts")
+    for name in TOOLS[kind].barred if slot == "tool" else ():
+        child = read.part.child(name)
+        if child is not None:
+            child.refuse(f"a {kind} tool has no use for {name}", "no worker runs it: leave it out",
+                         at=child.key)  # fmt: skip
+
+
+def _tool_value(
+    read: StepDraft, part: Part, name: str, key: ToolKey, draft: Draft, slot: Slot
+) -> Json:
     what = f"tool {name}"
     if key.shape == "errors":
         return _errors(part)
@@ -161,11 +231,25 @@ def _tool_value(read: StepDraft, part: Part, name: str, key: ToolKey, draft: Dra
         return {}
     if key.shape == "command":
         _command(part)
+    elif key.shape in ("duration", "time"):
+        _when(part, name, key.shape)
+    elif key.shape == "path":
+        part.text("playbook path", PATH, PATH_HINT)
     elif key.shape == "text" and not _is_secret(part):
         _text(part, name)
     if not key.verbatim:
-        _texts(read, part, "tool", draft)
+        _texts(read, part, slot, draft)
     return part.value
+
+
+def _when(part: Part, name: str, shape: str) -> None:
+    """Check a duration or a time, unless only a run can say it."""
+    if isinstance(part.value, str) and "{{" in part.value:
+        return
+    if shape == "duration":
+        part.duration(name)
+    else:
+        part.text("time", _TIME, "an ISO time with its zone, such as 2026-12-01T08:00Z")
 
 
 def _command(part: Part) -> None:
@@ -249,15 +333,23 @@ def _sets(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json]:
         return {}
     for name, child in part.children().items():
         _word(child, name, "context")
-        if len(child.node.entries) == 1:
-            reducer = next(iter(child.children().items()))
-            if reducer[0] in keys.REDUCERS_LATER:
-                reducer[1].refuse(f"the reducer {reducer[0]} is not supported yet",
-                                  at=reducer[1].key)  # fmt: skip
-                continue
         read.sets[name] = child
         _texts(read, child, "set", draft)
-    return dict(part.value)
+        op = _reducer(child)
+        if op:
+            read.reducers[name] = op
+    return {name: _set_value(child) for name, child in part.children().items()}
+
+
+def _reducer(part: Part) -> str:
+    """Return the reducer that a mapping of one key names, or an empty string."""
+    names = list(part.node.entries)
+    return names[0] if len(names) == 1 and names[0] in keys.REDUCERS else ""
+
+
+def _set_value(part: Part) -> Json:
+    op: Any = _reducer(part)
+    return Reduce(op, part.value[op]) if op else part.value
 
 
 # ---- how it runs ------------------------------------------------------------------------
@@ -287,6 +379,25 @@ def _each(read: StepDraft, part: Part | None) -> Each | None:
         failures_allow=allow,
         failures_count=count,
     )
+
+
+def _repeat(read: StepDraft, part: Part | None) -> Repeat | None:
+    if part is None:
+        return None
+    read.is_repeat = True
+    if not part.is_map("repeat"):
+        return None
+    part.keys(keys.REPEAT, habits={"times": "max", "attempts": "max", "delay": "wait",
+                                   "every": "wait", "interval": "wait"})  # fmt: skip
+    until, most = part.child("until"), part.child("max")
+    for name, child in (("until", until), ("max", most)):
+        if child is None:
+            part.refuse(f"repeat needs {name}", f"add {name}: …")
+    text = until.text("condition", hint="a bare expression") if until is not None else None
+    if until is not None and text is not None:
+        read.mentions.append(Mention(until, text, "until"))
+    rounds = most.whole("repeat.max", 1, ROUNDS) if most is not None else None
+    return Repeat(text or "true", rounds or 1, _duration(part, "wait") or 0.0)
 
 
 def _over(read: StepDraft, part: Part) -> str:
@@ -356,6 +467,21 @@ def _runs_on(part: Part | None) -> str:
     if part is None:
         return "local"
     return part.text("hardware class", WORD, CLASS_HINT) or "local"
+
+
+def _uses(part: Part | None) -> tuple[str, ...]:
+    if part is None:
+        return ()
+    elements = [part] if part.node.kind == "scalar" else part.elements()
+    if part.node.kind == "map" or not elements:
+        part.refuse("uses names limits", "write uses: [name]")
+    found = dict[str, None]()
+    for element in elements:
+        name = element.text("limit name", WORD, "one word, such as records_api")
+        if name in found:
+            element.refuse(f"{name} is here twice")
+        found |= {name: None} if name else {}
+    return tuple(found)
 
 
 def _slo(part: Part | None) -> Slo:

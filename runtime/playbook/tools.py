@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-Shape: TypeAlias = Literal["text", "command", "map", "word", "flag", "any", "errors", "call"]
+Shape: TypeAlias = Literal[
+    "text", "command", "map", "word", "flag", "any", "errors", "call", "duration", "time", "path"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,11 @@ class ToolKind:
     keys: dict[str, ToolKey]
     required: tuple[str, ...] = ()
     one_of: tuple[str, ...] = ()
+    barred: tuple[str, ...] = ()
+    """Step keys that mean nothing with it: the engine answers it, and no worker runs it."""
 
 
+_HERE: Final = ("each", "effect", "publishes", "queue_timeout", "runs_on", "tune", "uses")
 _ERRORS: Final = ToolKey("refines which class an error has", "errors", verbatim=True)
 
 TOOLS: Final[dict[str, ToolKind]] = {
@@ -94,9 +99,36 @@ TOOLS: Final[dict[str, ToolKind]] = {
         },
         required=("query",),
     ),
+    "playbook": ToolKind(
+        "runs another playbook as a child; with gives its workload",
+        {"path": ToolKey("the playbook's path in the catalogue", "path", verbatim=True)},
+        required=("path",),
+        barred=_HERE,
+    ),
+    "wait": ToolKind(
+        "waits for a time; no worker is held",
+        {
+            "for": ToolKey("how long", "duration"),
+            "until": ToolKey("until when: an ISO time with its zone", "time"),
+        },
+        one_of=("for", "until"),
+        barred=(*_HERE, "with", "retry", "timeout"),
+    ),
+    "signal": ToolKind(
+        "waits for a signal from outside; its value is the result",
+        {"name": ToolKey("the signal's name")},
+        required=("name",),
+        barred=(*_HERE, "with"),
+    ),
+    "approval": ToolKind(
+        "waits for a person's yes; a no is a failure of class permanent",
+        {"prompt": ToolKey("what the person is asked")},
+        required=("prompt",),
+        barred=(*_HERE, "with"),
+    ),
 }  # fmt: skip
 
-LATER: Final = ("playbook", "wait", "signal", "approval", "search", "agent")
+LATER: Final = ("search", "agent")
 """Kinds of the design that do not work yet."""
 
 VERBATIM: Final = frozenset(

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from runtime.net.faults import refuse_flow
 from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
 
 FOLDER = Path(__file__).parents[1] / "data" / "faults"
@@ -63,7 +64,9 @@ def faults_of(text: str) -> list[PlaybookFault]:
 
 
 def test_the_playbook_that_the_corpus_spoils_has_no_fault() -> None:
-    assert len(parse(BASE).steps) == 7
+    playbook = parse(BASE)
+    assert (len(playbook.steps), len(playbook.finally_)) == (15, 1)
+    refuse_flow(playbook)
 
 
 def test_the_corpus_holds_twenty_faults_and_more_that_can_all_be_combined() -> None:

@@ -16,7 +16,7 @@ from runtime.playbook.knobs import KNOBS
 from runtime.playbook.parse import parse
 from runtime.playbook.schema import json_schema
 from runtime.playbook.starter import FILES
-from runtime.playbook.tools import TOOLS
+from runtime.playbook.tools import LATER, TOOLS
 
 ROOT = Path(__file__).parents[2]
 BASE = (ROOT / "tests" / "data" / "faults" / "base.yaml").read_text(encoding="utf-8")
@@ -100,6 +100,13 @@ def test_what_parses_fits_the_schema(text: str) -> None:
         ("kind: http", "kind: htp"),
         ("success: 99.5%", "success: 99.5"),
         ("total_timeout: 5m", "hedge: 2s"),
+        ("losers: finish", "losers: cancel"),
+        ("{at_least: 1, ", "{at_least: 1, any: true, "),
+        ("max: 20", "max: 0"),
+        ("for: 5m", "for: 5"),
+        ("per_second: 5", "per_second: fast"),
+        ("timeout: 20s", "next: done"),
+        ('when: "not check.good", max: 5', 'when: "not check.good", max: 0'),
     ],
 )
 def test_a_wrong_key_or_shape_does_not_fit_the_schema(find: str, put: str) -> None:
@@ -109,7 +116,8 @@ def test_a_wrong_key_or_shape_does_not_fit_the_schema(find: str, put: str) -> No
 def test_the_reference_names_every_key_tool_and_knob() -> None:
     tables = [
         keys.PLAYBOOK, keys.METADATA, keys.INPUT, keys.STEP, keys.ARC, keys.EACH, keys.FAILURES,
-        keys.RETRY, keys.JOIN, keys.BOUNDS, keys.SLO, keys.PUBLISHES, keys.RECORD, KNOBS, TOOLS,
+        keys.RETRY, keys.JOIN, keys.REPEAT, keys.REDUCERS, keys.LIMIT, keys.BOUNDS, keys.SLO,
+        keys.PUBLISHES, keys.RECORD, KNOBS, TOOLS,
         *(tool.keys for tool in TOOLS.values()),
     ]  # fmt: skip
     words = {word for table in tables for word in table}
@@ -117,7 +125,7 @@ def test_the_reference_names_every_key_tool_and_knob() -> None:
 
 
 def test_the_reference_says_what_does_not_work_yet() -> None:
-    later = (*keys.PLAYBOOK_LATER, *keys.STEP_LATER, *keys.JOIN_LATER)
+    later = (*keys.STEP_LATER, *LATER)
     assert [word for word in later if f"`{word}`" not in REFERENCE] == []
 
 

@@ -1,0 +1,258 @@
+"""Loops, joins, rounds, limits, compensation and ends, as an author writes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+
+from runtime.net.faults import refuse_flow
+from runtime.playbook.bundle import load_text
+from runtime.playbook.model import Arc, Join, Limit, Playbook, Reduce, Repeat
+from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
+
+BASE = (Path(__file__).parents[1] / "data" / "faults" / "base.yaml").read_text(encoding="utf-8")
+HEAD = "apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {path: demo/p}\n"
+
+
+def steps(text: str, before: str = "") -> str:
+    """Return a playbook with these steps; they begin in line 5 when nothing stands before."""
+    return HEAD + before + "workflow:\n" + indent(dedent(text).strip("\n"), "  ") + "\n"
+
+
+def faults_of(text: str) -> list[PlaybookFault]:
+    with pytest.raises(PlaybookFaults) as caught:
+        refuse_flow(parse(text))
+    return caught.value.faults
+
+
+def only_fault_of(text: str) -> tuple[int, int, str]:
+    [fault] = faults_of(text)
+    return fault.line, fault.column, fault.message
+
+
+@pytest.fixture(scope="module")
+def orders() -> Playbook:
+    return parse(BASE)
+
+
+def test_a_step_repeats_waits_and_is_under_limits(orders: Playbook) -> None:
+    assert orders.step("poll").repeat == Repeat("poll.ready", 20, 30.0)
+    assert orders.step("book").uses == ("ledger",)
+    assert orders.limits == {"ledger": Limit(2, 5)}
+    assert orders.step("check").arcs == (
+        Arc("rest", when="not check.good", max=5),
+        Arc("done", otherwise=True),
+    )
+
+
+def test_what_undoes_a_step_and_what_runs_at_every_end_are_steps_too(orders: Playbook) -> None:
+    undo = orders.step("book.compensate")
+    assert undo.tool == {"kind": "python", "call": "orders:unbook"}
+    assert [step.name for step in orders.finally_] == ["tidy"]
+    assert orders.step("tidy").timeout_s == 20.0
+
+
+@pytest.mark.parametrize(
+    ("text", "join"),
+    [
+        ("all", Join()),
+        ("any", Join("any")),
+        ("{any: true}", Join("any")),
+        ("{at_least: 2}", Join("at_least", 2)),
+        ("{all: true, within: 5m}", Join(within_s=300.0)),
+        ("{any: true, within: 5m, at_deadline: fire}", Join("any", 0, 300.0, "fire")),
+        ("{all: true, within: 5m, at_deadline: c, losers: finish}", Join("all", 0, 300.0, "c")),
+    ],
+)
+def test_a_join_is_a_word_or_says_how_long_it_waits(text: str, join: Join) -> None:
+    playbook = parse(
+        steps(f"- step: a\n  next: b\n- step: b\n  join: {text}\n  next: c\n- step: c")
+    )
+    assert playbook.step("b").join == join
+
+
+def test_a_mapping_of_one_reducer_combines_and_any_other_is_a_value() -> None:
+    playbook = parse(steps("- step: a\n  set: {n: {add: 1}, m: {min: 1, max: 2}, k: {adds: 1}}"))
+    assert playbook.step("a").sets == {
+        "n": Reduce("add", 1), "m": {"min": 1, "max": 2}, "k": {"adds": 1},
+    }  # fmt: skip
+
+
+def parallel(one: str, other: str) -> str:
+    return steps(f"""
+    - step: a
+      next: [b, c]
+    - step: b
+      set: {{x: {one}}}
+    - step: c
+      set: {{x: {other}}}
+    """)
+
+
+def test_steps_that_run_at_once_may_set_a_key_by_one_reducer() -> None:
+    parse(parallel("{add: 1}", "{add: 2}"))
+    for one, other in (("{add: 1}", "{max: 2}"), ("{add: 1}", "2"), ("1", "2")):
+        assert "b may set x at the same time" in only_fault_of(parallel(one, other))[2]
+
+
+TOOL = "- step: a\n  tool: {kind: python, call: 'm:f'}\n"
+ENDED = "- step: a\n  tool: {kind: wait, for: 5s}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "message"),
+    [
+        (TOOL + "  repeat: {max: 3}", 7, 13, "repeat needs until"),
+        (TOOL + "  repeat: {until: a}", 7, 13, "repeat needs max"),
+        (TOOL + "  repeat: {until: a, max: 3}\n  each: {in: '{{ [1] }}'}", 7, 3 + 2,
+         "a step has each or repeat, not both"),
+        (TOOL + "  uses: []", 7, 11, "uses names limits"),
+        (TOOL + "  uses: [x, x]", 7, 15, "x is here twice"),
+        (TOOL + "  with: {n: '{{ repeat.round }}'}", 7, 19, "repeat is known in"),
+        (TOOL + "  compensate: {kind: wait, for: 1s}", 7, 17, "a wait undoes nothing"),
+        (TOOL + "  join: {any: true, all: true}", 7, 12, "one of all, any and at_least"),
+        (TOOL + "  join: {within: 5m}", 7, 11, "says how many inputs it needs"),
+        (TOOL + "  join: {all: true, at_deadline: fire}", 7, 23, "never comes to its deadline"),
+        ("- step: repeat", 5, 11, "repeat is a reserved word"),
+        (ENDED + "  each: {in: '{{ [1] }}'}", 7, 5, "a wait tool has no use for each"),
+        (ENDED + "  retry: {attempts: 2}", 7, 5, "a wait tool has no use for retry"),
+        ("- step: a\n  tool: {kind: wait}", 6, 11, "needs for or until"),
+        ("- step: a\n  tool: {kind: wait, until: tomorrow}", 6, 31, "is no time"),
+        ("- step: a\n  tool: {kind: wait, until: 2026-12-01T08:00}", 6, 31, "is no time"),
+        ("- step: a\n  tool: {kind: signal, name: x}\n  with: {a: 1}", 7, 5, "no use for with"),
+        ("- step: a\n  tool: {kind: approval, prompt: x, timeout: 5m}", 6, 39, "unknown key"),
+        ("- step: a\n  tool: {kind: playbook, path: demo/p}", 6, 34, "start itself without end"),
+        ("- step: a\n  tool: {kind: playbook, path: '{{ ctx }}'}", 6, 34, "is no playbook path"),
+        (TOOL + "  uses: x\n  limits: {x: 1}", 8, 5, "unknown key limits"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_together_is_named_at_its_place(
+    text: str, line: int, column: int, message: str
+) -> None:
+    found = only_fault_of(steps(text))
+    assert found[:2] == (line, column), found
+    assert message in found[2]
+
+
+@pytest.mark.parametrize(
+    "until", ["2026-12-01T08:00Z", "2026-12-01T08:00:30+01:00", "'{{ ctx }}'"]
+)
+def test_a_wait_ends_at_a_time_with_its_zone(until: str) -> None:
+    parse(steps(f"- step: a\n  tool: {{kind: wait, until: {until}}}"))
+
+
+def test_a_playbook_may_start_itself_where_a_condition_can_end_it() -> None:
+    guarded = """
+    - step: a
+      next: [{to: again, when: "workload.n > 0"}, {to: done, otherwise: true}]
+    - step: again
+      tool: {kind: playbook, path: demo/p}
+      with: {n: "{{ workload.n - 1 }}"}
+    - step: done
+    """
+    parse(steps(guarded, "workload: {n: 3}\n"))
+
+
+def looped(arc: str, *, after: str = "- step: after") -> str:
+    return steps(f"""
+    - step: head
+      tool: {{kind: python, call: "m:f"}}
+      with: {{n: "{{{{ body.n | default(0) }}}}"}}
+      next: body
+    - step: body
+      tool: {{kind: python, call: "m:f"}}
+      next:
+        - {arc}
+        - {{to: after, otherwise: true}}
+    """) + indent(after, "  ")
+
+
+def test_a_loop_needs_a_condition_and_a_limit_on_its_arc_back() -> None:
+    parse(looped('{to: head, when: "body.more", max: 3}'))
+    line, column, message = only_fault_of(looped('{to: head, when: "body.more"}'))
+    assert (line, column) == (12, 14)
+    assert "needs max" in message
+
+
+def test_a_retrying_loop_is_closed_by_an_error_arc() -> None:
+    text = looped("{to: head, on: [data], max: 3}").replace(", otherwise: true", "")
+    refuse_flow(parse(text))
+
+
+UNSOUND = {
+    "two entries": ("""
+    - step: a
+      next: [{to: b, when: workload}, {to: c, otherwise: true}]
+    - step: b
+      tool: {kind: python, call: "m:f"}
+      next: c
+    - step: c
+      tool: {kind: python, call: "m:f"}
+      next: [{to: b, when: c, max: 3}, {to: d, otherwise: true}]
+    - step: d
+    """, 12, 17, "a loop has two entries, so that its rounds cannot be told apart: b → c → b"),
+    "no exit": ("""
+    - step: a
+      tool: {kind: python, call: "m:f"}
+      next: [{to: a, when: workload, max: 3}, {to: a, otherwise: true, max: 3}]
+    """, 7, 17, "a loop has no exit that can be reached: a → a"),
+    "a quorum too large": ("""
+    - step: a
+      next: b
+    - step: b
+      join: {at_least: 2}
+    """, 8, 11, "a join cannot have as many tokens as it asks for: b"),
+    "a branch that ends in a loop": ("""
+    - step: a
+      tool: {kind: python, call: "m:f"}
+      next: [b, log]
+    - step: b
+      next: [{to: a, when: a, max: 3}, {to: c, otherwise: true}]
+    - step: log
+    - step: c
+    """, 7, 15, "a branch ends within a loop while the others go on"),
+    "an impossible error": ("""
+    - step: a
+      next: [b, {to: late, on: [timeout]}]
+    - step: b
+    - step: late
+    """, 8, 11, "a step cannot be reached: late"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+def test_an_unsound_flow_is_one_fault_at_its_place_with_the_way_there(name: str) -> None:
+    text, line, column, message = UNSOUND[name]
+    found = only_fault_of(steps(text))
+    assert found[:2] == (line, column), found
+    assert message in found[2]
+    assert "way there" in found[2] or name in ("a quorum too large", "an impossible error")
+
+
+def test_the_steps_of_a_loop_may_ask_for_earlier_rounds_and_not_count_on_them() -> None:
+    parse(looped('{to: head, when: "body.more", max: 3}'))
+    text = looped('{to: head, when: "body.more", max: 3}').replace(" | default(0)", "")
+    assert "body may not have run by then" in only_fault_of(text)[2]
+
+
+def test_what_comes_after_a_loop_may_use_what_its_last_round_gave() -> None:
+    after = "- step: after\n  set: {n: '{{ body.n }}'}\n"
+    parse(looped('{to: head, when: "body.more", max: 3}', after=after))
+
+
+def test_a_playbook_takes_the_code_of_its_ends_along() -> None:
+    text = steps(
+        TOOL + "  compensate: {kind: python, call: 'u:f'}",
+        "finally:\n  - step: z\n    tool: {kind: python, call: 'z:f'}\n",
+    )
+    code = {f"{name}.py": "def f():\n    pass\n" for name in "muz"}
+    assert load_text(text, code).playbook.step("z").tool == {"kind": "python", "call": "z:f"}
+    with pytest.raises(PlaybookFaults) as caught:
+        load_text(text, {"m.py": code["m.py"]})
+    found = [(f.line, f.path, f.message) for f in caught.value.faults]
+    assert found == [
+        (6, "finally[0].tool.call", "there is no file z.py"),
+        (10, "workflow[0].compensate.call", "there is no file u.py"),
+    ]
