@@ -56,7 +56,8 @@ class Version:
     @cached_property
     def has_queue_timeouts(self) -> bool:
         """Whether any step limits how long it waits for a slot."""
-        return any(s.queue_timeout_s is not None for s in self.playbook.steps)
+        steps = (*self.playbook.steps, *self.playbook.finally_)
+        return any(s.queue_timeout_s is not None for s in steps)
 
     @cached_property
     def code(self) -> str:

@@ -34,7 +34,9 @@ def parent_of(parent: str) -> tuple[str, str]:
 
 def pins(playbook: Playbook, catalogue: Catalogue) -> dict[str, str]:
     """Return the version of each registered playbook that the steps name by path."""
-    named = (s.tool.get("path") for s in playbook.steps if s.tool and s.tool["kind"] == "playbook")
+    steps = (*playbook.steps, *playbook.finally_)
+    tools = [tool for s in steps for tool in (s.tool, s.compensate) if tool is not None]
+    named = (tool.get("path") for tool in tools if tool["kind"] == "playbook")
     known = set(catalogue.paths())
     return {
         path: catalogue.latest(path).registered.version

@@ -16,15 +16,18 @@ from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import KeyConflict, UnknownLimit
+from runtime.engine.fork import copied
 from runtime.engine.machine import Listener, Machine
-from runtime.engine.submit import Submit
+from runtime.engine.submit import Submit, full_workload
 from runtime.ids import new_id, run_stream
 from runtime.journal.port import Append, FolderInUse, RunRow, StreamMoved
 from runtime.journal.sqlite import ENDED
+from runtime.net.faults import refuse_flow
 from runtime.playbook.bundle import Bundle
 from runtime.playbook.model import Limit
 from runtime.run.decide import Decision
 from runtime.run.events import (
+    AttemptFinished,
     Json,
     PlaybookRegistered,
     Recorded,
@@ -70,7 +73,12 @@ class Engine(Machine):
     # ---- verbs --------------------------------------------------------------------------
 
     async def register(self, bundle: Bundle, actor: str) -> PlaybookRegistered:
-        """Enter a playbook in the catalogue; the same bundle again is the same version."""
+        """Enter a playbook in the catalogue; the same bundle again is the same version.
+
+        Raises:
+            PlaybookFaults: a run of it could not end properly.
+            UnknownLimit: it uses a limit that nobody has declared.
+        """
         versions = self.catalogue.versions(bundle.path)
         for known in versions:
             if known.registered.version == bundle.version:
@@ -79,15 +87,15 @@ class Engine(Machine):
             bundle.path, bundle.version, len(versions) + 1, bundle.source, dict(bundle.files),
             actor, bundle.playbook.description, dict(bundle.playbook.labels),
         )  # fmt: skip
-        version = Version(registered, self.folder)
-        version.net  # noqa: B018  # refuses an unsound net before it is written
-        self._know_limits(version)
+        refuse_flow(bundle.playbook, bundle.name)
+        self._know_limits(Version(registered, self.folder))
         await self.append([self._stamp(f"playbook/{bundle.path}", len(versions), registered)])
+        self._limit(bundle.path)
         return registered
 
     def _know_limits(self, version: Version) -> None:
         """Refuse a playbook that uses a limit which neither it nor this installation has."""
-        for step in version.playbook.steps:
+        for step in (*version.playbook.steps, *version.playbook.finally_):
             for name in version.uses(step.name):
                 if not self._dispatch.ready.knows(name) and name not in version.limits:
                     raise UnknownLimit(f"{step.name} uses {name}, and no limit has that name")
@@ -149,6 +157,32 @@ class Engine(Machine):
         live = self._live(run)
         self._act(live, lambda d: d.resume(actor))
         self._act(live, Decision.due)
+
+    async def fork(
+        self, run: str, at: int, actor: str, *, workload: Mapping[str, Json] | None = None,
+        version: str | None = None,
+    ) -> str:  # fmt: skip
+        """Go on from event ``at`` of a run as a new one, whose id is returned.
+
+        ``workload`` replaces the inputs named in it, ``version`` is a hash, a prefix of one
+        or a number. The old run stays as it is; its scratch folder is copied as it is now,
+        unless nothing had ended by then.
+
+        Raises:
+            CannotFork, BadWorkload, UnknownRun, UnknownPlaybook: nothing was written.
+        """
+        row = self._row(run)
+        to = self.catalogue.get(row.playbook, version or row.version)
+        events = list(self.journal.read(run_stream(run)))
+        first = events[0].event
+        given = first.workload if isinstance(first, RunSubmitted) else {}
+        inputs = None if workload is None else full_workload(to.playbook, {**given, **workload})
+        new = new_id(self._clock(), self._chance.getrandbits(80))
+        made = copied(events, run, new, at, to, actor, inputs)
+        if any(isinstance(event, AttemptFinished) for event in made):
+            await self._loop.run_in_executor(None, self._copy_scratch, run, new)
+        await self._go_on_from(new, to, made)
+        return new
 
     async def signal(self, run: str, name: str, value: Json, actor: str) -> None:
         """Send a signal: the step that waits for it goes on, or the next that will."""

@@ -7,6 +7,7 @@ EngineError
 ├── UnknownRun        no run has that id
 ├── BadWorkload       inputs do not fit what the playbook declares (all of them named)
 ├── UnknownLimit      a step uses a limit that nobody has declared
+├── CannotFork        a run cannot go on from there as another
 ├── TooDeep           too many runs started one another
 ├── BadOverride       an override names a step or knob that is not there
 └── KeyConflict       the idempotency key was used for another request
@@ -37,6 +38,10 @@ class BadWorkload(EngineError):
 
 class UnknownLimit(EngineError):
     """A step uses a limit that neither its playbook nor this installation declares."""
+
+
+class CannotFork(EngineError):
+    """A run cannot go on from that event as another."""
 
 
 class TooDeep(EngineError):

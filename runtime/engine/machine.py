@@ -12,6 +12,7 @@ import asyncio
 import logging
 import math
 import random
+import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from runtime.engine import children
 from runtime.engine.catalogue import Catalogue, Version
 from runtime.engine.dispatch import Dispatch
 from runtime.engine.edge import Configurations, RunEdge
-from runtime.engine.errors import EngineError, UnknownRun
+from runtime.engine.errors import EngineError, UnknownPlaybook, UnknownRun
 from runtime.engine.prices import load_prices
 from runtime.engine.queue import Ready
 from runtime.engine.submit import Submit, check_overrides, full_workload
@@ -33,8 +34,11 @@ from runtime.ids import run_stream
 from runtime.journal.commit import Committer, CommitThreadDied
 from runtime.journal.port import Append, RunRow, in_order
 from runtime.journal.sqlite import SqliteJournal, SqliteReader
+from runtime.net.net import NetError
+from runtime.playbook.faults import PlaybookError
 from runtime.run.decide import LET_RUN, Decision, Ended
 from runtime.run.events import (
+    AttemptFinished,
     AttemptLeased,
     AttemptScheduled,
     ConfigStored,
@@ -51,7 +55,9 @@ from runtime.run.events import (
     Recorded,
     RunCancelled,
     RunCompleted,
+    RunEvent,
     RunFailed,
+    RunFailing,
     RunSubmitted,
 )
 from runtime.run.evolve import evolve
@@ -69,6 +75,10 @@ _LAYER_EVENTS: Final = (
 )  # fmt: skip
 
 CANCEL_GRACE_S: Final = 2.0
+ENDING: Final = ("failing", "cancelling")
+"""States of a run in which nothing new of its flow may begin."""
+UNREADABLE: Final = (PlaybookError, NetError, UnknownPlaybook)
+"""What a stored version may raise once the language has moved on."""
 
 Listener = Callable[[Sequence[Recorded]], None]
 
@@ -126,7 +136,6 @@ class Machine:
         event = recorded.event
         if isinstance(event, PlaybookRegistered):
             self.catalogue.add(event)
-            self._dispatch.ready.limit(self.catalogue.latest(event.path).limits)
         elif isinstance(event, ConfigStored):
             self._configs.known[event.config] = event.effective
         elif isinstance(event, _LAYER_EVENTS):
@@ -137,20 +146,36 @@ class Machine:
     def _recover(self) -> None:
         """Go on with every run that has not ended: what was in flight is lost."""
         for row in reversed(self.journal.runs(state="live", system=None, limit=1_000_000)):
-            actor = self._folded(row.run)
-            self._actors[row.run] = actor
-            self._act(actor, Decision.begin)
-            for experiment in sorted(_tried_in(actor.state) & self._taken_back):
-                self._act(actor, lambda d, x=experiment: d.rescue(x))  # type: ignore[misc]
-            fault = Fault("lost", "the server was restarted while this ran")
-            in_flight = [t.attempt for t in actor.state.attempts.values() if not t.waits_here]
-            for attempt in in_flight:
-                lost = Ended(attempt, "lost", fault)
-                self._act(actor, lambda d, lost=lost: d.ended(lost))  # type: ignore[misc]
-            self._act(actor, Decision.due)
+            try:
+                self._actors[row.run] = self._folded(row.run)
+            except UNREADABLE as error:
+                self._give_up(row, error)
+                continue
+            self._go_on(self._actors[row.run])
         for actor in list(self._actors.values()):
             for tried in [t for t in actor.state.attempts.values() if t.kind == "playbook"]:
                 self._begin_child(actor, tried)
+            if actor.state.status in ENDING:
+                self._cancel_below(actor)
+
+    def _go_on(self, actor: Actor) -> None:
+        """Go on with a run after a restart."""
+        self._act(actor, Decision.begin)
+        for experiment in sorted(_tried_in(actor.state) & self._taken_back):
+            self._act(actor, lambda d, x=experiment: d.rescue(x))  # type: ignore[misc]
+        fault = Fault("lost", "the server was restarted while this ran")
+        in_flight = [t.attempt for t in actor.state.attempts.values() if not t.waits_here]
+        for attempt in in_flight:
+            lost = Ended(attempt, "lost", fault)
+            self._act(actor, lambda d, lost=lost: d.ended(lost))  # type: ignore[misc]
+        self._act(actor, Decision.due)
+        self._arm(actor)
+
+    def _give_up(self, row: RunRow, error: Exception) -> None:
+        """End a run whose playbook this version of the runtime cannot read any more."""
+        _LOG.error("run %s is ended: %s", row.run, error)
+        fault = Fault("permanent", _unreadable(row.playbook, error))
+        self._put([self._stamp(run_stream(row.run), row.length, RunFailed("", fault))])
 
     def _folded(self, run: str) -> Actor:
         row = self._row(run)
@@ -160,8 +185,18 @@ class Machine:
         return actor
 
     def _actor(self, run: str, version: Version) -> Actor:
+        self._limit(version.registered.path)
         edge = RunEdge(version, self.layers, self._configs, self.folder, self._clock, self._chance)
         return Actor(new_run(run, version.net), version, edge)
+
+    def _limit(self, path: str) -> None:
+        """Make a playbook's limits known: those of its newest version that can be read."""
+        for version in reversed(self.catalogue.versions(path)):
+            try:
+                self._dispatch.ready.limit(version.limits)
+            except UNREADABLE:
+                continue
+            return
 
     # ---- beginning ----------------------------------------------------------------------
 
@@ -194,21 +229,45 @@ class Machine:
         self._put([self._stamp(run_stream(run), 0, submitted)], lambda: written(run))
         self._act(actor, Decision.begin)
 
+    async def _go_on_from(self, run: str, version: Version, made: Sequence[RunEvent]) -> None:
+        """Write a forked run's history down and go on from it."""
+        actor = self._actor(run, version)
+        self._actors[run] = actor
+        for event in made:
+            evolve(actor.state, event, self._clock())
+        written: asyncio.Future[None] = self._loop.create_future()
+        append = self._stamp(run_stream(run), 0, *made)
+        self._put([append], lambda: written.set_result(None))
+        await written
+        fault = Fault("lost", "it was in flight where the run was forked")
+        for tried in [t for t in actor.state.attempts.values() if not t.waits_here]:
+            self._act(actor, lambda d, a=tried.attempt: d.ended(Ended(a, "lost", fault)))  # type: ignore[misc]
+        self._act(actor, Decision.begin)
+        self._act(actor, Decision.due)
+
+    def _copy_scratch(self, run: str, new: str) -> None:
+        """Copy a run's scratch folder for the run that goes on from it."""
+        if self.folder.run(run).is_dir():
+            shutil.copytree(self.folder.run(run), self.folder.run(new), dirs_exist_ok=True)
+
     def _begin_child(self, actor: Actor, tried: Try) -> None:
         """Start the run that an attempt asks for, unless it was; hear its end if it has ended."""
         run = children.child_id(tried.attempt)
         if run in self._actors:
             return
-        if self.journal.run(run) is not None:
-            self._child_ended(self._folded(run).state)
-            return
         try:
+            if self.journal.run(run) is not None:
+                self._child_ended(self._folded(run).state)
+                return
             wanted = children.request(actor.state, tried, actor.version)
             version = self.catalogue.get(wanted.playbook, wanted.version)
             depth = actor.state.depth + 1
             self._begin(run, version, self._submitted(version, wanted, tried, depth))
         except EngineError as error:
             fault = Fault("permanent", str(error))
+            self._act(actor, lambda d: d.ended(Ended(tried.attempt, "failed", fault)))
+        except UNREADABLE as error:
+            fault = Fault("permanent", _unreadable(str(_path_of(tried)), error))
             self._act(actor, lambda d: d.ended(Ended(tried.attempt, "failed", fault)))
 
     def _child_ended(self, child: RunState) -> None:
@@ -222,13 +281,21 @@ class Machine:
 
     def _cancel(self, actor: Actor, who: str, reason: str) -> None:
         """Ask a run and the runs below it to end."""
-        below = [t.attempt for t in actor.state.attempts.values() if t.kind == "playbook"]
         self._act(actor, lambda d: d.cancel(who, reason))
-        for attempt in below:
-            child = self._actors.get(children.child_id(attempt))
-            if child is not None:
-                self._cancel(child, who, f"run {actor.state.run} was cancelled")
+        self._cancel_below(actor)
         self._loop.call_later(CANCEL_GRACE_S, self._end_flights, actor.state.run)
+
+    def _cancel_below(self, actor: Actor) -> None:
+        """Cancel the runs that a run which is ending waits for; not those that end it."""
+        for tried in list(actor.state.attempts.values()):
+            if tried.kind == "playbook" and tried.step not in actor.version.net.beside:
+                self._cancel_child(tried.attempt, f"is {actor.state.status}")
+
+    def _cancel_child(self, attempt: str, why: str) -> None:
+        child = self._actors.get(children.child_id(attempt))
+        if child is not None and not child.state.ended:
+            run, _ = children.parent_of(attempt)
+            self._cancel(child, f"run {run}", f"run {run} {why}")
 
     # ---- deciding and committing --------------------------------------------------------
 
@@ -244,6 +311,11 @@ class Machine:
         appends.append(Append(stream, before, decision.at, tuple(decision.events)))
         self._put(appends)
         self._arm(actor)
+        for event in decision.events:
+            if isinstance(event, RunFailing):
+                self._cancel_below(actor)
+            elif isinstance(event, AttemptFinished) and event.outcome == "timed_out":
+                self._cancel_child(event.attempt, "waits no longer")
 
     def _arm(self, actor: Actor) -> None:
         """Wake the run when its next thing is due."""
@@ -300,9 +372,9 @@ class Machine:
         tried = actor.state.attempts.get(attempt) if actor is not None else None
         if actor is None or tried is None:
             return
-        if tried.kind == "playbook":
-            self._begin_child(actor, tried)
         if tried.waits_here:
+            if tried.kind == "playbook" and not self._withholds(actor, tried):
+                self._begin_child(actor, tried)
             return
         uses = actor.version.uses(tried.step)
         self._dispatch.ready.put(Ready(run, attempt, actor.state.priority, uses), first=first)
@@ -357,9 +429,7 @@ class Machine:
         tried = actor.state.attempts.get(attempt)
         if tried is None:
             return False
-        ending = actor.state.status in ("failing", "cancelling")
-        if ending and tried.step not in actor.version.net.beside:
-            self._act(actor, lambda d: d.ended(_withheld(attempt)))
+        if self._withholds(actor, tried):
             return False
         if actor.version.playbook.step(tried.step).effect == "once" and not tried.leased:
             self._lease(actor, attempt, tried.step)
@@ -368,6 +438,14 @@ class Machine:
         if fault is not None:
             self._act(actor, lambda d: d.ended(Ended(attempt, "failed", fault)))
         return fault is None
+
+    def _withholds(self, actor: Actor, tried: Try) -> bool:
+        """Whether a run that is ending keeps a try back; it is then over."""
+        ending = actor.state.status in ENDING
+        if not ending or tried.step in actor.version.net.beside:
+            return False
+        self._act(actor, lambda d: d.ended(_withheld(tried.attempt)))
+        return True
 
     def _lease(self, actor: Actor, attempt: str, step: str) -> None:
         """Write that a worker may act, before it does: its effect happens at most once."""
@@ -403,7 +481,8 @@ class Machine:
 
     def _overdue(self, actor: Actor, tried: Try) -> str:
         """Why a try has no time left, or nothing."""
-        if actor.state.status == "failing" and not actor.state.fault_step:
+        beside = tried.step in actor.version.net.beside
+        if actor.state.status == "failing" and not actor.state.fault_step and not beside:
             return "the run's deadline has passed"
         if tried.step in actor.state.expired:
             return "total_timeout has passed"
@@ -413,10 +492,17 @@ class Machine:
         return f"no slot was free for {limit - tried.at:g} s (queue_timeout)"
 
     def _end_flights(self, run: str) -> None:
+        """End what a cancelled run still has in flight, less what runs because it ends."""
         actor = self._actors.get(run)
-        for attempt in list(actor.state.attempts) if actor is not None else []:
-            if not self._dispatch.kill(attempt, "cancelled") and actor is not None:
-                gone = attempt
+        if actor is None:
+            return
+        for tried in list(actor.state.attempts.values()):
+            if tried.step in actor.version.net.beside:
+                continue
+            if tried.kind == "playbook" and children.child_id(tried.attempt) in self._actors:
+                continue
+            if not self._dispatch.kill(tried.attempt, "cancelled"):
+                gone = tried.attempt
                 self._act(actor, lambda d, gone=gone: d.ended(_withheld(gone)))  # type: ignore[misc]
 
     # ---- small things -------------------------------------------------------------------
@@ -445,6 +531,14 @@ def _tried_in(state: RunState) -> set[str]:
     """The experiments that blocks of a run's unfinished steps were drawn for."""
     blocks = (block for _, each in state.active_each() for block in each.blocks)
     return {block.experiment for block in blocks if block.experiment is not None}
+
+
+def _path_of(tried: Try) -> Json:
+    return (tried.args or {}).get("tool", {}).get("path", "")
+
+
+def _unreadable(path: str, error: Exception) -> str:
+    return f"its version of {path} can no longer be read: {str(error)[:2000]}"
 
 
 def _withheld(attempt: str) -> Ended:

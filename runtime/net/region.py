@@ -105,7 +105,7 @@ class Swept:
     ends: dict[frozenset[str], Trail] = field(default_factory=dict)
     clashes: list[Clash] = field(default_factory=list)
     stopped: dict[str, Trail] = field(default_factory=dict)
-    """Nodes at which a branch ended without crossing anything."""
+    """Nodes at which the last token went without anything having been crossed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +188,6 @@ def _take(
 ) -> _Tokens | None:
     """Return what is on its way after a node ended; None when the round is over."""
     over, inside = way.live & region.border, way.live - region.border
-    if not way.live and region.border:
-        swept.stopped.setdefault(node.name, trail)
     live = left.live.union((node.name, target) for target in inside)
     crossed = left.crossed
     if over:
@@ -201,6 +199,9 @@ def _take(
         crossed = crossing
     if crossed is not None and not live:
         swept.ends.setdefault(crossed.over, trail)
+        return None
+    if region.border and not live and not left.absent:
+        swept.stopped.setdefault(node.name, trail)
         return None
     return _Tokens(live, left.absent, crossed)
 
@@ -323,8 +324,8 @@ def crossed(over: frozenset[str]) -> Goal:
 
 
 def stopped(play: Play) -> bool:
-    """The goal that a branch has ended."""
-    return any(way is not None and not way.live for way in play.ended.values())
+    """The goal that all is over and nothing has crossed the border."""
+    return len(play.ended) == len(play.region.nodes) and not play.crossings()
 
 
 def clashed(play: Play) -> bool:

@@ -22,7 +22,7 @@ TEXTS: Final[dict[Reason, str]] = {
     "loop_without_exit": "a loop has no exit that can be reached",
     "endless_loop": "no step of a loop has a tool or sets a value, so no round differs",
     "loop_without_max": "a loop does not say how many rounds it may take: it needs a max",
-    "branch_ends_in_loop": "a branch ends within a loop while the others go on",
+    "branch_ends_in_loop": "a branch ends within a loop instead of going back or leaving",
     "unbounded_place": "every round of a loop leaves one more token",
     "lost_token": "a loop is left while a token is still in it",
 }

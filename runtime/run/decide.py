@@ -109,6 +109,8 @@ class Decision(Firing):
         tool = (tried.args or {}).get("tool", {})
         if tool.get("kind") == "wait":
             self._emit(TimerSet(tried.attempt, float(tool["due"]), step.name))
+        elif tool.get("kind") == "playbook" and step.timeout_s is not None:
+            self._emit(TimerSet(tried.attempt, self.at + step.timeout_s, step.name))
         elif signal_of(tried) is not None:
             if step.timeout_s is not None:
                 self._emit(TimerSet(tried.attempt, self.at + step.timeout_s, step.name))
@@ -165,11 +167,12 @@ class Decision(Firing):
         tried = self.state.attempts.get(attempt)
         if tried is None:
             return
-        if signal_of(tried) is None:
+        if tried.kind == "wait":
             self.ended(Ended(attempt, "succeeded"))
-        else:
-            fault = Fault("timeout", f"no {signal_of(tried)} came in time")
-            self.ended(Ended(attempt, "timed_out", fault))
+            return
+        what = "the run it began did not end" if tried.kind == "playbook" \
+            else f"no {signal_of(tried)} came"  # fmt: skip
+        self.ended(Ended(attempt, "timed_out", Fault("timeout", f"{what} in time")))
 
     def _no_more_tries(self, step: Step) -> None:
         """A step's total timeout has passed: what runs is ended, and then so is the step."""

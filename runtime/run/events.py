@@ -85,7 +85,8 @@ class RunSubmitted:
     """A run was asked for. ``overrides`` is step → knob → value, above every other layer.
 
     ``parent`` is the attempt that started it, ``depth`` how many runs are above it;
-    ``children`` pins the version (hash) of each playbook that it may start.
+    ``children`` pins the version (hash) of each playbook that it may start. ``forked`` is
+    ``{run, seq}`` of the run that this one goes on from.
     """
 
     TYPE: ClassVar[str] = "run.submitted"
@@ -103,6 +104,7 @@ class RunSubmitted:
     parent: str | None = None
     depth: int = 0
     children: dict[str, str] = field(default_factory=dict)
+    forked: dict[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,7 @@ class RunCancelled:
 
     TYPE: ClassVar[str] = "run.cancelled"
     VERSION: ClassVar[int] = 1
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +168,15 @@ class RunFailing:
 
 @dataclass(frozen=True, slots=True)
 class RunCompleted:
-    """Every token is consumed. ``result`` is the value of the last step, or a reference."""
+    """Every token is consumed. ``result`` is the value of the last step, or a reference.
+
+    ``trace`` is the running hash of every marking: a replay must come to the same.
+    """
 
     TYPE: ClassVar[str] = "run.completed"
     VERSION: ClassVar[int] = 1
     result: Json = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +187,7 @@ class RunFailed:
     VERSION: ClassVar[int] = 1
     step: str
     fault: Fault
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ def _begun(state: RunState, name: str) -> None:
     step = state.steps[name]
     step.status, step.times = "active", step.times + 1
     state.timers.pop(name + LATE_JOIN, None)
+    state.note_marking()
 
 
 def _cut(state: RunState, event: EachCut) -> None:
@@ -295,6 +296,7 @@ def _produce(state: RunState, step: str, arcs: list[str]) -> None:
         state.steps[skipped].status = "skipped"
     for loop in moved.again:
         _again(state, loop)
+    state.note_marking()
 
 
 def _again(state: RunState, loop: Loop) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from runtime.playbook.model import Playbook, Step, compensation
 from runtime.run.batches import Batches
+from runtime.run.deciding import Ended
 from runtime.run.events import (
     Fault,
     Json,
@@ -91,6 +92,8 @@ class Firing(Batches):
     def _conclude(self) -> None:
         """End the run when nothing of it is left to happen."""
         state = self.state
+        if state.status in ("failing", "cancelling"):
+            self._let_go()
         if state.attempts or state.ended or state.pauses or state.status == "paused":
             return
         if state.status == "running" and not self._quiet():
@@ -101,14 +104,23 @@ class Firing(Batches):
                 return
         self._end()
 
+    def _let_go(self) -> None:
+        """Nothing of a run that is ending waits for a time or a signal any more."""
+        for tried in list(self.state.attempts.values()):
+            if tried.waits_here and tried.kind != "playbook" and not self.is_beside(tried.step):
+                fault = Fault("cancelled", "the run was ending")
+                ended = Ended(tried.attempt, "cancelled", fault)
+                self._emit(self._finished(tried, ended, None))
+
     def _end(self) -> None:
         state = self.state
         if state.status == "failing":
-            self._emit(RunFailed(state.fault_step, state.fault or Fault("unknown", "")))
+            fault = state.fault or Fault("unknown", "")
+            self._emit(RunFailed(state.fault_step, fault, state.trace))
         elif state.status == "cancelling":
-            self._emit(RunCancelled())
+            self._emit(RunCancelled(state.trace))
         elif state.status == "running":
-            self._emit(RunCompleted(_result(state, self.playbook)))
+            self._emit(RunCompleted(_result(state, self.playbook), state.trace))
 
     def _beside(self) -> Iterator[Step]:
         """The compensations and ``finally`` steps that are still to run, in order."""

@@ -189,6 +189,8 @@ class RunState:
     depth: int = 0
     children: dict[str, str] = field(default_factory=dict)
     submitted_at: float = 0.0
+    trace: str = ""
+    """A running hash of every marking the run has had."""
 
     @property
     def ended(self) -> bool:
@@ -200,6 +202,13 @@ class RunState:
         for name, step in self.steps.items():
             if step.status == "active" and step.each is not None:
                 yield name, step.each
+
+    def note_marking(self) -> None:
+        """Take the marking, which has just changed, into the trace."""
+        tokens = ",".join(f"{place}={kind}" for place, kind in self.marking.tokens().items())
+        ready = ",".join(self.marking.ready)
+        text = f"{self.trace}|{self.seq}|{tokens}|{ready}"
+        self.trace = hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def hash(self) -> str:
         """A digest of marking and step states: equal after every event of an exact replay."""

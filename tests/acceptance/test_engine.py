@@ -16,13 +16,20 @@ import pytest
 
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
-from runtime.engine.errors import BadOverride, BadWorkload, KeyConflict, UnknownPlaybook
+from runtime.engine.errors import (
+    BadOverride,
+    BadWorkload,
+    CannotFork,
+    KeyConflict,
+    UnknownPlaybook,
+)
 from runtime.engine.local import open_local
 from runtime.journal.port import FolderInUse
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import Bundle, load, load_text
 from runtime.run.events import AttemptFinished, AttemptScheduled, Recorded
 from runtime.run.evolve import evolve
+from runtime.run.replay import replay
 from runtime.run.state import new_run
 
 YAML = """
@@ -399,5 +406,44 @@ def test_a_try_that_finds_no_slot_in_time_fails_as_a_timeout(
             assert "queue_timeout" in fault.message
             await engine.cancel(first, "me")
             await engine.wait(first)
+
+    asyncio.run(story())
+
+
+def test_a_run_goes_on_from_any_event_of_an_old_one_with_other_input(
+    bundle: Bundle, folder: DataFolder
+) -> None:
+    async def story() -> None:
+        async with open_local(folder, slots=3) as engine:
+            await engine.register(bundle, "me")
+            old = await run_one(engine, workload={"count": 10})
+            log = events(folder, old)
+            middle = next(r.stream_seq for r in log if "write/2/" in str(r.event))
+            for at in (1, middle, len(log) - 1):
+                new = await engine.fork(old, at, "me")
+                await engine.wait(new)
+                assert engine.state(new).result == sum(n * n for n in range(10))
+            other = await engine.fork(old, 2, "me", workload={"count": 4})
+            await engine.wait(other)
+            assert engine.state(other).result == sum(n * n for n in range(4))
+            assert events(folder, old) == log, "the old run was touched"
+            with pytest.raises(CannotFork, match="has ended with event"):
+                await engine.fork(old, len(log), "me")
+            with pytest.raises(CannotFork, match="no 0"):
+                await engine.fork(old, 0, "me")
+
+    asyncio.run(story())
+
+
+def test_a_replay_of_what_really_ran_comes_to_the_same_trace(
+    bundle: Bundle, folder: DataFolder
+) -> None:
+    async def story() -> None:
+        async with open_local(folder, slots=3) as engine:
+            await engine.register(bundle, "me")
+            run = await run_one(engine)
+            found = replay(run, engine.version_of(run).net, events(folder, run))
+            assert found.equal is True
+            assert found.events == len(events(folder, run))
 
     asyncio.run(story())
