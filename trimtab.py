@@ -191,6 +191,24 @@ class Client:
         """Let nothing new of a run fire."""
         return self._dict("POST", f"/api/runs/{_part(run)}/pause", json={"reason": reason})
 
+    def fork(
+        self, run: str, at: int, workload: Mapping[str, Json] | None = None, *,
+        version: str | None = None,
+    ) -> dict[str, Json]:  # fmt: skip
+        """Go on from event ``at`` of a run as a new one, and return its line."""
+        body = {"at": at, "workload": dict(workload) if workload else None, "version": version}
+        return self._dict("POST", f"/api/runs/{_part(run)}/fork", json=body)
+
+    def signal(self, run: str, name: str, value: Json = None) -> dict[str, Json]:
+        """Send a run a signal."""
+        body = {"name": name, "value": value}
+        return self._dict("POST", f"/api/runs/{_part(run)}/signal", json=body)
+
+    def answer(self, run: str, step: str, approved: bool, note: str = "") -> dict[str, Json]:
+        """Answer an ``approval`` step of a run."""
+        path = f"/api/runs/{_part(run)}/steps/{_part(step)}/answer"
+        return self._dict("POST", path, json={"approved": approved, "note": note})
+
     def resume(self, run: str) -> dict[str, Json]:
         """Let a paused run go on."""
         return self._dict("POST", f"/api/runs/{_part(run)}/resume")

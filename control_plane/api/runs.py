@@ -13,7 +13,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from control_plane.api.guards import requires
 from control_plane.api.problems import Anyone, Problem, Problematic, unavailable
-from control_plane.api.schemas import Reason, RunSubmit
+from control_plane.api.schemas import Reason, RunFork, RunSubmit, SignalSend, StepAnswer
 from control_plane.auth import Principal
 from control_plane.errors import Forbidden
 from control_plane.runs import ENDED, EventView, RunLine, Runs, RunView
@@ -23,6 +23,7 @@ from runtime.engine.engine import Engine, Submit
 from runtime.run.events import Recorded
 
 HEARTBEAT_S = 15.0
+APPROVALS = "approval:"
 CHUNK = 500
 Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key")]
 LastSeen = Annotated[str | None, HeaderParameter(name="Last-Event-ID")]
@@ -144,6 +145,42 @@ class RunsController(Controller):
         """Let a paused run go on."""
         _may_steer(runs, run, request.user)
         await engine.resume(run, request.user.name)
+        return runs.line(run)
+
+    @post("/{run:str}/fork", status_code=201, operation_id="forkRun")
+    async def fork(
+        self, run: FromPath[str], data: JSONBody[RunFork], request: Anyone,
+        engine: NamedDependency[Engine], runs: NamedDependency[Runs],
+    ) -> RunLine:  # fmt: skip
+        """Go on from any event of a run as a new one; the old one stays as it is."""
+        _may_steer(runs, run, request.user)
+        new = await engine.fork(
+            run, data.at, request.user.name, workload=data.workload, version=data.version
+        )
+        return runs.line(new)
+
+    @post("/{run:str}/signal", status_code=202, operation_id="signalRun")
+    async def signal(
+        self, run: FromPath[str], data: JSONBody[SignalSend], request: Anyone,
+        engine: NamedDependency[Engine], runs: NamedDependency[Runs],
+    ) -> RunLine:  # fmt: skip
+        """Send a run a signal; a step that waits for it goes on, or the next that will."""
+        _may_steer(runs, run, request.user)
+        if data.name.startswith(APPROVALS):
+            raise Forbidden("role", f"approvals are answered at /api/runs/{run}/steps/…/answer")
+        await engine.signal(run, data.name, data.value, request.user.name)
+        return runs.line(run)
+
+    @post("/{run:str}/steps/{step:str}/answer", status_code=202, operation_id="answerStep")
+    async def answer(
+        self, run: FromPath[str], step: FromPath[str], data: JSONBody[StepAnswer],
+        request: Anyone, engine: NamedDependency[Engine], runs: NamedDependency[Runs],
+    ) -> RunLine:  # fmt: skip
+        """Answer an ``approval`` step. Approvers and operators may; an agent never."""
+        who = request.user
+        if not (who.may("approver") or who.may("operator")):
+            raise Forbidden("role", f"{who.name} is neither approver nor operator")
+        await engine.approve(run, step, approved=data.approved, actor=who.name, note=data.note)
         return runs.line(run)
 
 

@@ -36,6 +36,28 @@ class Reason(Sent, frozen=True):
     reason: Text = ""
 
 
+class RunFork(Sent, frozen=True):
+    """Go on from event ``at`` of a run as a new one. ``workload`` replaces inputs by name."""
+
+    at: Annotated[int, Meta(ge=1)]
+    workload: Values | None = None
+    version: str | None = None
+
+
+class SignalSend(Sent, frozen=True):
+    """A signal for a run: the step that waits for it goes on with ``value``."""
+
+    name: Name
+    value: Any = None
+
+
+class StepAnswer(Sent, frozen=True):
+    """A person's answer to an ``approval`` step."""
+
+    approved: bool
+    note: Text = ""
+
+
 class BundleSend(Sent, frozen=True):
     """A playbook and the files beside it, by relative name."""
 

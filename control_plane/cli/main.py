@@ -23,6 +23,7 @@ from control_plane.cli import (
     playbook,
     proposal,
     record,
+    replay,
     run,
     schedule,
     serve,
@@ -57,6 +58,8 @@ def chosen(ctx: typer.Context, data: Data = None) -> None:
     ctx.obj = Here(find_folder(data, os.environ, Path.cwd()))
 
 
+for verb in (replay.replay, replay.at, replay.fork, replay.signal, replay.answer):
+    run.app.command()(verb)
 run.app.command("what-if")(what_if.what_if)
 app.add_typer(run.app, name="run")
 app.add_typer(playbook.app, name="playbook")
