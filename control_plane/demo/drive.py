@@ -93,7 +93,7 @@ def _report(
     rows = None
     if options.stage >= RECORD_STAGE:
         with screen.work("journal, ClickHouse and Qdrant, counted and compared") as bar:
-            rows = stage.cli("doctor", "--verify")["rows"]
+            rows = stage.verify()["rows"]
             bar.note = f"{rows['journal_events']} events"
     outside = Outside(
         clock() - options.began, options.install_s, stopped, options.service, stage.service(), rows
