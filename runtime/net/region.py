@@ -292,6 +292,8 @@ def shortest(region: Region, goal: Goal, budget: Budget) -> tuple[tuple[str, ...
             continue
         if goal(play):
             return firings(trail), play
+        if clashed(play):
+            continue  # what follows a fault is nobody's way to another
         for name, way in _moves(play):
             budget.spend()
             new, reached = play.after(name, way), cost + len(way.firings)

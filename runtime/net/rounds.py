@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runtime.net.flow import SUBSETS_UP_TO, FlowStep, Way
+from runtime.net.flow import SUBSETS_UP_TO, Way
 from runtime.net.graph import reached
 from runtime.net.loops import Loop
 from runtime.net.outline import Outline, walk
@@ -110,12 +110,25 @@ class Rounds:
         nodes: dict[str, Node] = {}
         for name in self.outline.order:
             if name in members and stands.get(name, name) == name:
-                sources = (s for s in self.outline.sources[name] if s in members)
-                inputs = tuple(dict.fromkeys(stands.get(s, s) for s in sources))
-                ways = self.folded.get(name, ()) if name in stands else None
-                nodes[name] = _node(self.flow.step(name), inputs if nodes else (), ways)
+                nodes[name] = self._node(name, members, stands, first=not nodes)
         border = [loop.head, *self.outline.exits(loop)] if loop else []
         return Region(nodes, frozenset(border))
+
+    def _node(
+        self, name: str, members: frozenset[str], stands: dict[str, str], *, first: bool
+    ) -> Node:
+        """Make a node of a step, or of the loop whose head it is."""
+        step, sources = self.flow.step(name), self.outline.sources[name]
+        late, missed = step.late_ways(), step.missed_ways()
+        if len(sources) < 2 or step.join.quorum == 1:
+            late = ()  # it never waits
+        ways = self.folded.get(name, ()) if name in stands else step.ways()
+        if name in stands:
+            late, missed = ways if late else (), ways if missed else ()
+        if first:  # it has its token, and how it came by it is not seen from here
+            return Node(name, (), _once((*ways, *late, *missed)))
+        inputs = tuple(dict.fromkeys(stands.get(s, s) for s in sources if s in members))
+        return Node(name, inputs, ways, step.join.quorum, late, missed)
 
     def _inside(self, loop: Loop | None) -> list[Loop]:
         """Return the loops that stand directly in a loop, or in the flow."""
@@ -212,19 +225,11 @@ class Rounds:
         return way
 
 
-def _node(step: FlowStep, inputs: tuple[str, ...], folded: tuple[Way, ...] | None) -> Node:
-    """Make a node of a step, or of the loop whose head it is."""
-    late, missed = step.late_ways(), step.missed_ways()
-    if folded is not None:
-        late, missed = folded if late else (), folded if missed else ()
-    ways = step.ways() if folded is None else folded
-    if not inputs:  # it has its token, and how it came by it is not seen from here
-        return Node(
-            step.name, (), tuple({way.live: way for way in (*missed, *late, *ways)}.values())
-        )
-    if len(inputs) < 2 or step.join.quorum == 1:
-        late = ()
-    return Node(step.name, inputs, ways, step.join.quorum, late, missed)
+def _once(ways: Sequence[Way]) -> tuple[Way, ...]:
+    found: dict[frozenset[str], Way] = {}
+    for way in ways:
+        found.setdefault(way.live, way)
+    return tuple(found.values())
 
 
 def _ends(crossings: Sequence[Crossing]) -> tuple[str, ...]:

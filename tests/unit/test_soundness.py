@@ -92,7 +92,7 @@ def test_a_playbook_is_refused_with_reason_steps_and_firings() -> None:
     assert caught.value.steps == ["b", "log", "c"]
     assert caught.value.firings == ("a", "b", "c → b")
     assert str(caught.value) == (
-        "a branch ends within a loop while the others go on: b → log → c"
+        "a branch ends within a loop instead of going back or leaving: b → log → c"
         " (the way there: a, b, c → b)"
     )
 
