@@ -59,13 +59,13 @@ def init(
 @app.command()
 def validate(file: File, output: Output = Format.TABLE) -> None:
     """Check a playbook: every fault at once, with line and column."""
-    from runtime.net.faults import refuse_flow
+    from runtime.net.faults import flow_faults
     from runtime.playbook.bundle import load
     from runtime.playbook.faults import BundleFault, PlaybookFaults
 
     faults: list[dict[str, Any]] = []
     try:
-        refuse_flow(load(file).playbook, file.name)
+        load(file, judge=flow_faults)
     except PlaybookFaults as found:
         faults = [_fault(fault) for fault in found.faults]
     except BundleFault as found:

@@ -18,17 +18,25 @@ from runtime.playbook.model import Place, Playbook
 _AT_JOIN: Final = (TEXTS["quorum_too_large"], TEXTS["join_on_cycle"])
 
 
+def flow_faults(playbook: Playbook) -> list[PlaybookFault]:
+    """Return why some run of a playbook could not end properly; nothing when each can."""
+    try:
+        refuse_unsound(playbook)
+        compile_net(playbook)
+    except NotSound as error:
+        return [_fault(playbook, error)]
+    return []
+
+
 def refuse_flow(playbook: Playbook, name: str = "playbook.yaml") -> None:
     """Refuse a playbook some run of which could not end properly.
 
     Raises:
         PlaybookFaults: with the counterexample in the fault's message.
     """
-    try:
-        refuse_unsound(playbook)
-        compile_net(playbook)
-    except NotSound as error:
-        raise PlaybookFaults([_fault(playbook, error)], name) from error
+    faults = flow_faults(playbook)
+    if faults:
+        raise PlaybookFaults(faults, name)
 
 
 def _fault(playbook: Playbook, error: NotSound) -> PlaybookFault:

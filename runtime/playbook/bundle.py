@@ -15,10 +15,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from runtime.data import contract
 from runtime.errors import ToolError
@@ -32,6 +32,7 @@ from runtime.playbook.faults import (
 from runtime.playbook.model import Json, Place, Playbook, Step
 from runtime.playbook.parse import parse
 
+Judge: TypeAlias = Callable[[Playbook], Iterable[PlaybookFault]]
 FILE_LIMIT: Final = 1 << 20
 BUNDLE_LIMIT: Final = 8 << 20
 """Bytes of one file, and of all files of a bundle."""
@@ -51,8 +52,8 @@ class Bundle:
     name: str = SOURCE
 
 
-def load(yaml_path: Path | str) -> Bundle:
-    """Read a playbook's YAML and the files it needs.
+def load(yaml_path: Path | str, judge: Judge | None = None) -> Bundle:
+    """Read a playbook's YAML and the files it needs. ``judge`` may find more at fault.
 
     Raises PlaybookFaults (faults of the files stand where the YAML names them),
     BundleFault for what cannot be taken along, FileNotFoundError without the YAML.
@@ -61,7 +62,7 @@ def load(yaml_path: Path | str) -> Bundle:
     source = _text(path)
     playbook = parse(source, path.name)
     files = _collect(playbook, path.parent)
-    return _checked(playbook, source, files, path.name)
+    return _checked(playbook, source, files, path.name, judge)
 
 
 def load_text(source: str, files: Mapping[str, str], name: str = SOURCE) -> Bundle:
@@ -108,11 +109,13 @@ def step_bound(playbook: Playbook, step: str, files: Mapping[str, str]) -> str:
     return _digest({"tool": found.tool, "files": dict(files), "tune": tune})
 
 
-def _checked(playbook: Playbook, source: str, files: dict[str, str], name: str) -> Bundle:
+def _checked(
+    playbook: Playbook, source: str, files: dict[str, str], name: str, judge: Judge | None = None
+) -> Bundle:
     total = sum(len(text.encode()) for text in files.values())
     if total > BUNDLE_LIMIT:
         raise BundleFault(f"the bundle has {total} bytes; at most {BUNDLE_LIMIT} are taken along")
-    faults = list(_file_faults(playbook, files))
+    faults = [*_file_faults(playbook, files), *(judge(playbook) if judge else ())]
     if faults:
         raise PlaybookFaults(faults, name)
     version = _digest({"source": source, "files": files})

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from runtime.playbook import keys
 from runtime.playbook.arcs import CATCHABLE, ROUNDS
+from runtime.playbook.blocks import PATH, TOOL_CLASSES
 from runtime.playbook.inputs import TYPES
 from runtime.playbook.joins import INPUTS, KINDS
 from runtime.playbook.knobs import KNOBS, LIMITS
-from runtime.playbook.steps import PATH, RETRYABLE, TOOL_CLASSES
+from runtime.playbook.steps import RETRYABLE
 from runtime.playbook.tools import TOOLS, ToolKey
 
 Schema = dict[str, Any]

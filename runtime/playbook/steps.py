@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from runtime.playbook import keys
 from runtime.playbook.arcs import ROUNDS, read_arcs, read_split
-from runtime.playbook.draft import Draft, Mention, Slot, StepDraft
+from runtime.playbook.blocks import FILE, TOOL_CLASSES, note_texts, read_block
+from runtime.playbook.draft import Draft, Mention, StepDraft
 from runtime.playbook.expressions import WORDS
-from runtime.playbook.faults import did_you_mean, nearest
 from runtime.playbook.joins import read_join
 from runtime.playbook.knobs import LIMITS
 from runtime.playbook.model import (
@@ -30,24 +30,13 @@ from runtime.playbook.model import (
     Step,
 )
 from runtime.playbook.part import CLASS_HINT, WORD, Part
-from runtime.playbook.tools import LATER, TOOLS, ToolKey
 from runtime.playbook.tune import read_tune
 
 RESERVED: Final = frozenset({"workload", "ctx", "item", "batch", "run", "repeat"}) | WORDS
 """Words that cannot name a step: expressions mean something else by them."""
 
-RETRYABLE: Final = (
-    "transient", "timeout", "throttled", "permanent", "data", "resource", "lost",
-)  # fmt: skip
-TOOL_CLASSES: Final = tuple(cls for cls in RETRYABLE if cls != "lost")
-_CALL: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+RETRYABLE: Final = (*TOOL_CLASSES, "lost")
 _PRODUCT: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
-_FILE: Final = re.compile(r"(?!/)(?!.*\.\.)[\w./-]+")
-PATH: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
-PATH_HINT: Final = "lower-case words joined by /, such as risk/score_application"
-_TIME: Final = re.compile(
-    r"\d{4}-\d\d-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?)?(Z|[+-]\d\d:\d\d)"
-)
 
 
 def read_step(part: Part, number: int, draft: Draft) -> StepDraft:
@@ -105,7 +94,7 @@ def _name(read: StepDraft, part: Part | None) -> None:
 
 
 def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
-    tool = _tool(read, part.child("tool"), draft)
+    tool = read_block(read, part.child("tool"), draft)
     each = _each(read, part.child("each"))
     retry = _retry(part.child("retry"))
     timeout = _duration(part, "timeout")
@@ -159,158 +148,10 @@ def _compensate(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, J
     if part is None:
         return None
     read.is_undone = True
-    return _tool(read, part, draft, "compensate")
+    return read_block(read, part, draft, "compensate")
 
 
 # ---- what it runs -----------------------------------------------------------------------
-
-
-def _tool(
-    read: StepDraft, part: Part | None, draft: Draft, slot: Slot = "tool"
-) -> dict[str, Json] | None:
-    if part is None:
-        return None
-    if not part.is_map("a tool"):
-        return {"kind": ""}
-    kind_part = part.child("kind")
-    kind = kind_part.choice("tool kind", TOOLS, later=LATER) if kind_part else None
-    if kind_part is None:
-        part.refuse("a tool says its kind", f"add kind: {' or '.join(TOOLS)}")
-    meant = kind or nearest(str(kind_part.value if kind_part else ""), TOOLS)
-    if not meant:
-        return {"kind": ""}
-    _tool_keys(part, meant)
-    _barred(read, part, meant, slot)
-    known = TOOLS[meant].keys
-    block = {
-        name: _tool_value(read, child, name, known[name], draft, slot)
-        for name, child in part.children().items()
-        if name in known
-    }
-    return {"kind": meant, **block}
-
-
-def _tool_keys(part: Part, kind: str) -> None:
-    tool = TOOLS[kind]
-    habits = {} if "timeout" in tool.barred else {"timeout": "timeout, on the step"}
-    part.keys({"kind": "", **{n: key.means for n, key in tool.keys.items()}}, habits=habits)
-    for name in tool.required:
-        if part.child(name) is None:
-            part.refuse(f"a {kind} tool needs {name}", f"add {name}: …")
-    given = [child for name in tool.one_of if (child := part.child(name)) is not None]
-    if tool.one_of and not given:
-        part.refuse(f"a {kind} tool needs {' or '.join(tool.one_of)}")
-    for child in given[1:]:
-        child.refuse(f"a {kind} tool has one of {' and '.join(tool.one_of)}", at=child.key)
-
-
-def _barred(read: StepDraft, part: Part, kind: str, slot: Slot) -> None:
-    """Refuse keys that a tool which no worker runs would ignore."""
-    if slot == "compensate" and TOOLS[kind].barred and kind != "playbook":
-        part.refuse(f"a {kind} undoes nothing", "compensate with a tool that acts")
-    for name in TOOLS[kind].barred if slot == "tool" else ():
-        child = read.part.child(name)
-        if child is not None:
-            child.refuse(f"a {kind} tool has no use for {name}", "no worker runs it: leave it out",
-                         at=child.key)  # fmt: skip
-
-
-def _tool_value(
-    read: StepDraft, part: Part, name: str, key: ToolKey, draft: Draft, slot: Slot
-) -> Json:
-    what = f"tool {name}"
-    if key.shape == "errors":
-        return _errors(part)
-    if key.shape == "call":
-        return part.text("call", _CALL, "write module:function, such as cohort:enrich")
-    if key.shape == "word":
-        return part.choice(name, key.choices)
-    if key.shape == "flag":
-        return part.switch(name)
-    if key.shape == "map" and not part.is_map(what):
-        return {}
-    if key.shape == "command":
-        _command(part)
-    elif key.shape in ("duration", "time"):
-        _when(part, name, key.shape)
-    elif key.shape == "path":
-        part.text("playbook path", PATH, PATH_HINT)
-    elif key.shape == "text" and not _is_secret(part):
-        _text(part, name)
-    if not key.verbatim:
-        _texts(read, part, slot, draft)
-    return part.value
-
-
-def _when(part: Part, name: str, shape: str) -> None:
-    """Check a duration or a time, unless only a run can say it."""
-    if isinstance(part.value, str) and "{{" in part.value:
-        return
-    if shape == "duration":
-        part.duration(name)
-    else:
-        part.text("time", _TIME, "an ISO time with its zone, such as 2026-12-01T08:00Z")
-
-
-def _command(part: Part) -> None:
-    """Check a command: words may be templated, a line that a shell reads may not."""
-    if part.node.kind == "list":
-        for element in part.elements():
-            element.text("tool run")
-    elif "{{" in (part.text("tool run") or ""):
-        hint = 'write "$name" and give it in with, or make run a list of words'
-        at = part.node.at(part.value.index("{{"))
-        part.refuse("a command line is never templated", hint, at=at)
-
-
-def _text(part: Part, name: str) -> None:
-    text = part.text(f"tool {name}")
-    if name == "file" and text is not None:
-        part.text("file", _FILE, "name a file beside the playbook")
-    if name == "query" and "{{" in (text or ""):
-        at = part.node.at(part.value.index("{{"))
-        part.refuse("SQL is never templated", "write $name and give it in with", at=at)
-
-
-def _errors(part: Part) -> dict[str, str]:
-    """Read what refines the classes of errors: exception, status or exit code → class."""
-    found: dict[str, str] = {}
-    if part.is_map("errors"):
-        for name, child in part.children().items():
-            cls = child.choice("error class", TOOL_CLASSES)
-            if cls is not None:
-                found[name] = cls
-    return found
-
-
-def _is_secret(part: Part) -> bool:
-    return part.node.kind == "map" and list(part.node.entries) == ["secret"]
-
-
-def _texts(read: StepDraft, part: Part, slot: Slot, draft: Draft) -> None:
-    """Note every text with expressions in a value, however deeply nested."""
-    if _is_secret(part):
-        if slot == "set":
-            part.refuse("a secret cannot be put into the context", "give it to the tool in with")
-        _secret(part.children()["secret"], draft)
-        return
-    if part.node.kind == "scalar":
-        if isinstance(part.value, str) and "{{" in part.value:
-            read.mentions.append(Mention(part, part.value, slot))
-        return
-    for element in part.elements():
-        _texts(read, element, slot, draft)
-    for name, child in part.children().items():
-        if "{{" in name:
-            child.refuse("a key is never templated", at=child.key)
-        _texts(read, child, slot, draft)
-
-
-def _secret(part: Part, draft: Draft) -> None:
-    name = part.name("secret")
-    if name is not None and name not in draft.secrets:
-        hint = did_you_mean(name, draft.secrets) or f"add secrets: [{name}] to the playbook"
-        part.refuse(f"secret {name} is not declared", hint)
 
 
 def _args(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json]:
@@ -318,7 +159,7 @@ def _args(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json]:
         return {}
     for name, child in part.children().items():
         _word(child, name, "argument")
-        _texts(read, child, "with", draft)
+        note_texts(read, child, "with", draft)
     return dict(part.value)
 
 
@@ -334,7 +175,7 @@ def _sets(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json]:
     for name, child in part.children().items():
         _word(child, name, "context")
         read.sets[name] = child
-        _texts(read, child, "set", draft)
+        note_texts(read, child, "set", draft)
         op = _reducer(child)
         if op:
             read.reducers[name] = op
@@ -502,7 +343,7 @@ def _publishes(part: Part | None) -> Publishes | None:
     name = product.text("product", _PRODUCT, "words of a-z, 0-9 and _, joined by dots") \
         if product else None  # fmt: skip
     chosen: Any = form.choice("format", ("parquet", "arrow")) if form else None
-    file = contract.text("contract", _FILE, "name a file beside the playbook") \
+    file = contract.text("contract", FILE, "name a file beside the playbook") \
         if contract else None  # fmt: skip
     return Publishes(name or "", chosen or "parquet", file)
 

@@ -732,6 +732,21 @@ def test_a_run_whose_playbook_can_no_longer_be_read_is_ended_and_the_rest_goes_o
     play(folder, go_on)
 
 
+def test_a_child_whose_playbook_can_no_longer_be_read_fails_its_step(folder: DataFolder) -> None:
+    spoilt = PlaybookRegistered("t/child", "0" * 32, 1, "hedge: 5s", {}, "me")
+
+    async def story(engine: Engine) -> None:
+        await engine.append([engine._stamp("playbook/t/child", 0, spoilt)])
+        id_ = await run(engine, book("t/parent", PARENT))
+        assert (await engine.wait(id_)).state == "failed"
+        fault = engine.state(id_).fault
+        assert fault is not None
+        assert fault.cls == "permanent"
+        assert "t/child can no longer be read" in fault.message
+
+    play(folder, story)
+
+
 # ---- the reference ----------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.playbook.expressions import (
+    ABSENT,
     EXPRESSION_LIMIT,
     FILTERS,
     RESULT_LIMIT,
@@ -324,3 +325,22 @@ def test_any_text_is_rendered_or_is_a_fault(text: str) -> None:
     except ExpressionFault as fault:
         offset = fault.offset
     assert 0 <= offset <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{{ later | default(0) }}", 0),
+        ("{{ later.rows | default(0) + 1 }}", 1),
+        ("{{ later.rows if later is defined else 'none' }}", "none"),
+        ("{{ later is defined }}", False),
+    ],
+)
+def test_what_has_no_value_yet_can_be_asked_for(text: str, value: object) -> None:
+    assert EXPRESSIONS.render(text, {"later": ABSENT}) == value
+
+
+@pytest.mark.parametrize("text", ["{{ later }}", "{{ later.rows }}", "{{ later.rows + 1 }}"])
+def test_what_has_no_value_yet_cannot_be_counted_on(text: str) -> None:
+    with pytest.raises(ExpressionFault, match="later has not run yet"):
+        EXPRESSIONS.render(text, {"later": ABSENT})

@@ -7,8 +7,8 @@ from textwrap import dedent, indent
 
 import pytest
 
-from runtime.net.faults import refuse_flow
-from runtime.playbook.bundle import load_text
+from runtime.net.faults import flow_faults, refuse_flow
+from runtime.playbook.bundle import load, load_text
 from runtime.playbook.model import Arc, Join, Limit, Playbook, Reduce, Repeat
 from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
 
@@ -121,6 +121,7 @@ ENDED = "- step: a\n  tool: {kind: wait, for: 5s}\n"
         ("- step: a\n  tool: {kind: wait}", 6, 11, "needs for or until"),
         ("- step: a\n  tool: {kind: wait, until: tomorrow}", 6, 31, "is no time"),
         ("- step: a\n  tool: {kind: wait, until: 2026-12-01T08:00}", 6, 31, "is no time"),
+        ("- step: a\n  tool: {kind: wait, until: 2026-13-01T08:00Z}", 6, 31, "is no time"),
         ("- step: a\n  tool: {kind: signal, name: x}\n  with: {a: 1}", 7, 5, "no use for with"),
         ("- step: a\n  tool: {kind: approval, prompt: x, timeout: 5m}", 6, 39, "unknown key"),
         ("- step: a\n  tool: {kind: playbook, path: demo/p}", 6, 34, "start itself without end"),
@@ -212,7 +213,7 @@ UNSOUND = {
       next: [{to: a, when: a, max: 3}, {to: c, otherwise: true}]
     - step: log
     - step: c
-    """, 7, 15, "a branch ends within a loop while the others go on"),
+    """, 7, 15, "a branch ends within a loop"),
     "an impossible error": ("""
     - step: a
       next: [b, {to: late, on: [timeout]}]
@@ -255,4 +256,21 @@ def test_a_playbook_takes_the_code_of_its_ends_along() -> None:
     assert found == [
         (6, "finally[0].tool.call", "there is no file z.py"),
         (10, "workflow[0].compensate.call", "there is no file u.py"),
+    ]
+
+
+def test_faults_of_the_files_and_of_the_flow_are_told_together(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(steps("""
+    - step: a
+      tool: {kind: python, call: "m:f"}
+      next: b
+    - step: b
+      join: {at_least: 2}
+    """))  # fmt: skip
+    with pytest.raises(PlaybookFaults) as caught:
+        load(file, judge=flow_faults)
+    assert [(f.line, f.path) for f in caught.value.faults] == [
+        (6, "workflow[0].tool.call"),
+        (9, "workflow[1].join"),
     ]
