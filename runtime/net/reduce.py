@@ -32,6 +32,10 @@ class _Fold:
     def __init__(self, region: Region) -> None:
         self.region = region
         self.nodes = dict(region.nodes)
+        self.after: dict[str, set[str]] = {name: set() for name in region.nodes}
+        for node in region.nodes.values():
+            for source in node.inputs:
+                self.after[source].add(node.name)
 
     def may(self, name: str) -> bool:
         node = self.nodes[name]
@@ -40,7 +44,7 @@ class _Fold:
         live = node.ways[0].live
         if (node.quorum or 1) > 1 or not live or live & self.region.border:
             return False
-        return not any(self._joins_twice(node.inputs[0], target) for target in live)
+        return not any(self._joins_twice(node.inputs[0], target) for target in self.after[name])
 
     def _joins_twice(self, source: str, target: str) -> bool:
         """Whether two of the tokens that a join counts would become one."""
@@ -51,12 +55,14 @@ class _Fold:
         """Fold a node into its source. Returns the nodes that may be folded now."""
         node = self.nodes.pop(name)
         source, way = node.inputs[0], node.ways[0]
-        for target in way.live:
+        followers = self.after.pop(name)
+        for target in sorted(followers):
             other = self.nodes[target]
             inputs = tuple(dict.fromkeys(source if i == name else i for i in other.inputs))
             self.nodes[target] = replace(other, inputs=inputs)
         self.nodes[source] = _longer(self.nodes[source], name, way)
-        return [source, *way.live]
+        self.after[source] = self.after[source] - {name} | followers
+        return [source, *sorted(followers)]
 
 
 def _longer(node: Node, name: str, then: Way) -> Node:

@@ -78,6 +78,8 @@ class Rounds:
         if any(node.late for node in region.nodes.values()):
             for over in [over for over in swept.ends if self._never(loop, crossed(over))]:
                 del swept.ends[over]
+            if swept.stopped and self._never(loop, stopped):
+                swept.stopped.clear()
         self.folded[loop.head] = tuple(
             Way(over, firings(trail))
             for over, trail in swept.ends.items()

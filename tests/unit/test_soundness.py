@@ -259,3 +259,11 @@ def test_a_split_too_wide_to_count_is_undecided_where_a_join_counts_its_tokens()
 def test_what_is_not_in_the_notation_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match="is written like this"):
         read(line)
+
+
+def test_a_fault_within_an_inner_loop_does_not_hide_the_outer_one_s_check() -> None:
+    """The inner loop's other ways are no longer taken, and its followers stay in the region."""
+    flow = read("a: c ! permanent b\nb: c, e, f ! permanent d\nc\nd: e\ne: a*3\nf: b*3")
+    verdict = check(flow)
+    assert isinstance(verdict, Unsound)
+    assert verdict.reason == "unbounded_place"
