@@ -542,6 +542,30 @@ def test_a_restart_in_a_childs_midst_is_one_child(folder: DataFolder, tmp_path: 
     play(folder, go_on)
 
 
+FACTORIAL = """
+- step: more
+  next: [{to: below, when: "workload.n > 1"}, {to: one, otherwise: true}]
+- step: below
+  tool: {kind: playbook, path: t/factorial}
+  with: {n: "{{ workload.n - 1 }}"}
+  next: times
+- step: times
+  tool: {kind: python, code: "result = n * below"}
+  with: {n: "{{ workload.n }}", below: "{{ below }}"}
+- step: one
+  tool: {kind: python, code: "result = 1"}
+"""
+
+
+@pytest.mark.parametrize(("n", "state"), [(5, "completed"), (13, "failed")])
+def test_a_playbook_may_call_itself_but_not_too_deep(
+    folder: DataFolder, n: int, state: str
+) -> None:
+    found = ends(folder, book("t/factorial", FACTORIAL, NUMBER), n=n)
+    assert found[0] == state
+    assert found[1] == 120 if n == 5 else "11th run" in found[1].message
+
+
 # ---- ends -------------------------------------------------------------------------------
 
 ENDS = """
@@ -614,6 +638,50 @@ def test_a_cancelled_runs_last_steps_have_their_time(folder: DataFolder, tmp_pat
 
     play(folder, story)
     assert path.read_text().splitlines()[2:] == ["y cancelled", "z"]
+
+
+def test_the_last_steps_of_a_run_out_of_time_run_to_their_end(
+    folder: DataFolder, tmp_path: Path
+) -> None:
+    path = tmp_path / "told"
+
+    async def story(engine: Engine) -> None:
+        flow = ENDS.replace("TOOL", "tool: {kind: wait, for: 1d}")
+        bundle = book("t/ends", flow, "deadline: 500ms\n" + CLOSE)
+        id_ = await run(engine, bundle, path=str(path))
+        assert (await engine.wait(id_)).state == "failed"
+        fault = engine.state(id_).fault
+        assert fault is not None
+        assert "deadline" in fault.message
+
+    play(folder, story)
+    assert path.read_text().splitlines() == ["a", "b", "undo b", "undo a", "y cancelled", "z"]
+
+
+def test_a_restart_amid_the_last_steps_goes_on_with_them(
+    folder: DataFolder, tmp_path: Path
+) -> None:
+    path = tmp_path / "told"
+    close = CLOSE.replace(
+        "time.sleep(0.2)", "time.sleep(0.2 if Path(where + '.go').exists() else 30)"
+    )
+    close = close.replace("import time\n", "import time; from pathlib import Path\n")
+
+    async def begin(engine: Engine) -> str:
+        flow = ENDS.replace("TOOL", "tool: {kind: wait, for: 1d}")
+        id_ = await run(engine, book("t/ends", flow, close), path=str(path))
+        await until(waits_in(engine, id_, "c"))
+        await engine.cancel(id_, "me")
+        await until(waits_in(engine, id_, "y"))
+        return id_
+
+    async def go_on(engine: Engine) -> None:
+        assert (await engine.wait(id_)).state == "cancelled"
+
+    id_ = play(folder, begin)
+    Path(f"{path}.go").touch()
+    play(folder, go_on)
+    assert path.read_text().splitlines() == ["a", "b", "y cancelled", "z"]
 
 
 # ---- limits and priorities --------------------------------------------------------------
