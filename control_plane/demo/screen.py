@@ -49,11 +49,11 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Say a sentence."""
-        self.console.print(escape(text))
+        self.console.print(escape(text), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Say what went wrong."""
-        self.console.print(f"[bold red]{escape(text)}")
+        self.console.print(f"[bold red]{escape(text)}", soft_wrap=True)
 
     @contextmanager
     def work(self, title: str, total: float | None = None) -> Iterator[Bar]:
@@ -66,7 +66,7 @@ class Screen:
         with Progress(*columns, console=self.console, transient=True, disable=still) as progress:
             bar = Bar(progress, progress.add_task(title, total=total))
             yield bar
-        self.console.print(f"  {escape(title)}  [dim]{escape(bar.note)}")
+        self.console.print(f"  {escape(title)}  [dim]{escape(bar.note)}", soft_wrap=True)
 
     def proposal(self, view: Mapping[str, Json]) -> None:
         """Show a proposal with its evidence, as somebody who has to decide reads it."""
