@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
 from runtime.engine.catalogue import Version
-from runtime.engine.errors import KeyConflict, UnknownLimit
+from runtime.engine.errors import KeyConflict, NotWaiting, UnknownLimit
 from runtime.engine.fork import copied
 from runtime.engine.machine import Listener, Machine
 from runtime.engine.submit import Submit, full_workload
@@ -34,6 +34,7 @@ from runtime.run.events import (
     RunEvent,
     RunSubmitted,
 )
+from runtime.run.evolve import APPROVAL
 from runtime.run.state import RunState
 from runtime.workers.port import Pool
 
@@ -185,15 +186,28 @@ class Engine(Machine):
         return new
 
     async def signal(self, run: str, name: str, value: Json, actor: str) -> None:
-        """Send a signal: the step that waits for it goes on, or the next that will."""
+        """Send a signal: the step that waits for it goes on, or the next that will.
+
+        Raises:
+            NotWaiting: the name is that of an approval, which has to be answered.
+        """
+        if name.startswith(APPROVAL):
+            raise NotWaiting(f"{name} is no signal: {name.removeprefix(APPROVAL)} is answered")
         self._act(self._live(run), lambda d: d.signal(name, value, actor))
 
     async def approve(
         self, run: str, step: str, *, approved: bool, actor: str, note: str = ""
     ) -> None:
-        """Answer an ``approval`` step: yes lets it succeed, no fails it (class permanent)."""
+        """Answer an ``approval`` step: yes lets it succeed, no fails it (class permanent).
+
+        Raises:
+            NotWaiting: the step asks nothing now; an answer is never kept for later.
+        """
+        live = self._live(run)
+        if not any(t.kind == "approval" and t.step == step for t in live.state.attempts.values()):
+            raise NotWaiting(f"{step} of run {run} waits for no answer")
         value = {"approved": approved, "by": actor, "note": note}
-        await self.signal(run, f"approval:{step}", value, actor)
+        self._act(live, lambda d: d.signal(APPROVAL + step, value, actor))
 
     async def wait(self, run: str) -> RunRow:
         """Return the run's line once it has ended."""

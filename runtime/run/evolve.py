@@ -38,6 +38,8 @@ from runtime.run.events import (
 )
 from runtime.run.state import Block, Each, Pause, Round, RunState, Try
 
+APPROVAL = "approval:"
+"""Begins the name of the signal that answers a step; no other signal may have such a name."""
 LATE_JOIN = "@join"
 """Ends the name of the timer of a join that waits; no step can have such a name."""
 EMPTY_EACH: dict[str, Json] = {
@@ -216,7 +218,7 @@ def signal_of(tried: Try) -> str | None:
     tool = (tried.args or {}).get("tool", {})
     if tool.get("kind") == "signal":
         return str(tool["name"])
-    return f"approval:{tried.step}" if tool.get("kind") == "approval" else None
+    return APPROVAL + tried.step if tool.get("kind") == "approval" else None
 
 
 def _failed(state: RunState, event: AttemptFinished) -> bool:

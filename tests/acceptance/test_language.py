@@ -15,7 +15,7 @@ import pytest
 
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
-from runtime.engine.errors import UnknownLimit
+from runtime.engine.errors import EngineError, NotWaiting, UnknownLimit
 from runtime.engine.local import open_local
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import Bundle, load_text
@@ -183,26 +183,20 @@ def test_a_step_repeats_until_what_it_looks_for_is_there(
     folder: DataFolder, tmp_path: Path
 ) -> None:
     poll = """
-- step: start
-  next: [poll, bring]
 - step: poll
   tool: {kind: python, call: "m:seen"}
   with: {path: "{{ workload.path }}"}
   repeat: {until: "poll", max: 3000, wait: 20ms}
-- step: bring
-  tool: {kind: wait, for: 200ms}
-  next: put
-- step: put
-  tool: {kind: python, call: "m:touch"}
-  with: {path: "{{ workload.path }}"}
 """
     bundle = book("t/poll", poll, "workload: {path: {type: string}}\n")
+    path = tmp_path / "there"
 
     async def story(engine: Engine) -> None:
-        id_ = await run(engine, bundle, path=str(tmp_path / "there"))
+        id_ = await run(engine, bundle, path=str(path))
+        await until(lambda: "poll" in engine.state(id_).rounds)
+        path.touch()
         assert (await engine.wait(id_)).state == "completed"
-        assert engine.values(id_)["poll"] is True
-        assert engine.state(id_).rounds["poll"].done >= 1
+        assert engine.state(id_).result is True
 
     play(folder, story)
 
@@ -346,11 +340,34 @@ def test_a_person_says_yes_or_no_or_nothing_in_time(
     async def story(engine: Engine) -> None:
         bundle = book("t/ask", ASK.replace("TIMEOUT", f"timeout: {limit}"))
         id_ = await run(engine, bundle)
+        await until(waits_in(engine, id_, "ask"))
         if answer is not None:
             await engine.approve(id_, "ask", approved=answer, actor="ann")
         assert (await engine.wait(id_)).state == "completed"
         states = {n: s.status for n, s in engine.state(id_).steps.items() if n != "ask"}
         assert {n for n, status in states.items() if status == "done"} == {taken}
+
+    play(folder, story)
+
+
+def test_an_answer_is_for_the_step_that_asks_and_no_signal_can_stand_for_it(
+    folder: DataFolder,
+) -> None:
+    first = "- step: first\n  tool: {kind: signal, name: begin}\n  next: ask\n"
+    flow = first + ASK.replace("TIMEOUT", "timeout: 1h")
+
+    async def story(engine: Engine) -> None:
+        id_ = await run(engine, book("t/asks", flow))
+        with pytest.raises(NotWaiting, match="ask of run"):
+            await engine.approve(id_, "ask", approved=True, actor="ann")
+        with pytest.raises(NotWaiting, match="is no signal"):
+            await engine.signal(id_, "approval:ask", {"approved": True}, "bob")
+        await engine.signal(id_, "begin", None, "bob")
+        await until(waits_in(engine, id_, "ask"))
+        await engine.approve(id_, "ask", approved=True, actor="ann")
+        with pytest.raises(EngineError):
+            await engine.approve(id_, "ask", approved=True, actor="ann")
+        assert (await engine.wait(id_)).state == "completed"
 
     play(folder, story)
 
@@ -832,6 +849,7 @@ def test_the_examples_of_the_reference_run_to_their_end(folder: DataFolder) -> N
             id_ = await run(engine, bundle)
             if bundle.path == "examples/release":
                 await engine.signal(id_, f"start-{id_}", "now", "ann")
+                await until(waits_in(engine, id_, "ask"))
                 await engine.approve(id_, "ask", approved=True, actor="ann")
             assert (await engine.wait(id_)).state == "completed", engine.state(id_).fault
             results[bundle.path] = engine.state(id_).result
