@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from runtime.data.folder import DataFolder
+from runtime.engine import machine
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import EngineError, NotWaiting, UnknownLimit
 from runtime.engine.local import open_local
@@ -70,6 +71,12 @@ def book(path: str, workflow: str, before: str = "") -> Bundle:
     """Return a playbook of this workflow; its steps may call the functions in ``m``."""
     head = f"apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {{path: {path}}}\n"
     return load_text(f"{head}{before}workflow:\n{indent(workflow, '  ')}", {"m.py": CODE})
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a cancelled run has in flight is given less time, so that the tests take less."""
+    monkeypatch.setattr(machine, "CANCEL_GRACE_S", 0.4)
 
 
 @pytest.fixture
@@ -644,7 +651,7 @@ def test_what_was_done_is_undone_backwards_and_every_end_has_its_steps(
 
 def test_a_cancelled_runs_last_steps_have_their_time(folder: DataFolder, tmp_path: Path) -> None:
     path = tmp_path / "told"
-    close = CLOSE.replace("0.2", "2.5")
+    close = CLOSE.replace("0.2", "1")
 
     async def story(engine: Engine) -> None:
         flow = ENDS.replace("TOOL", "tool: {kind: wait, for: 1d}")
