@@ -44,7 +44,9 @@ LAYERS: Final = (
     ExperimentResumed, ExperimentEnded, KillSet,
 )  # fmt: skip
 FOLDED: Final = ("proposal/", "overlay/", "experiment/", "kill", "policy/")
-SPEAKS: Final = frozenset({Reason.HARM, Reason.INCONCLUSIVE, Reason.OPERATOR, *REJECTIONS})
+SPEAKS: Final = frozenset(
+    {Reason.HARM, Reason.INCONCLUSIVE, Reason.OPERATOR, Reason.SIMULATED_WORSE, *REJECTIONS}
+)
 """Ends that say something about the change itself, not about what happened around it."""
 
 
@@ -259,9 +261,9 @@ def _tried(proposal: Proposal) -> dict[str, Covered]:
 
 def _earlier(proposal: Proposal) -> Earlier | None:
     """The decision that ended a proposal, when it says something about the change."""
-    if proposal.state not in (State.REJECTED, State.ROLLED_BACK):
+    if proposal.state not in (State.REJECTED, State.ROLLED_BACK, State.FAILED):
         return None
-    moved = proposal.last("reject") or proposal.last("roll_back")
+    moved = proposal.last("reject") or proposal.last("roll_back") or proposal.last("fail")
     if moved is None or Reason(moved.event.reason) not in SPEAKS:
         return None
     drafted = proposal.drafted

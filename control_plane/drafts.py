@@ -37,7 +37,7 @@ OPTIMIZER: Final = "optimizer"
 RECENT: Final = 20
 """Cycles that are looked at again when the server starts."""
 TOLD: Final = frozenset(
-    {State.REJECTED, State.WITHDRAWN, State.BLOCKED, State.LEARNED, State.KEPT}
+    {State.REJECTED, State.WITHDRAWN, State.BLOCKED, State.FAILED, State.LEARNED, State.KEPT}
 )
 """Ends that the optimizer hears of, beside those roll-backs that say something."""
 

@@ -19,9 +19,13 @@ from control_plane.review.drive import Facts, next_decision
 from control_plane.review.gate import Refusal, refusals
 from control_plane.review.lifecycle import LIVE, State
 from control_plane.review.plan import design_of
-from control_plane.review.proposal import Proposal
+from control_plane.review.policy import Policy
+from control_plane.review.proposal import Proposal, arms
+from control_plane.review.shadow import Replayed
 from control_plane.review.units import Units
 from control_plane.reviews import ReviewService
+from control_plane.shadows import Shadows
+from control_plane.what_if import Rehearsal
 from optimizer.verify import Finding, Plan, Verification
 from runtime.journal.port import StreamMoved
 from runtime.run.events import (
@@ -90,12 +94,16 @@ class Return:
 
 @dataclass(slots=True)
 class ExperimentService:
-    """Drives proposals that were approved. Use it on the engine's loop."""
+    """Drives proposals that were approved. Use it on the engine's loop.
+
+    ``shadows`` replays history beside the loop, and is closed with this.
+    """
 
     host: Host
     reviews: ReviewService
     clock: Callable[[], float]
     salt: Callable[[], str]
+    shadows: Shadows
     tick_s: float = TICK_S
     began: float = 0.0
     trials: dict[str, Trial] = field(default_factory=dict)
@@ -129,6 +137,7 @@ class ExperimentService:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self.shadows.close()
 
     @property
     def woken(self) -> bool:
@@ -287,6 +296,7 @@ class ExperimentService:
             room=self._room(proposal, policy.blast.max_live, policy.blast.starts_per_hour,
                             policy.blast.cold_start_s),
             killed=docket.layers.is_killed(*proposal.scope),
+            replayed=self._replayed(proposal, policy),
             finding=trial.finding(proposal.stage) if trial is not None else None,
             may_advance=trial.may_advance(proposal.stage) if trial is not None else False,
             nodes=len({_node(w) for w in trial.units.workers}) if trial is not None else 0,
@@ -307,6 +317,21 @@ class ExperimentService:
         slow = self.docket.starts_since(now - 3600.0) < per_hour
         return few and slow and now - self.began >= cold_start_s
 
+    def _replayed(self, proposal: Proposal, policy: Policy) -> Replayed | None:
+        """What the replay of history says of a proposal in shadow; None until it is done."""
+        if proposal.state is not State.SHADOW:
+            self.shadows.forget(proposal.id)
+            return None
+        if self.docket.scope(*proposal.scope) is None:
+            return None
+        drafted = proposal.drafted
+        version = self.host.catalogue.latest(drafted.playbook)
+        wanted = Rehearsal(
+            version.playbook, drafted.playbook, version.registered.version, drafted.step,
+            arms(drafted), policy.verify.shadow.runs, proposal.id,
+        )  # fmt: skip
+        return self.shadows.of(proposal.id, wanted, self._wake.set)
+
     def _runs_live(self, proposal: Proposal) -> bool:
         if proposal.state not in (State.ROLLING_BACK, State.ROLLBACK_FAILED):
             return True
@@ -317,7 +342,7 @@ class ExperimentService:
 
     def _run_items(self, proposal: Proposal) -> int:
         """How many items the step had in its last run, or 0; asked for before a start alone."""
-        waiting = proposal.state is State.SCHEDULED
+        waiting = proposal.state is State.SHADOW
         if not waiting or design_of(proposal.drafted) != "switchback":
             return 0
         for row in self.host.journal.runs(playbook=proposal.drafted.playbook, limit=5):

@@ -19,7 +19,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,11 +41,13 @@ from control_plane.runs import Runs
 from control_plane.schedule import Schedules
 from control_plane.schedule_table import Table
 from control_plane.settings import LOOPBACK, SettingFault, Settings, Sources
+from control_plane.shadows import Shadows
 from control_plane.streams import Streams
 from control_plane.web.build import site_of
 from control_plane.web.router import problem_page, web_router
 from runtime.data.folder import DataFolder, write_json
 from runtime.engine.engine import Engine
+from runtime.journal.sqlite import SqliteReader
 from runtime.record.supervise import RecorderProcess
 from runtime.run.events import ScheduleSet
 from runtime.workers.local import LocalPool
@@ -186,7 +188,12 @@ async def _open_review(
     )  # fmt: skip
     opened.callback(reviews.close)
     await reviews.start()
-    experiments = ExperimentService(engine, reviews, clock, lambda: secrets.token_hex(8))
+    shadows = Shadows(
+        lambda: closing(SqliteReader.open(engine.folder.journal)), settings.workers.slots
+    )
+    experiments = ExperimentService(
+        engine, reviews, clock, lambda: secrets.token_hex(8), shadows
+    )  # fmt: skip
     opened.push_async_callback(experiments.close)
     await experiments.start()
     drafts = Drafts(engine, reviews, clock=clock, new_id=lambda: secrets.token_hex(6))

@@ -1,17 +1,20 @@
 """What if, asked of the journal: a run's work, that of its like, and the answer.
 
-History is the latest completed runs of the same version, so that the same code did the
+`ask` answers for one run, `rehearse` for the latest runs of a version, arm by arm, before
+a trial. History is the latest completed runs of the same version, so that the same code did the
 work. Only the journal is read.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from control_plane.errors import NotFound
 from optimizer.simulate.estimate import CannotSay, Estimate
+from optimizer.simulate.shadow import Check, replay_check
 from optimizer.simulate.what_if import what_if
 from optimizer.simulate.work import Work, from_events
 from runtime.journal.port import JournalReader, RunRow
@@ -24,6 +27,59 @@ Json: TypeAlias = Any
 HISTORY: Final = 30
 LONGEST: Final = 50_000
 """Events past which a run is not read as history of another."""
+REHEARSED: Final = 60_000
+"""Events that are read for one rehearsal; runs that do not fit are `too_long`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What is to be replayed: the latest ``runs`` of a version, under each arm's values."""
+
+    playbook: Playbook
+    path: str
+    version: str
+    step: str
+    arms: Mapping[str, Mapping[str, Json]]
+    runs: int
+    seed: str
+
+
+def rehearse(
+    journal: JournalReader, wanted: Rehearsal, slots: int | None, going: Callable[[], bool]
+) -> dict[str, Check]:
+    """Return what the replays say of each arm; the same seed and history say the same.
+
+    Once ``going`` says no, the runs that are left are `too_long`.
+    """
+    works, left_out = _latest(journal, wanted, going)
+    found = {}
+    for arm, values in wanted.arms.items():
+        rng = random.Random(f"{wanted.seed} {arm}")  # noqa: S311 no secret
+        diff = [{"knob": knob, "to": value} for knob, value in values.items()]
+        check = replay_check(
+            works, wanted.step, diff, rng,
+            playbook=wanted.playbook, slots=slots, most=wanted.runs - left_out, going=going,
+        )  # fmt: skip
+        long = check.cannot_say.get("too_long", 0) + left_out
+        silent = {**check.cannot_say, "too_long": long} if long else check.cannot_say
+        found[arm] = replace(check, cannot_say=silent)
+    return found
+
+
+def _latest(
+    journal: JournalReader, wanted: Rehearsal, going: Callable[[], bool]
+) -> tuple[list[Work], int]:  # fmt: skip
+    """The version's completed runs, oldest first, and how many of the latest are left out."""
+    rows = journal.runs(state="completed", playbook=wanted.path, system=None, limit=4 * HISTORY)
+    works: list[Work] = []
+    room, left_out = REHEARSED, 0
+    for i, row in enumerate([r for r in rows if r.version == wanted.version][:HISTORY]):
+        if row.length <= room and going():
+            room -= row.length
+            works.insert(0, work_of(journal, row.run))
+        else:
+            left_out += i < wanted.runs
+    return works, left_out
 
 
 def ask(

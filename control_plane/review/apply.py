@@ -111,14 +111,20 @@ class Decision:
 # ---- stages -----------------------------------------------------------------------------------
 
 
+def fail(decision: Decision, reason: Reason, facts: Mapping[str, Json], lesson: str) -> None:
+    """The replay of history speaks against it: no live work is touched."""
+    decision.move(Move.FAIL, Hand.EXPERIMENTS, reason, facts=dict(facts))
+    teach(decision, reason, lesson)
+
+
 def begin(
     decision: Decision, stage: plan.Begin, settings: Mapping[str, Json], *,
-    base: Mapping[str, Json], bound: str, block_items: int, salt: str,
+    base: Mapping[str, Json], bound: str, block_items: int, salt: str, reason: Reason,
+    facts: Mapping[str, Json],
 ) -> None:  # fmt: skip
-    """Take the lock and start the experiment at its first shares."""
+    """Start the experiment at its first shares; ``facts`` is what the replay said."""
     drafted = decision.drafted
-    decision.move(Move.START, Hand.SCHEDULER, Reason.NO_SIMULATOR)
-    decision.move(Move.ENROL, Hand.EXPERIMENTS, Reason.NO_SIMULATOR, stage=1)
+    decision.move(Move.ENROL, Hand.EXPERIMENTS, reason, stage=1, facts=dict(facts))
     decision.add(
         experiment_stream(decision.experiment),
         ExperimentStarted(
@@ -194,8 +200,11 @@ def roll_back(
     decision: Decision, hand: Hand, reason: Reason, *, finding: Finding | None = None,
     actor: str = "", note: str = "", experiment_live: bool = True,
 ) -> None:  # fmt: skip
-    """Take it back: end the experiment, so that everything new runs the stable values."""
-    if experiment_live:
+    """Take it back: end the experiment, so that everything new runs the stable values.
+
+    In shadow none has begun, so none is ended.
+    """
+    if experiment_live and decision.state is not State.SHADOW:
         end(decision, reason.value)
     if finding is not None:
         conclude(decision, finding)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from control_plane.review import apply, plan
+from control_plane.review import apply, plan, shadow
 from control_plane.review.apply import Decision
 from control_plane.review.gate import Refusal, Scope
 from control_plane.review.lifecycle import Hand, Move, State
@@ -35,8 +35,9 @@ class Facts:
 
     ``policy`` is the stricter of the approved one and today's; ``refusals`` is what it
     says today, ``policy_hash`` names today's. ``room`` is whether the blast radius allows
-    another start. ``finding`` is None while nothing was measured. ``stable_seen``: work was
-    seen running the stable values after the experiment ended.
+    another start. ``replayed`` is None while history is being replayed, ``finding`` while
+    nothing was measured. ``stable_seen``: work was seen running the stable values after the
+    experiment ended.
     """
 
     now: float
@@ -48,6 +49,7 @@ class Facts:
     lock_free: bool = True
     room: bool = True
     killed: bool = False
+    replayed: shadow.Replayed | None = None
     finding: Finding | None = None
     may_advance: bool = False
     nodes: int = 0
@@ -77,9 +79,9 @@ def next_decision(
         case State.APPROVED:
             decision.move(Move.SCHEDULE, Hand.SCHEDULER, Reason.QUEUED)
         case State.SCHEDULED:
-            _start(decision, proposal, facts, salt)
+            _start(decision, proposal, facts)
         case State.SHADOW:
-            apply.roll_back(decision, Hand.VERIFIER, Reason.INCONCLUSIVE, experiment_live=False)
+            _shadow(decision, proposal, facts, salt)
         case State.CANARY:
             _canary(decision, proposal, facts)
         case State.PAUSED | State.INCONCLUSIVE:
@@ -127,13 +129,33 @@ def _expire(decision: Decision, proposal: Proposal, facts: Facts) -> bool:
     return over
 
 
-def _start(decision: Decision, proposal: Proposal, facts: Facts, salt: Callable[[], str]) -> None:
+def _start(decision: Decision, proposal: Proposal, facts: Facts) -> None:
     """Take the lock when it is free and nothing holds the change back."""
     if _invalidate(decision, proposal, facts) or _expire(decision, proposal, facts):
         return
     held = facts.killed or facts.frozen or not facts.lock_free or not facts.room
-    if held or facts.scope is None or facts.policy.mode != "review":
+    if not held and facts.policy.mode == "review":
+        decision.move(Move.START, Hand.SCHEDULER, Reason.LOCK_TAKEN)
+
+
+def _shadow(decision: Decision, proposal: Proposal, facts: Facts, salt: Callable[[], str]) -> None:
+    """Wait for the replay of history; fail a change that it clearly speaks against."""
+    if _out_of_bounds(decision, proposal, facts) or facts.replayed is None:
         return
+    ruling = shadow.judge(proposal.drafted, facts.policy.verify.shadow, facts.replayed)
+    if ruling.reason is Reason.SIMULATED_WORSE:
+        taught = lesson(proposal, ruling.reason, None)
+        apply.fail(decision, ruling.reason, ruling.facts, taught)
+    elif not facts.frozen and facts.policy.mode == "review":
+        _begin(decision, proposal, facts, salt, ruling)
+
+
+def _begin(
+    decision: Decision, proposal: Proposal, facts: Facts, salt: Callable[[], str],
+    ruling: shadow.Ruling,
+) -> None:  # fmt: skip
+    if facts.scope is None:
+        raise ValueError(f"{proposal.id}: tried without its scope")
     drafted, scope = proposal.drafted, facts.scope
     stages = plan.plan(drafted, facts.policy)
     first = next(stage for stage in stages if isinstance(stage, plan.Begin))
@@ -142,7 +164,7 @@ def _start(decision: Decision, proposal: Proposal, facts: Facts, salt: Callable[
     frozen = plan.frozen_plan(drafted, facts.policy, batches)
     apply.begin(
         decision, first, frozen.to_json(), base=scope.stable, bound=scope.bound, salt=salt(),
-        block_items=items,
+        block_items=items, reason=ruling.reason, facts=ruling.facts,
     )  # fmt: skip
 
 
@@ -152,12 +174,7 @@ def _start(decision: Decision, proposal: Proposal, facts: Facts, salt: Callable[
 def _take_back(decision: Decision, proposal: Proposal, facts: Facts) -> bool:
     """The ways back that are always open: kill switch, staleness, proven harm, no eyes."""
     finding = facts.finding
-    if facts.killed:
-        apply.roll_back(decision, Hand.KILL_SWITCH, Reason.KILL_SWITCH, finding=finding)
-        return True
-    stale = staleness(proposal, facts)
-    if stale is not None:
-        apply.roll_back(decision, Hand.INVALIDATOR, stale, finding=finding)
+    if _out_of_bounds(decision, proposal, facts):
         return True
     if finding is None:
         note = "its units cannot be read, so that nobody would see it do harm"
@@ -167,6 +184,19 @@ def _take_back(decision: Decision, proposal: Proposal, facts: Facts) -> bool:
         apply.roll_back(decision, Hand.VERIFIER, Reason.HARM, finding=finding)
         return True
     return False
+
+
+def _out_of_bounds(decision: Decision, proposal: Proposal, facts: Facts) -> bool:
+    """The ways back that need no measurement: the kill switch, and ground that has moved."""
+    if facts.killed:
+        apply.roll_back(
+            decision, Hand.KILL_SWITCH, Reason.KILL_SWITCH, finding=facts.finding
+        )  # fmt: skip
+        return True
+    stale = staleness(proposal, facts)
+    if stale is not None:
+        apply.roll_back(decision, Hand.INVALIDATOR, stale, finding=facts.finding)
+    return stale is not None
 
 
 def _canary(decision: Decision, proposal: Proposal, facts: Facts) -> None:

@@ -20,7 +20,7 @@ def _say(stage: Stage) -> str:
         case Queue():
             return f"wait until no other proposal is live on {stage.playbook}#{stage.step}"
         case Shadow():
-            return "dry run: passed through, there is no simulator yet"
+            return _say_shadow(stage)
         case Begin():
             return _say_begin(stage)
         case Ramp():
@@ -37,6 +37,14 @@ def _say(stage: Stage) -> str:
             return f"end when each arm has {stage.units} blocks; no value is changed"
         case _:
             assert_never(stage)
+
+
+def _say_shadow(stage: Shadow) -> str:
+    replay = f"shadow: the latest {stage.runs} runs are replayed under it, no live work is touched"
+    if stage.max_worse is None:
+        return f"{replay}; what they say is told, and the experiment goes on"
+    more = f"{stage.max_worse:.0%} more {stage.objective}"
+    return f"{replay}; it ends here if they clearly took over {more}, else it is tried"
 
 
 def _say_begin(stage: Begin) -> str:

@@ -33,7 +33,15 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """A dry run before any live work; passed through while there is no simulator."""
+    """Replay the latest runs under each candidate before any live work.
+
+    ``max_worse`` is how much worse a change may look, in the range's better bound; None
+    for an experiment, which goes on whatever is said.
+    """
+
+    runs: int
+    objective: str
+    max_worse: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ Stage: TypeAlias = Queue | Shadow | Begin | Ramp | Watch | Keep | Learn
 
 def plan(drafted: ProposalDrafted, policy: Policy) -> tuple[Stage, ...]:
     """Return the stages that an approved proposal goes through when all goes well."""
-    wait: tuple[Stage, ...] = (Queue(drafted.playbook, drafted.step), Shadow())
+    wait: tuple[Stage, ...] = (Queue(drafted.playbook, drafted.step), _shadow(drafted, policy))
     candidates = arms(drafted)
     trial = frozen_plan(drafted, policy)
     first = trial.ramp[0]
@@ -101,6 +109,12 @@ def plan(drafted: ProposalDrafted, policy: Policy) -> tuple[Stage, ...]:
     )
     watch = Watch({name: 1.0 - policy.gates.holdback}, policy.gates.watch_s)
     return (*wait, begin, *ramps, watch, Keep(candidates[name], policy.gates))
+
+
+def _shadow(drafted: ProposalDrafted, policy: Policy) -> Shadow:
+    settings = policy.verify.shadow
+    limit = settings.max_worse if drafted.kind == "change" else None
+    return Shadow(settings.runs, drafted.objective, limit)
 
 
 def frozen_plan(drafted: ProposalDrafted, policy: Policy, batches: int = 1) -> verify.Plan:

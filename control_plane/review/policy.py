@@ -86,6 +86,23 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Shadow:
+    """The replay of history before a trial: how many runs, and when it speaks against a change.
+
+    The replay's own errors on recorded runs are why ``max_worse`` is no smaller
+    (docs/concepts/what-if.md).
+    """
+
+    runs: int = _key(count, 5)
+    min_runs: int = _key(count, 3)
+    max_worse: float = _key(percent, 0.20, "min")
+    max_error: float = _key(percent, 0.15, "max")
+
+
+_SHADOW: Final = Shadow()
+
+
+@dataclass(frozen=True, slots=True)
 class Verify:
     """The statistics of a trial. They are frozen into the experiment when it starts."""
 
@@ -98,6 +115,7 @@ class Verify:
     horizon_runs: int = _key(count, 50, "min")
     horizon_s: float = _key(seconds, 14 * DAY_S, "min")
     t_opt: int = _key(count, 100)
+    shadow: Shadow = field(default=_SHADOW, metadata=_part(Shadow))
 
 
 @dataclass(frozen=True, slots=True)

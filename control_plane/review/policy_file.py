@@ -119,6 +119,8 @@ def _sense(policy: Policy) -> list[str]:
     for key in ("harm_alpha", "gain_alpha", "min_gain", "noninferiority"):
         if not 0 < getattr(policy.verify, key) < 1:
             faults.append(f"verify.{key}: must be between 0% and 100%")
+    if policy.verify.shadow.min_runs > policy.verify.shadow.runs:
+        faults.append("verify.shadow.min_runs: more than the runs that are replayed")
     faults += [
         f"freeze[{i}]: ends before it starts"
         for i, f in enumerate(policy.freeze)

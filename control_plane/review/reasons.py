@@ -50,6 +50,11 @@ class Reason(StrEnum):
     QUEUED = "queued"
     NO_SIMULATOR = "no_simulator"
     SHADOW_PASSED = "shadow_passed"
+    LOCK_TAKEN = "lock_taken"
+    SIMULATED = "simulated"
+    CANNOT_SIMULATE = "cannot_simulate"
+    SIMULATION_FAILED = "simulation_failed"
+    SIMULATED_WORSE = "simulated_worse"
     ENOUGH_SAMPLES = "enough_samples"
     BETTER = "better"
     NO_WATCH = "no_watch"
@@ -96,8 +101,13 @@ WORDS: Final[dict[Reason, str]] = {
     Reason.CODE_CHANGED: "the step's tool, code or knobs have changed",
     Reason.POLICY_CHANGED: "the policy was tightened and no longer allows it",
     Reason.QUEUED: "it waits for the lock of its step",
-    Reason.NO_SIMULATOR: "there is no simulator yet, so the dry run is passed through",
+    Reason.NO_SIMULATOR: "there was no simulator, so the dry run was passed through",
     Reason.SHADOW_PASSED: "the dry run showed nothing against it",
+    Reason.LOCK_TAKEN: "its step is free: history is replayed under it first",
+    Reason.SIMULATED: "history replayed under it does not speak clearly against it",
+    Reason.CANNOT_SIMULATE: "history cannot say what it would do, which is what a trial is for",
+    Reason.SIMULATION_FAILED: "history could not be replayed, so it neither passed nor failed",
+    Reason.SIMULATED_WORSE: "history replayed under it is clearly worse",
     Reason.ENOUGH_SAMPLES: "the stage has its samples and no sign of harm",
     Reason.BETTER: "it is proven better than the control",
     Reason.NO_WATCH: "the profile asks for no watch",

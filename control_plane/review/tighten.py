@@ -29,6 +29,8 @@ def tighten(approved: Policy, today: Policy) -> Policy:
     changes: dict[str, Any] = {f.name: _stricter(f, approved, today) for f in _plain(approved)}
     for part in ("verify", "switchback", "explore", "gates", "blast"):
         changes[part] = _tighten_part(getattr(approved, part), getattr(today, part))
+    shadow = _tighten_part(approved.verify.shadow, today.verify.shadow)
+    changes["verify"] = replace(changes["verify"], shadow=shadow)
     for rules in ("deny", "bounds", "freeze"):
         both = (*getattr(approved, rules), *getattr(today, rules))
         changes[rules] = tuple(dict.fromkeys(both))

@@ -61,9 +61,9 @@ class Estimate:
     """What the run would have taken.
 
     ``makespan_delta`` is the relative change against the same run replayed as it was
-    (-0.4 is 40% less). ``calibration_error`` is how far that replay, drawn in the same
-    way, lies from the recorded makespan; ``fails`` the share of replays in which the run
-    would have failed (they are left out of the times).
+    (-0.4 is 40% less), ``cost_delta`` that of its dollars. ``calibration_error`` is how far
+    that replay, drawn in the same way, lies from the recorded makespan; ``fails`` the share
+    of replays in which the run would have failed (they are left out of the times).
     """
 
     run: str
@@ -81,6 +81,7 @@ class Estimate:
     draws: int
     runs_of_history: int
     kind: Literal["estimate"] = "estimate"
+    cost_delta: Band | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Return it as JSON values."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -31,7 +31,8 @@ FAILS: Final = 0.05
 class Check:
     """What the replays say of a candidate. ``makespan_delta`` is None where none can say.
 
-    ``violations`` are runs that fail, or lose more items than they did, in replay.
+    ``cost_delta`` is None also where some runs do not know what they cost. ``violations``
+    are runs that fail, or lose more items than they did, in replay.
     """
 
     runs: int
@@ -40,14 +41,17 @@ class Check:
     calibration_error: float | None
     cannot_say: Mapping[str, int] = field(default_factory=dict)
     assumptions: Sequence[str] = ()
+    cost_delta: Band | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Return it as JSON values: the median change, its range beside it."""
-        delta = self.makespan_delta
+        delta, cost = self.makespan_delta, self.cost_delta
         return {
             "runs": self.runs,
             "makespan_delta": delta.median if delta else None,
             "makespan_range": [delta.lower, delta.upper] if delta else None,
+            "cost_delta": cost.median if cost else None,
+            "cost_range": [cost.lower, cost.upper] if cost else None,
             "violations": self.violations,
             "calibration_error": self.calibration_error,
             "cannot_say": dict(self.cannot_say),
@@ -57,11 +61,13 @@ class Check:
 
 def replay_check(
     works: Sequence[Work], step: str, diff: Iterable[Mapping[str, Json]], rng: random.Random, *,
-    playbook: Playbook | None = None, slots: int | None = None,
+    playbook: Playbook | None = None, slots: int | None = None, most: int = MOST_RUNS,
+    going: Callable[[], bool] = lambda: True,
 ) -> Check:  # fmt: skip
-    """Replay the latest of these runs (oldest first) under ``diff`` of one step.
+    """Replay the ``most`` latest of these runs (oldest first) under ``diff`` of one step.
 
-    ``diff`` is a change's ``[{knob, from, to}]``.
+    ``diff`` is a change's ``[{knob, from, to}]``. Once ``going`` says no, the runs that
+    are left cannot say: ``too_long``.
 
     Raises:
         BadChange: a value is no whole number of at least 1.
@@ -70,7 +76,10 @@ def replay_check(
     changes = {step: {str(line["knob"]): line["to"] for line in diff}}
     said: list[tuple[Work, Estimate]] = []
     silent: Counter[str] = Counter()
-    for i in range(max(0, len(works) - MOST_RUNS), len(works)):
+    for i in range(max(0, len(works) - most), len(works)):
+        if not going():
+            silent["too_long"] += 1
+            continue
         others = [*works[:i], *works[i + 1 :]]
         answer = what_if(
             works[i], changes, rng, history=others, playbook=playbook, slots=slots, draws=DRAWS
@@ -89,9 +98,11 @@ def _check(said: Sequence[tuple[Work, Estimate]], silent: Counter[str]) -> Check
     errors = [found.calibration_error for _, found in said]
     notes = dict.fromkeys(note for _, found in said for note in found.assumptions)
     deltas = [found.makespan_delta.median for _, found in said]
+    costs = [found.cost_delta.median for _, found in said if found.cost_delta is not None]
     return Check(
-        len(said), Band.of(deltas), violations, Band.of(errors).median, dict(silent), list(notes)
-    )
+        len(said), Band.of(deltas), violations, Band.of(errors).median, dict(silent),
+        list(notes), Band.of(costs) if len(costs) == len(said) else None,
+    )  # fmt: skip
 
 
 def _violates(work: Work, found: Estimate) -> bool:

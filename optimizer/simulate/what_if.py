@@ -319,6 +319,7 @@ def _estimate(
         assumptions=_assumptions(asked),
         calibration_error=abs(was / work.makespan_s - 1.0) if work.makespan_s else 0.0,
         draws=len(after), runs_of_history=asked.runs - 1,
+        cost_delta=_dearer([(_total(b), _total(a)) for b, a in pairs]),
     )  # fmt: skip
 
 
@@ -333,6 +334,11 @@ def _lost(outcome: Outcome) -> int:
 
 def _cost(costs: Sequence[float | None]) -> Band | None:
     known = [c for c in costs if c is not None]
+    return Band.of(known) if known and len(known) == len(costs) else None
+
+
+def _dearer(costs: Sequence[tuple[float | None, float | None]]) -> Band | None:
+    known = [a / b - 1.0 for b, a in costs if b and a is not None]
     return Band.of(known) if known and len(known) == len(costs) else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from control_plane.experiments import ExperimentService
 from control_plane.review.policy import Policy, Stage
 from control_plane.review.profiles import load as load_policy
 from control_plane.reviews import ReviewService
+from control_plane.shadows import Shadows
 from optimizer.proposal import Candidate
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.local import open_local
+from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import load
 from runtime.run.events import EachCut, ExperimentEnded, OverlayAppended
 
@@ -44,6 +47,7 @@ def call(items):
         raise ConnectionError("503: too many ids")
     return items
 """
+PASSING = ("approved", "scheduled", "shadow", "rolling_back")
 CALM = frozenset({"approver"})
 
 
@@ -59,7 +63,8 @@ async def opened(engine: Engine, policy: Policy) -> tuple[ReviewService, Experim
     ids = (f"{n:012x}" for n in itertools.count(1))
     reviews = ReviewService(engine, policy, clock=time.time, new_id=lambda: next(ids))
     await reviews.start()
-    experiments = ExperimentService(engine, reviews, time.time, lambda: "pinch of salt")
+    shadows = Shadows(lambda: closing(SqliteReader.open(engine.folder.journal)), 2)
+    experiments = ExperimentService(engine, reviews, time.time, lambda: "pinch of salt", shadows)
     await experiments.start()
     return reviews, experiments
 
@@ -68,7 +73,7 @@ async def settled(engine: Engine, reviews: ReviewService, proposal: str) -> str:
     for _ in range(8):
         await engine.wait(await engine.submit(Submit("test/calls")))
         async with asyncio.timeout(30):
-            while reviews.get(proposal).state in ("approved", "scheduled", "rolling_back"):
+            while reviews.get(proposal).state in PASSING:
                 await asyncio.sleep(0.01)
         if reviews.get(proposal).state in ("kept", "rolled_back"):
             break

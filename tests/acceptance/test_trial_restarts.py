@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ from control_plane.experiments import ExperimentService
 from control_plane.review.policy import Policy, Stage
 from control_plane.review.profiles import load as load_policy
 from control_plane.reviews import ReviewService
+from control_plane.shadows import Shadows
 from optimizer.proposal import Candidate
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.local import open_local
 from runtime.journal.port import Append
+from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import load
 from runtime.run.events import (
     AttemptFinished,
@@ -109,7 +111,10 @@ async def opened(root: Path, policy: Policy) -> AsyncIterator[Shop]:
         ids = iter(f"{0xFFF - n:012x}" for n in range(count, 100))  # later ids sort first
         reviews = ReviewService(engine, policy, clock=time.time, new_id=lambda: next(ids))
         await reviews.start()
-        experiments = ExperimentService(engine, reviews, time.time, lambda: "pinch of salt")
+        shadows = Shadows(lambda: closing(SqliteReader.open(engine.folder.journal)), 2)
+        experiments = ExperimentService(
+            engine, reviews, time.time, lambda: "pinch of salt", shadows
+        )
         await experiments.start()
         try:
             yield Shop(engine, reviews, experiments)

@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -23,6 +24,7 @@ from control_plane.experiments import ExperimentService
 from control_plane.review.policy import Policy
 from control_plane.review.profiles import load
 from control_plane.reviews import ReviewService
+from control_plane.shadows import Shadows
 from optimizer.proposal import Candidate
 from runtime.data.folder import DataFolder
 from runtime.engine.catalogue import Catalogue
@@ -240,9 +242,15 @@ class Room:
         run = self.house.submit(items, path)
         while run in self.house.live and self.house.step():
             if self.experiments.woken:
-                await self.experiments.tick()
-        await self.experiments.tick()
+                await self.tick()
+        await self.tick()
         return run
+
+    async def tick(self) -> None:
+        """Let the services decide, with what the replays of history said."""
+        await self.experiments.tick()
+        while await self.experiments.shadows.finished():
+            await self.experiments.tick()
 
     async def tried(self, proposal: str, items: int = 5000, runs: int = 30) -> str:
         """Play runs until the proposal is settled; returns the state it ended in."""
@@ -268,8 +276,9 @@ async def open_room(house: House, policy: Policy) -> Room:
     ids = iter(f"{house.rng.getrandbits(48):012x}" for _ in count())
     reviews = ReviewService(house, policy, clock=house.clock, new_id=lambda: next(ids))
     await reviews.start()
+    shadows = Shadows(lambda: nullcontext(house.journal), slots=2)
     experiments = ExperimentService(
-        house, reviews, house.clock, lambda: f"{house.rng.getrandbits(64):x}"
+        house, reviews, house.clock, lambda: f"{house.rng.getrandbits(64):x}", shadows
     )  # fmt: skip
     experiments.listen()
     drafts = Drafts(house, reviews, clock=house.clock, new_id=lambda: next(ids))

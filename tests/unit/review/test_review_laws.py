@@ -76,7 +76,7 @@ async def _play(house: Any, deeds: list[tuple[str, int, str]], kit: Any, demo: A
             await _all([*waiting, _do(room, house, kit, deed, number, target, actor, roles)])
             waiting.clear()
     await _all(waiting)
-    await room.experiments.tick()
+    await room.tick()
 
 
 async def _all(asked: list[Any]) -> None:
@@ -104,7 +104,7 @@ async def _do(
     elif deed == "register":
         house.register(code=f"items[{number % 2}:]")
     else:
-        await room.experiments.tick()
+        await room.tick()
 
 
 def _check(house: Any) -> None:

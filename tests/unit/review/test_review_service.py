@@ -85,7 +85,7 @@ def test_new_code_voids_an_approval_that_comes_and_one_that_was_given(house, dem
         with pytest.raises(Conflict) as refused:
             await room.reviews.approve(late, "ann", kit.APPROVER)
         assert refused.value.reason == "stale"
-        await room.experiments.tick()
+        await room.tick()
         assert [room.state(p) for p in (early, late)] == ["stale", "stale"]
         assert room.reviews.get(early).reason == "code_changed"
         assert house.layers.experiments == {}
@@ -103,7 +103,7 @@ def test_a_moved_base_makes_a_proposal_stale_and_is_never_merged(house, demo, ki
             kit.PATH, "enrich", {"each.batch": 30}, {"each.batch": None}, bound, "p-x", "a", "b"
         )  # fmt: skip
         await house.append([Append(f"overlay/{kit.PATH}", 0, house.now, (other,))])
-        await room.experiments.tick()
+        await room.tick()
         assert (room.state(proposal), room.reviews.get(proposal).reason) == ("stale", "base_moved")
 
     asyncio.run(story())
@@ -120,7 +120,7 @@ def test_another_key_that_moved_makes_nothing_stale(house, demo, kit) -> None:
         )  # fmt: skip
         await house.append([Append(f"overlay/{kit.PATH}", 0, house.now, (other,))])
         await room.reviews.approve(proposal, "ann", kit.APPROVER)
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(proposal) == "canary"
 
     asyncio.run(story())
@@ -136,11 +136,11 @@ def test_of_two_proposals_for_one_step_one_wins_the_lock_and_the_other_waits(
         second = (await room.reviews.propose(faster, "opt", kit.AUTHOR)).id
         both = [room.reviews.approve(p, "ann", kit.APPROVER) for p in (first, second)]
         await asyncio.gather(*both)
-        await asyncio.gather(room.experiments.tick(), room.experiments.tick())
+        await asyncio.gather(room.tick(), room.tick())
         assert sorted([room.state(first), room.state(second)]) == ["canary", "scheduled"]
         winner, waiting = sorted([first, second], key=room.state)
         await room.reviews.rollback(winner, "bob", kit.APPROVER)
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(waiting) == "canary"
 
     asyncio.run(story())
@@ -191,7 +191,7 @@ def test_nobody_decides_in_time_and_it_expires(house, demo, kit) -> None:
         room = await kit.open_room(house, demo)
         proposal = await proposed(room, kit)
         house.now += demo.expire_s
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(proposal) == "expired"
 
     asyncio.run(story())
@@ -253,14 +253,14 @@ def test_a_looser_policy_does_not_reach_what_was_approved_and_a_stricter_one_doe
         house.forget()
         loose = parse(demo.source.replace("harm_alpha: 5%", "harm_alpha: 1%"))
         room = await kit.open_room(house, loose)
-        await room.experiments.tick()
+        await room.tick()
         live = house.layers.experiments[(kit.PATH, "enrich")]
         assert live.started.plan["harm_alpha"] == 0.05
         house.forget()
         bounds = "bounds:\n  - {knob: each.batch, max: 40}"
         strict = parse(demo.source.replace("bounds:", bounds))
         room = await kit.open_room(house, strict)
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(proposal) == "rolled_back"
         assert room.reviews.get(proposal).lesson["reason"] == "policy_changed"
 
@@ -274,11 +274,11 @@ def test_a_live_trial_survives_a_policy_whose_only_change_is_a_looser_one(
         room = await kit.open_room(house, demo)
         proposal = await proposed(room, kit)
         await room.reviews.approve(proposal, "ann", kit.APPROVER)
-        await room.experiments.tick()
+        await room.tick()
         house.forget()
         loose = parse(demo.source.replace("max_live: 5", "max_live: 9"))
         room = await kit.open_room(house, loose)
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(proposal) == "canary"
 
     asyncio.run(story())

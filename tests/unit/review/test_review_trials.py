@@ -192,7 +192,7 @@ def test_a_kept_change_is_taken_back_by_setting_its_own_keys_back(house, demo, k
         assert await room.tried(view.id) == "kept"
         await room.reviews.rollback(first, "bob", kit.APPROVER, "found slow elsewhere")
         assert house.layers.stable(kit.PATH, "enrich", bound(house)) == {"each.in_flight": 4}
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(first) == "rolled_back"
         entry = house.events(OverlayAppended)[-1].event
         assert (entry.knobs, entry.previous) == ({"each.batch": None}, {"each.batch": 50})
@@ -224,10 +224,10 @@ def test_taking_back_what_a_trial_is_measured_against_ends_the_trial_too(house, 
         faster = kit.change(4, before=2, knob="each.in_flight", cls="concurrency")
         view = await room.reviews.propose(faster, "opt", kit.AUTHOR)
         await room.reviews.approve(view.id, "ann", kit.APPROVER)
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(view.id) == "canary"
         await room.reviews.rollback(first, "bob", kit.APPROVER)
-        await room.experiments.tick()
+        await room.tick()
         assert (room.state(first), room.state(view.id)) == ("rolled_back", "rolled_back")
 
     asyncio.run(story())
@@ -236,7 +236,7 @@ def test_taking_back_what_a_trial_is_measured_against_ends_the_trial_too(house, 
 async def in_canary(room: Any, kit: Any, to: int = 50) -> str:
     view = await room.reviews.propose(kit.change(to), "opt", kit.AUTHOR)
     await room.reviews.approve(view.id, "ann", kit.APPROVER)
-    await room.experiments.tick()
+    await room.tick()
     assert room.state(view.id) == "canary"
     return str(view.id)
 
@@ -262,7 +262,7 @@ def test_the_kill_switch_rolls_back_whatever_it_covers(house, demo, kit, scope: 
         proposal = await in_canary(room, kit)
         kill = KillSet(scope, True, "bob")
         await house.append([Append("kill", 0, house.now, (kill,))])
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(proposal) == "rolled_back"
         waiting = await room.reviews.propose(kit.change(40), "opt", kit.AUTHOR)
         await room.reviews.approve(waiting.id, "ann", kit.APPROVER)
@@ -277,7 +277,7 @@ def test_new_code_of_the_step_ends_its_trial(house, demo, kit) -> None:
         room = await kit.open_room(house, demo)
         proposal = await in_canary(room, kit)
         house.register(code="items[::-1]")
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(proposal) == "rolled_back"
         assert room.reviews.get(proposal).lesson["reason"] == "code_changed"
 
@@ -292,11 +292,11 @@ def test_a_rollback_is_over_only_when_stable_work_was_seen(house, demo, kit) -> 
         while not any(r.event.experiment for r in house.events(EachCut)):
             house.step()
         await room.reviews.rollback(proposal, "bob", kit.APPROVER)
-        await room.experiments.tick()
+        await room.tick()
         seen = room.reviews.get(proposal)
         if seen.state == "rolling_back":
             while run in house.live and house.step():
-                await room.experiments.tick()
+                await room.tick()
         seen = room.reviews.get(proposal)
         assert seen.state == "rolled_back"
         assert seen.history[-1]["reason"] in ("effect_seen", "no_run_live")
@@ -310,17 +310,17 @@ def test_a_rollback_without_effect_gets_stuck_and_freezes_its_step(house, demo, 
         proposal = await in_canary(room, kit)
         house.submit()
         await room.reviews.rollback(proposal, "bob", kit.APPROVER)
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(proposal) == "rolling_back"
         house.now += demo.rollback_deadline_s
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(proposal) == "rollback_failed"
         other = await room.reviews.propose(kit.change(40), "opt", kit.AUTHOR)
         await room.reviews.approve(other.id, "ann", kit.APPROVER)
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(other.id) == "scheduled"
         while house.live and house.step():
-            await room.experiments.tick()
+            await room.tick()
         assert room.state(proposal) == "rolled_back"
         assert room.state(other.id) == "canary"
 
@@ -336,10 +336,10 @@ def test_a_freeze_is_looked_at_when_the_effect_would_come_not_when_it_was_approv
         view = await room.reviews.propose(kit.change(50), "opt", kit.AUTHOR)
         await room.reviews.approve(view.id, "ann", kit.APPROVER)
         house.now += 2
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(view.id) == "scheduled"
         house.now += 1000
-        await room.experiments.tick()
+        await room.tick()
         assert room.state(view.id) == "canary"
 
     asyncio.run(story())
@@ -354,13 +354,13 @@ def test_many_approvals_after_a_restart_start_slowly(house, demo, kit) -> None:
         for name in ("a/one", "a/two", "a/three"):
             view = await room.reviews.propose(kit.change(50, path=name), "opt", kit.AUTHOR)
             await room.reviews.approve(view.id, "ann", kit.APPROVER)
-        await room.experiments.tick()
+        await room.tick()
         assert len(house.events(ExperimentStarted)) == 0
         house.now += 60
-        await room.experiments.tick()
+        await room.tick()
         assert len(house.events(ExperimentStarted)) == 2
         house.now += 3601
-        await room.experiments.tick()
+        await room.tick()
         assert len(house.events(ExperimentStarted)) == 3
 
     asyncio.run(story())
@@ -428,7 +428,7 @@ def test_a_watch_that_shows_terminal_failures_does_not_end_in_keeping(house, dem
         for _ in range(30):
             check.add(Unit("candidate", 0.95, 50, 1, 0.001, failed_items=50))
         house.now += 3600
-        await room.experiments.tick()
+        await room.tick()
         await room.play()
         assert room.state(proposal) == "rolled_back"
         assert house.events(OverlayAppended) == []
@@ -520,7 +520,7 @@ def test_a_crash_in_any_state_changes_nothing_that_follows(house, demo, kit) -> 
                     before = room.state(view.id)
                     house.forget()
                     room = await kit.open_room(house, demo)
-                await room.experiments.tick()
+                await room.tick()
         assert len(house.events(OverlayAppended)) == 1
         assert len(house.events(ExperimentStarted)) == 1
         assert len(house.events(ExperimentEnded)) == 1
