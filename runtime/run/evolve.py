@@ -36,7 +36,7 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
-from runtime.run.state import Block, Each, Pause, Round, RunState, Try
+from runtime.run.state import Block, Each, Pause, Round, RunState, Try, Work
 
 APPROVAL = "approval:"
 """Begins the name of the signal that answers a step; no other signal may have such a name."""
@@ -170,12 +170,14 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
     work = (event.step, event.batch)
     if event.outcome == "lost":
         state.losses[work] = state.losses.get(work, 0) + 1
+        if event.worker:  # a server that is restarted loses what waited for a worker, too
+            state.deaths[work] = state.deaths.get(work, 0) + 1
     if event.retry_at is not None:
         state.pauses[work] = Pause(event.number + 1, event.retry_at)
         if event.outcome == "succeeded":
             _another_round(state, event)
         return
-    state.losses.pop(work, None)
+    _forget_losses(state, work)
     _take_signal(state, tried, event)
     step = state.steps[event.step]
     if step.each is not None:
@@ -203,7 +205,12 @@ def _another_round(state: RunState, event: AttemptFinished) -> None:
     known = state.rounds.get(event.step)
     done = known.done + 1 if known is not None else 1
     state.rounds[event.step] = Round(done, event.number, event.result)
-    state.losses.pop((event.step, event.batch), None)
+    _forget_losses(state, (event.step, event.batch))
+
+
+def _forget_losses(state: RunState, work: Work) -> None:
+    state.losses.pop(work, None)
+    state.deaths.pop(work, None)
 
 
 def _take_signal(state: RunState, tried: Try, event: AttemptFinished) -> None:

@@ -2,8 +2,8 @@
 
 Delays grow as the policy says and are spread by full jitter (AWS Architecture Blog,
 "Exponential Backoff And Jitter"); a server's Retry-After is a floor under them. A lost
-worker is not the work's fault: it does not count as a try, but a piece of work that
-loses `MAX_LOSSES` workers in a row is poison and fails.
+worker is not the work's fault: it does not count as a try, but a piece of work at which
+`MAX_LOSSES` workers died in a row is poison and fails.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def delay_s(policy: Retry, tries: int, fault: Fault, chance: float) -> float:
 
 
 def next_try_at(
-    policy: Retry, effect: Effect, *, attempts: int, number: int, losses: int, outcome: str,
-    fault: Fault, leased: bool, at: float, chance: float,
+    policy: Retry, effect: Effect, *, attempts: int, number: int, losses: int, deaths: int,
+    outcome: str, fault: Fault, leased: bool, at: float, chance: float,
 ) -> float | None:  # fmt: skip
     """Return when to try again (seconds since the epoch), or None for never.
 
     ``attempts`` is the limit in force, ``number`` the try that ended, ``losses`` how many
-    tries were lost before it.
+    tries were lost before it, ``deaths`` how many of those with a worker that died.
     """
     if outcome == "lost":
         if effect == "once" and leased:
             return None
-        return at + _LOST_WAIT_S * losses if losses < MAX_LOSSES else None
+        return at + _LOST_WAIT_S * deaths if deaths < MAX_LOSSES else None
     if effect == "once" and fault.cls in ("timeout", "unknown"):
         return None
     counted = number - losses

@@ -168,6 +168,9 @@ class RunState:
     attempts: dict[str, Try] = field(default_factory=dict)
     pauses: dict[Work, Pause] = field(default_factory=dict)
     losses: dict[Work, int] = field(default_factory=dict)
+    """How many tries of a piece of work were lost."""
+    deaths: dict[Work, int] = field(default_factory=dict)
+    """How many of them with a worker that died at it."""
     timers: dict[str, float] = field(default_factory=dict)
     """What is due when, by name; a step's total timeout has the step's name."""
     expired: set[str] = field(default_factory=set)

@@ -162,6 +162,7 @@ class Trying(Deciding):
             step.retry, step.effect, attempts=int(values.get("retry.attempts", 1)),
             number=tried.number - (known.number if known is not None else 0),
             losses=self.state.losses.get((tried.step, tried.batch), 0),
+            deaths=self.state.deaths.get((tried.step, tried.batch), 0),
             outcome=ended.outcome, fault=ended.fault or Fault("unknown", ""),
             leased=tried.leased, at=self.at, chance=self.edge.chance(),
         )  # fmt: skip

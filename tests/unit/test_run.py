@@ -211,9 +211,16 @@ def test_no_matching_arc_is_a_failure_of_its_own_class() -> None:
 
 def test_a_lost_worker_costs_no_try_but_five_in_a_row_are_poison() -> None:
     d = Driver(world(step("a", retry=Retry(attempts=1))))
-    d.run_out(lambda _: Ended("", "lost", ev.Fault("lost", "killed")))
+    d.run_out(lambda _: Ended("", "lost", ev.Fault("lost", "killed"), facts={"worker": "w"}))
     assert len(d.of(ev.AttemptFinished)) == 6
     assert d.state.status == "failed"
+
+
+def test_what_is_lost_with_the_server_is_no_poison_however_often_that_is() -> None:
+    d = Driver(world(step("a", retry=Retry(attempts=1))))
+    restarted = Ended("", "lost", ev.Fault("lost", "the server was restarted"))
+    d.run_out(lambda t: restarted if t.number <= 40 else OK)
+    assert d.state.status == "completed"
 
 
 def test_a_once_step_that_was_cut_off_is_unknown_and_not_tried_again() -> None:
