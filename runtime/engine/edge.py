@@ -7,6 +7,7 @@ spilled to the object store. Every answer ends up in an event.
 from __future__ import annotations
 
 import json
+import logging
 import random
 from collections import ChainMap
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ from runtime.run.reduce import combine
 from runtime.run.route import Route, route
 from runtime.run.state import Each, RunState, StepState
 
+_LOG: Final = logging.getLogger("trimtab.engine")
 INLINE_BYTES: Final = 64 * 1024
 """A value larger than this (as JSON) lives in the object store."""
 
@@ -208,7 +210,11 @@ class RunEdge:
     def _spill(self, value: list[Json]) -> Json:
         if len(json.dumps(value)) <= INLINE_BYTES:
             return value
-        return self._objects.put_json(value) | {"rows": len(value)}
+        try:
+            return self._objects.put_json(value) | {"rows": len(value)}
+        except OSError as error:  # the disk is full: the journal waits for room, and has it all
+            _LOG.warning("%d results stay in the journal: %s", len(value), error)
+            return value
 
 
 def _seconds(value: Json) -> float:

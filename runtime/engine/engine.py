@@ -17,7 +17,7 @@ from runtime.data.objects import Objects
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import KeyConflict, NotWaiting, UnknownLimit
 from runtime.engine.fork import copied
-from runtime.engine.machine import Listener, Machine
+from runtime.engine.machine import Listener, Machine, settle
 from runtime.engine.submit import Submit, full_workload
 from runtime.ids import new_id, run_stream
 from runtime.journal.port import Append, FolderInUse, RunRow, StreamMoved
@@ -117,10 +117,13 @@ class Engine(Machine):
         written: asyncio.Future[str] = self._loop.create_future()
         if request.key is not None:
             self._keys[request.key] = written
-        self._begin(run, version, submitted, written.set_result)
-        await written
-        self._keys.pop(request.key or "", None)
-        return run
+
+        def begun(run: str) -> None:
+            self._keys.pop(request.key or "", None)
+            settle(written, run)
+
+        self._begin(run, version, submitted, begun)
+        return await asyncio.shield(written)
 
     async def append(self, appends: Sequence[Append]) -> list[Recorded]:
         """Write events of other streams than runs, durably, all or nothing.
@@ -147,17 +150,17 @@ class Engine(Machine):
 
     async def cancel(self, run: str, actor: str, reason: str = "") -> None:
         """Ask a run to end: nothing new fires, and after a grace what runs is ended."""
-        self._cancel(self._live(run), actor, reason)
+        written: asyncio.Future[None] = self._loop.create_future()
+        self._cancel(self._live(run), actor, reason, lambda: settle(written, None))
+        await written
 
     async def pause(self, run: str, actor: str, reason: str = "") -> None:
         """Let nothing new of a run fire."""
-        self._act(self._live(run), lambda d: d.pause(actor, reason))
+        await self._durably(self._live(run), lambda d: d.pause(actor, reason))
 
     async def resume(self, run: str, actor: str) -> None:
         """Let a paused run go on."""
-        live = self._live(run)
-        self._act(live, lambda d: d.resume(actor))
-        self._act(live, Decision.due)
+        await self._durably(self._live(run), lambda d: d.resume(actor), Decision.due)
 
     async def fork(
         self, run: str, at: int, actor: str, *, workload: Mapping[str, Json] | None = None,
@@ -193,7 +196,7 @@ class Engine(Machine):
         """
         if name.startswith(APPROVAL):
             raise NotWaiting(f"{name} is no signal: {name.removeprefix(APPROVAL)} is answered")
-        self._act(self._live(run), lambda d: d.signal(name, value, actor))
+        await self._durably(self._live(run), lambda d: d.signal(name, value, actor))
 
     async def approve(
         self, run: str, step: str, *, approved: bool, actor: str, note: str = ""
@@ -207,7 +210,7 @@ class Engine(Machine):
         if not any(t.kind == "approval" and t.step == step for t in live.state.attempts.values()):
             raise NotWaiting(f"{step} of run {run} waits for no answer")
         value = {"approved": approved, "by": actor, "note": note}
-        self._act(live, lambda d: d.signal(APPROVAL + step, value, actor))
+        await self._durably(live, lambda d: d.signal(APPROVAL + step, value, actor))
 
     async def wait(self, run: str) -> RunRow:
         """Return the run's line once it has ended."""

@@ -16,7 +16,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from filelock import FileLock
 
@@ -75,11 +75,14 @@ _LAYER_EVENTS: Final = (
 )  # fmt: skip
 
 CANCEL_GRACE_S: Final = 2.0
+ROOM_S: Final = 0.5
+"""How long to wait before a full disk is tried again."""
 ENDING: Final = ("failing", "cancelling")
 """States of a run in which nothing new of its flow may begin."""
 UNREADABLE: Final = (PlaybookError, NetError, UnknownPlaybook)
 """What a stored version may raise once the language has moved on."""
 
+T = TypeVar("T")
 Listener = Callable[[Sequence[Recorded]], None]
 
 
@@ -237,7 +240,7 @@ class Machine:
             evolve(actor.state, event, self._clock())
         written: asyncio.Future[None] = self._loop.create_future()
         append = self._stamp(run_stream(run), 0, *made)
-        self._put([append], lambda: written.set_result(None))
+        self._put([append], lambda: settle(written, None))
         await written
         fault = Fault("lost", "it was in flight where the run was forked")
         for tried in [t for t in actor.state.attempts.values() if not t.waits_here]:
@@ -279,9 +282,11 @@ class Machine:
         if actor is not None:
             self._act(actor, lambda d: d.ended(children.ended(attempt, child)))
 
-    def _cancel(self, actor: Actor, who: str, reason: str) -> None:
-        """Ask a run and the runs below it to end."""
-        self._act(actor, lambda d: d.cancel(who, reason))
+    def _cancel(
+        self, actor: Actor, who: str, reason: str, then: Callable[[], object] | None = None
+    ) -> None:
+        """Ask a run and the runs below it to end; ``then`` is called once that is durable."""
+        self._act(actor, lambda d: d.cancel(who, reason), then)
         self._cancel_below(actor)
         self._loop.call_later(CANCEL_GRACE_S, self._end_flights, actor.state.run)
 
@@ -299,17 +304,36 @@ class Machine:
 
     # ---- deciding and committing --------------------------------------------------------
 
-    def _act(self, actor: Actor, command: Callable[[Decision], object]) -> None:
-        """Decide one command of a run and hand its events to the commit thread."""
+    async def _durably(
+        self, actor: Actor, command: Callable[[Decision], object],
+        *more: Callable[[Decision], object],
+    ) -> None:  # fmt: skip
+        """Decide commands, and return once what the first of them decided is durable."""
+        written: asyncio.Future[None] = self._loop.create_future()
+        self._act(actor, command, lambda: settle(written, None))
+        for another in more:
+            self._act(actor, another)
+        await written
+
+    def _act(
+        self, actor: Actor, command: Callable[[Decision], object],
+        then: Callable[[], object] | None = None,
+    ) -> None:  # fmt: skip
+        """Decide one command of a run and hand its events to the commit thread.
+
+        ``then`` is called once they are durable; at once when there are none.
+        """
         before = actor.state.seq
         decision = Decision(actor.state, actor.version.playbook, actor.edge)
         command(decision)
         if not decision.events:
+            if then is not None:
+                then()
             return
         appends = [self._stamp(f"config/{c.config}", 0, c) for c in self._configs.take()]
         stream = run_stream(actor.state.run)
         appends.append(Append(stream, before, decision.at, tuple(decision.events)))
-        self._put(appends)
+        self._put(appends, then)
         self._arm(actor)
         for event in decision.events:
             if isinstance(event, RunFailing):
@@ -409,8 +433,19 @@ class Machine:
                 self._look_again(again)
                 return
             actor = self._actors.get(ready.run)
-            if actor is None or not self._send(actor, ready.attempt):
-                queue.done(ready.attempt)
+            try:
+                if actor is None or not self._send(actor, ready.attempt):
+                    queue.done(ready.attempt)
+            except OSError as error:
+                self._wait_for_room(ready, error)
+                return
+
+    def _wait_for_room(self, ready: Ready, error: OSError) -> None:
+        """A run's folder or its code cannot be written: it stays first, and is sent later."""
+        _LOG.warning("%s is not sent yet: %s", ready.attempt, error)
+        self._dispatch.ready.done(ready.attempt)
+        self._dispatch.ready.put(ready, first=True)
+        self._look_again(self._clock() + ROOM_S)
 
     def _look_again(self, at: float) -> None:
         """Look at the queue again when a rate lets the next one pass."""
@@ -525,6 +560,12 @@ class Machine:
         self._closed = True
         if not self.dead.done():
             self.dead.set_exception(CommitThreadDied("the journal cannot be written"))
+
+
+def settle(future: asyncio.Future[T], value: T) -> None:
+    """Give a future its result, unless whoever waited has left."""
+    if not future.done():
+        future.set_result(value)
 
 
 def _tried_in(state: RunState) -> set[str]:

@@ -9,6 +9,7 @@ it is written none of its effects happen.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 import time
@@ -20,6 +21,7 @@ from runtime.journal.port import Append, JournalError, StreamMoved
 from runtime.journal.sqlite import SqliteJournal
 from runtime.run.events import Recorded
 
+_LOG: Final = logging.getLogger("trimtab.journal")
 _RETRY_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 Done = Callable[["list[Recorded] | Exception"], None]
@@ -133,5 +135,9 @@ class Committer:
 
 
 def _answer(answers: list[tuple[Done, list[Recorded] | Exception]]) -> None:
+    """Tell everybody; one who fails on the news keeps it from nobody else."""
     for done, answer in answers:
-        done(answer)
+        try:
+            done(answer)
+        except Exception:
+            _LOG.exception("what was written had an effect that failed")

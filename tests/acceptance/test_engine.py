@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,10 +26,11 @@ from runtime.engine.errors import (
     UnknownPlaybook,
 )
 from runtime.engine.local import open_local
-from runtime.journal.port import FolderInUse
-from runtime.journal.sqlite import SqliteReader
+from runtime.journal.commit import Committer
+from runtime.journal.port import Append, FolderInUse
+from runtime.journal.sqlite import SqliteJournal, SqliteReader
 from runtime.playbook.bundle import Bundle, load, load_text
-from runtime.run.events import AttemptFinished, AttemptScheduled, Recorded
+from runtime.run.events import AttemptFinished, AttemptScheduled, KillSet, Recorded
 from runtime.run.evolve import evolve
 from runtime.run.replay import replay
 from runtime.run.state import new_run
@@ -320,6 +323,117 @@ def test_texts_are_written_down_unless_the_step_says_otherwise(
     assert [event.fault.cls for event in ends if event.fault] == ["permanent"]
     assert all(event.fault.fingerprint for event in ends if event.fault)
     assert ("Anna" in repr(told)) is (text == "on")
+
+
+LONG = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/long}
+workflow:
+  - step: parts
+    each: {in: "{{ range(4) }}"}
+    tool: {kind: python, code: "result = 'x' * 30_000"}
+    next: read
+  - step: read
+    tool: {kind: python, code: "result = sum(map(len, parts))"}
+    with: {parts: "{{ parts.results }}"}
+"""
+
+
+@pytest.mark.parametrize("lacking", ["runs", "objects"])
+def test_while_a_folder_cannot_be_written_nothing_is_lost(
+    lacking: str, folder: DataFolder
+) -> None:
+    async def story() -> None:
+        async with open_local(folder, slots=2) as engine:
+            await engine.register(load_text(LONG, {}), "me")
+            place = folder.root / lacking
+            place.rename(folder.root / "aside")
+            place.touch()
+            runs = [await engine.submit(Submit("test/long")) for _ in range(3)]
+            if lacking == "runs":
+                while engine.status["ready"] < 3:
+                    await asyncio.sleep(0.01)
+                place.unlink()
+                (folder.root / "aside").rename(place)
+            for run in runs:
+                assert (await engine.wait(run)).state == "completed"
+                assert engine.state(run).result == 120_000
+
+    asyncio.run(story())
+
+
+ASKS = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/asks}
+workflow:
+  - step: ask
+    tool: {kind: signal, name: go}
+    next: sure
+  - step: sure
+    tool: {kind: approval, prompt: sure?}
+"""
+
+
+def test_what_is_asked_of_a_run_is_answered_once_it_is_durable(folder: DataFolder) -> None:
+    async def story() -> None:
+        async with open_local(folder) as engine:
+            await engine.register(load_text(ASKS, {}), "me")
+            first, second = [await engine.submit(Submit("test/asks")) for _ in range(2)]
+            for ask in (
+                lambda: engine.signal(first, "go", 1, "me"),
+                lambda: engine.approve(first, "sure", approved=True, actor="me"),
+                lambda: engine.pause(second, "me"),
+                lambda: engine.resume(second, "me"),
+                lambda: engine.cancel(second, "me"),
+            ):
+                with locked(folder):
+                    asking = asyncio.ensure_future(ask())
+                    done, _ = await asyncio.wait({asking}, timeout=0.1)
+                    assert not done, "it was answered before it was written"
+                await asking
+            assert (await engine.wait(first)).state == "completed"
+            assert (await engine.wait(second)).state == "cancelled"
+
+    asyncio.run(story())
+
+
+@contextlib.contextmanager
+def locked(folder: DataFolder) -> Iterator[None]:
+    """Nobody can write the journal."""
+    db = sqlite3.connect(folder.journal, isolation_level=None)
+    db.execute("begin immediate")
+    try:
+        yield
+    finally:
+        db.execute("rollback")
+        db.close()
+
+
+def test_one_who_fails_on_the_news_of_a_commit_keeps_it_from_nobody_else(
+    folder: DataFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        folder.prepare()
+        loop = asyncio.get_running_loop()
+        journal = SqliteJournal(folder.journal, 0.0)
+        heard: asyncio.Future[Any] = loop.create_future()
+
+        def fails(answer: object) -> None:
+            raise OSError("no room")
+
+        commit = Committer(journal, loop, lambda: None)
+        with locked(folder):  # so that both are one group, whose news come together
+            for stream in ("kill", "kill2", "kill3"):
+                told = heard.set_result if stream == "kill3" else fails
+                commit.put([Append(stream, 0, 0.0, (KillSet("switch", True, "me"),))], told)
+        assert await heard
+        commit.close()
+        journal.close()
+
+    asyncio.run(story())
+    assert "no room" in caplog.text
 
 
 def test_an_override_is_what_the_run_runs_with(bundle: Bundle, folder: DataFolder) -> None:
