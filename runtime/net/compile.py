@@ -1,6 +1,8 @@
 """Playbook → net: each step a transition, each arc a place.
 
-A loop must have one entry, an exit and a limit: what could not end is refused here.
+A loop must have one entry, an exit and a limit: what could not end is refused here. So is
+a join of some inputs within a round, since tokens do not carry their round yet and a late
+one would count in the next.
 """
 
 from __future__ import annotations
@@ -54,6 +56,9 @@ def _loops(playbook: Playbook, first: str, outputs: dict[str, tuple[str, ...]]) 
     for loop in loops.by_head.values():
         if not any(loop in loops.left_by(s, t) for s in loop.body for t in outputs[s]):
             raise NotSound("a loop has no exit", [loop.head, *sorted(loop.back), loop.head])
+        early = [s for s in loop.body - {loop.head} if playbook.step(s).join.quorum is not None]
+        if early:
+            raise NotSound("a join that does not wait for all is in a loop (not yet)", early)
         for source in sorted(loop.back):
             for arc in playbook.step(source).arcs:
                 if arc.to == loop.head and (why := _endless(arc)):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.net.compile import NotSound, compile_net
 from runtime.net.net import Net, StepNotEnabled, Transition, enabled, fire, start
-from runtime.playbook.model import Arc, Playbook, Step
+from runtime.playbook.model import Arc, Join, Playbook, Step
 
 
 def playbook(arcs: dict[str, list[str]]) -> Playbook:
@@ -65,6 +65,18 @@ def test_a_join_of_dead_tokens_is_skipped_and_passes_death_on() -> None:
     marking = start(net)
     assert fire(net, marking, "a", set()) == ["b", "c", "d", "e"]
     assert enabled(net, marking) == []
+
+
+def test_a_join_of_some_inputs_within_a_loop_is_refused_rather_than_mixed_up() -> None:
+    steps = (
+        Step("h", arcs=(Arc("a"), Arc("b"))), Step("a", arcs=(Arc("j"),)),
+        Step("b", arcs=(Arc("j"),)),
+        Step("j", arcs=(Arc("h", when="x", max=3), Arc("end", otherwise=True)),
+             split="exclusive", join=Join("any")),
+        Step("end"),
+    )  # fmt: skip
+    with pytest.raises(NotSound, match="does not wait for all is in a loop"):
+        compile_net(Playbook("p", steps))
 
 
 @pytest.mark.parametrize(
