@@ -16,8 +16,9 @@ import msgspec
 from runtime.data.folder import DataFolder
 from runtime.engine.catalogue import Version
 from runtime.engine.edge import RunEdge
+from runtime.engine.pace import Pace
 from runtime.engine.prices import Prices
-from runtime.engine.queue import WorkQueue
+from runtime.engine.queue import Ready, WorkQueue
 from runtime.playbook.model import Step
 from runtime.run.decide import Ended
 from runtime.run.events import CheckFailed, Fault, Json, ProductPublished, RunEvent
@@ -36,6 +37,7 @@ class Flight:
     worker: str
     sent_at: float
     hardware: str
+    pace: Pace
     texts: bool = True
     """Whether what the step says may be written down: not with ``record: {text: off}``."""
 
@@ -70,15 +72,32 @@ class Dispatch:
         self._flights: dict[int, Flight] = {}
         self._slots: dict[str, int] = {}
         self._last_slot = 0
+        self._paces: dict[tuple[str, str], Pace] = {}
+        self._made: str = ""
 
     @property
     def in_flight(self) -> int:
         """How many attempts workers have."""
         return len(self._flights)
 
-    def free(self) -> int:
-        """How many tasks may be sent now."""
-        return self._pool.free()
+    def pace(self, version: Version, step: str) -> Pace:
+        """What is known of how long the tries of a step take."""
+        key = (version.registered.version, step)
+        known = self._paces.get(key)
+        if known is None:
+            known = self._paces[key] = Pace()
+        return known
+
+    def fits(self, ready: Ready) -> bool:
+        """Whether an attempt may be sent now: to a free worker, or behind others as short."""
+        if self._pool.free() > 0:
+            return True
+        expect_s = ready.pace.expect_s if ready.pace is not None else None
+        return expect_s is not None and self._pool.room(expect_s)
+
+    def flush(self) -> None:
+        """Let go what was sent."""
+        self._pool.flush()
 
     def send(self, state: RunState, version: Version, edge: RunEdge, tried: Try) -> Fault | None:
         """Give an attempt to a worker; returns why not when its inputs cannot be rendered."""
@@ -88,10 +107,12 @@ class Dispatch:
             return rendered
         self._last_slot += 1
         task = self._task(state, version, step, edge, tried, rendered)
-        worker = self._pool.send(task)
+        pace = self.pace(version, tried.step)
+        alone = step.effect == "once" or task.publish is not None
+        worker = self._pool.send(task, None if alone else pace.expect_s)
         hardware = str(edge.effective(tried.config).get("runs_on", step.runs_on))
         self._flights[task.slot] = Flight(
-            state.run, tried, task.slot, worker, self._clock(), hardware, step.record_text
+            state.run, tried, task.slot, worker, self._clock(), hardware, pace, step.record_text
         )
         self._slots[tried.attempt] = task.slot
         return None
@@ -114,6 +135,10 @@ class Dispatch:
             return None
         self._slots.pop(flight.tried.attempt, None)
         self.ready.done(flight.tried.attempt)
+        if report.outcome in ("succeeded", "failed"):
+            flight.pace.took(report.run_s)
+        else:
+            flight.pace.failed_hard()
         if not flight.texts:
             report = _without_texts(report)
         fault = Fault(**report.fault) if report.fault else None

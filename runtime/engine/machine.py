@@ -112,7 +112,7 @@ class Machine:
         self._lock, self._clock, self._chance, self._pool = lock, clock, chance, pool
         self._writing = SqliteJournal(folder.journal, clock())
         self.journal: SqliteReader = self._writing.reader()
-        self._commit = Committer(self._writing, self._loop, self._died)
+        self._commit = Committer(self._writing, self._loop, self._died, self._pump)
         self._dispatch = Dispatch(pool, folder, load_prices(folder.root), services, clock)
         self._timers = Timers(self._loop, clock, self._due)
         self._configs = Configurations()
@@ -123,7 +123,7 @@ class Machine:
         self._leasing: set[str] = set()
         self._taken_back: set[str] = set()
         self._rate_timer: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._closed = self._pumping = False
         self.dead: asyncio.Future[None] = self._loop.create_future()
 
     # ---- folding and recovery -----------------------------------------------------------
@@ -388,7 +388,6 @@ class Machine:
         for r in recorded:
             if isinstance(r.event, ExperimentEnded) and r.event.reason not in LET_RUN:
                 self._rescue(r.event.experiment)
-        self._pump()
 
     def _queue(self, run: str, attempt: str, *, first: bool = False) -> None:
         """Let a durable attempt wait for a worker, unless it waits for something else."""
@@ -401,7 +400,9 @@ class Machine:
                 self._begin_child(actor, tried)
             return
         uses = actor.version.uses(tried.step)
-        self._dispatch.ready.put(Ready(run, attempt, actor.state.priority, uses), first=first)
+        pace = self._dispatch.pace(actor.version, tried.step)
+        ready = Ready(run, attempt, actor.state.priority, uses, pace)
+        self._dispatch.ready.put(ready, first=first)
 
     def _tell(self, recorded: Sequence[Recorded]) -> None:
         for listener in list(self._listeners):
@@ -425,20 +426,21 @@ class Machine:
     # ---- workers ------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Send what is ready to free workers."""
+        """Send what is ready to workers that have room."""
         queue = self._dispatch.ready
-        while not self._closed and self._dispatch.free() > 0:
-            ready, again = queue.next(self._clock())
+        while not self._closed:
+            ready, again = queue.next(self._clock(), self._dispatch.fits)
             if ready is None:
                 self._look_again(again)
-                return
+                break
             actor = self._actors.get(ready.run)
             try:
                 if actor is None or not self._send(actor, ready.attempt):
                     queue.done(ready.attempt)
             except OSError as error:
                 self._wait_for_room(ready, error)
-                return
+                break
+        self._dispatch.flush()
 
     def _wait_for_room(self, ready: Ready, error: OSError) -> None:
         """A run's folder or its code cannot be written: it stays first, and is sent later."""
@@ -446,6 +448,16 @@ class Machine:
         self._dispatch.ready.done(ready.attempt)
         self._dispatch.ready.put(ready, first=True)
         self._look_again(self._clock() + ROOM_S)
+
+    def _pump_soon(self) -> None:
+        """Send what is ready, once for all reports that came together."""
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._pumping = False
+        self._pump()
 
     def _look_again(self, at: float) -> None:
         """Look at the queue again when a rate lets the next one pass."""
@@ -500,7 +512,7 @@ class Machine:
         actor = self._actors.get(run)
         if actor is not None:
             self._act(actor, lambda d: d.ended(ended))
-        self._pump()
+        self._pump_soon()
 
     def _due(self, run: str) -> None:
         actor = self._actors.get(run)

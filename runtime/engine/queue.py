@@ -10,21 +10,26 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from runtime.engine.pace import Pace
 from runtime.playbook.model import Limit
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An attempt that may be sent. ``uses`` names the limits it is under."""
+    """An attempt that may be sent.
+
+    ``uses`` names the limits it is under; ``pace`` tells whether its step's tries are short.
+    """
 
     run: str
     attempt: str
     priority: int = 0
     uses: tuple[str, ...] = ()
+    pace: Pace | None = None
 
 
 @dataclass(slots=True)
@@ -88,10 +93,15 @@ class WorkQueue:
         order = -self._count if first else self._count
         heapq.heappush(self._heap, (-ready.priority, order, ready))
 
-    def next(self, at: float) -> tuple[Ready | None, float]:
-        """Take the next attempt that may be sent, or say when to look again (maybe never)."""
+    def next(
+        self, at: float, fits: Callable[[Ready], bool] = lambda _: True
+    ) -> tuple[Ready | None, float]:
+        """Take the next attempt that may be sent, or say when to look again (maybe never).
+
+        One that does not fit stays, and so do those behind it.
+        """
         again = math.inf
-        while self._heap:
+        while self._heap and fits(self._heap[0][2]):
             place = heapq.heappop(self._heap)
             ready = place[2]
             closed = self._closed(ready, at)

@@ -48,18 +48,32 @@ class Committer:
     """Owns the journal's writing connection and the thread that uses it."""
 
     def __init__(
-        self, journal: SqliteJournal, loop: asyncio.AbstractEventLoop, on_death: Callable[[], None]
-    ) -> None:
+        self, journal: SqliteJournal, loop: asyncio.AbstractEventLoop,
+        on_death: Callable[[], None], after: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._journal, self._loop, self._on_death = journal, loop, on_death
+        self._after = after
         self._box = _Box()
         self.stalled: str | None = None
+        self._waking = False
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
     def put(self, appends: Sequence[Append], done: Done) -> None:
-        """Write ``appends`` all or nothing; ``done`` is called on the loop with the outcome."""
+        """Write ``appends`` all or nothing; ``done`` is called on the loop with the outcome.
+
+        What is put in one turn of the loop is written together; when all of a group have
+        been told, ``after`` is called once.
+        """
         with self._box.lock:
             self._box.waiting.append(_Request(appends, done))
+        if not self._waking:
+            self._waking = True
+            self._loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        with self._box.lock:
             self._box.lock.notify()
 
     def close(self) -> None:
@@ -73,10 +87,19 @@ class Committer:
         try:
             while (group := self._next()) is not None:
                 answers = self._write(group)
-                self._loop.call_soon_threadsafe(_answer, answers)
+                self._loop.call_soon_threadsafe(self._answer, answers)
         except BaseException:
             self._loop.call_soon_threadsafe(self._on_death)
             raise
+
+    def _answer(self, answers: list[tuple[Done, list[Recorded] | Exception]]) -> None:
+        """Tell everybody; one who fails on the news keeps it from nobody else."""
+        for done, answer in answers:
+            try:
+                done(answer)
+            except Exception:
+                _LOG.exception("what was written had an effect that failed")
+        self._after()
 
     def _next(self) -> list[_Request] | None:
         box = self._box
@@ -132,12 +155,3 @@ class Committer:
             else:
                 self.stalled = None
                 return recorded
-
-
-def _answer(answers: list[tuple[Done, list[Recorded] | Exception]]) -> None:
-    """Tell everybody; one who fails on the news keeps it from nobody else."""
-    for done, answer in answers:
-        try:
-            done(answer)
-        except Exception:
-            _LOG.exception("what was written had an effect that failed")

@@ -1,16 +1,21 @@
 """A pool of worker processes on this machine, forked from a template.
 
-Each *seat* of the pool has one process at a time and one task at a time. What a process
-said before it died still counts: its socket is read to the end before the pool speaks
-for it. A task therefore has exactly one report: the worker's own, or the pool's when the
-worker is gone. Nothing here polls, and there is one timer for all deadlines.
+Each *seat* of the pool has one process at a time, which runs one task at a time. Tasks
+known to be short may wait behind one another, so that one message carries many; what was
+not begun is taken back and given to another when one ahead takes long after all, or its
+process dies. What a process said before it died still counts: its socket is read to the
+end before the pool speaks for it. A task therefore has exactly one report: the worker's
+own, or the pool's when the worker is gone. Nothing here polls, and there is one timer for
+all deadlines.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -22,7 +27,7 @@ from runtime.tools import faults
 from runtime.workers.port import OnReport
 from runtime.workers.process import TemplateProcess
 from runtime.workers.protocol import Report, Task
-from runtime.workers.seat import HEADER, Given, Seat
+from runtime.workers.seat import Given, Seat
 from runtime.workers.template import DOWN, KILL, SPAWN, UP_RUNS
 
 LONGEST_PAUSE_S: Final = 5.0
@@ -30,6 +35,8 @@ _FIRST_PAUSE_S: Final = 0.05
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _TRIES: Final = 5
 """How often a task is handed to a new process when the old ones died before reading it."""
+_STALLED_S: Final = 0.1
+"""How long a worker with more than one task may be silent before the others are taken back."""
 _WITH_TEMPLATE: Final = "the process that started it died, and it died with it"
 
 
@@ -52,8 +59,15 @@ class LocalPool:
         self.bytes_received = 0
         self._seats = [Seat(f"{name}-{number}") for number in range(slots)]
         self._by_number: dict[int, Seat] = {}
-        self._by_slot: dict[int, Seat] = {}
+        self._by_slot: dict[int, Seat | None] = {}
+        """Where each task is; None for one that waits in ``_returned``."""
         self._idle: list[Seat] = []
+        self._open: dict[Seat, None] = {}
+        """Busy seats that may have room for a short task, in turn."""
+        self._unsaid: dict[Seat, None] = {}
+        """Seats that were given tasks since the last flush."""
+        self._returned: deque[Given] = deque()
+        """Tasks that were given to a process and not begun: they go before all others."""
         self._numbers = 0
         self._template: TemplateProcess | None = None
         self._template_deaths = 0
@@ -73,56 +87,93 @@ class LocalPool:
         """How many tasks may be sent now."""
         return 0 if self._stopping else len(self._idle)
 
-    def send(self, task: Task) -> str:
-        """Give a task to a free worker and return the worker's name. Needs ``free() > 0``."""
-        if not self.free():
+    def room(self, expect_s: float) -> bool:
+        """Whether a task that should take so long may be sent, if need be behind others."""
+        if self._idle or self._stopping:
+            return not self._stopping
+        while self._open:
+            seat = next(iter(self._open))
+            if seat.has_room(expect_s):
+                return True
+            del self._open[seat]
+        return False
+
+    def send(self, task: Task, expect_s: float | None = None) -> str:
+        """Give a task to a worker and return the worker's name. Needs ``free() > 0``.
+
+        With ``expect_s`` it needs ``room(expect_s)``, may wait behind others that are as
+        short, and goes with the next `flush`.
+        """
+        if not (self.free() if expect_s is None else self.room(expect_s)):
             raise RuntimeError(f"pool {self.name} has no free worker; ask free() first")
         if self.system and not task.system:
             raise ValueError(f"pool {self.name} takes system runs only, not {task.attempt}")
         if task.slot in self._by_slot:
-            raise ValueError(f"slot {task.slot} already runs on {self._by_slot[task.slot].name}")
+            raise ValueError(f"slot {task.slot} was given before and is not reported")
         try:
             data = _ENCODE(task)
         except (OverflowError, TypeError, ValueError) as error:
             return self._unsayable(task, error)
-        seat = self._idle.pop()
-        self._by_slot[task.slot] = seat
-        self._give(seat, Given(task, len(data).to_bytes(HEADER, "little") + data))
+        seat = self._idle.pop() if self._idle else next(iter(self._open))
+        self._give(seat, Given(task, data, expect_s))
+        if expect_s is None:
+            self.flush()
         return seat.name
 
     def _unsayable(self, task: Task, error: Exception) -> str:
         """Fail a task that no worker can be told, soon: who sends hears nothing before."""
         why = faults.fault("permanent", f"the step's inputs cannot be given to a worker: {error}")
         report = Report(task.slot, task.attempt, "failed", fault=why)
-        worker = self._idle[-1].name
+        worker = (self._idle or list(self._open))[-1].name
         self._loop.call_soon(self._deliver, worker, report)
         return worker
+
+    def flush(self) -> None:
+        """Let go what was sent, one message a worker."""
+        for seat in self._unsaid:
+            self._write(seat)
+        self._unsaid.clear()
 
     def kill(self, slot: int, outcome: str) -> None:
         """End that task's process; its report will carry ``outcome``.
 
         A report that the worker had already sent wins: what happened, happened. A slot
-        that runs nothing is left alone, since its report was given.
+        that runs nothing is left alone, since its report was given. Tasks that wait behind
+        it go to another worker, and one that waits itself harms no other.
         """
-        seat = self._by_slot.get(slot)
-        if seat is None or seat.verdict:
+        if slot not in self._by_slot:
             return
-        seat.verdict = outcome
-        if seat.state == "down":  # it waits for a process that will now not be needed
-            self._loop.call_soon(self._end_waiting, seat, seat.given)
-            return
-        self._end(seat)
+        seat = self._by_slot[slot]
+        if seat is not None:
+            self._take_back(seat)
+            given = seat.queue[-1] if seat.queue else None
+            if given is not None and given.slot == slot and not given.verdict:
+                given.verdict = outcome
+                self._end(seat)
+        for given in [g for g in self._returned if g.slot == slot]:
+            given.verdict = outcome
+            self._returned.remove(given)
+            self._loop.call_soon(self._speak_for, given, self.name, 0.0, "")
+        self._give_returned()
 
     def _end(self, seat: Seat) -> None:
-        seat.state = "ending"
+        self._retire(seat)
         self._tell_template(KILL, seat.number)
 
-    def _end_waiting(self, seat: Seat, given: Given | None) -> None:
-        """Speak for a task that no process has, unless one just came for it."""
-        if seat.given is given and seat.state == "down":
-            self._speak_for(seat, 0, "")
-        elif seat.given is given:
-            self._end(seat)
+    def _take_back(self, seat: Seat) -> None:
+        """Take the tasks that a worker has not begun; who calls this gives them again."""
+        back = seat.take_back()
+        for given in back:
+            self._by_slot[given.slot] = None
+        self._returned.extendleft(reversed(back))
+        if back and not seat.queue and seat.state == "busy":
+            self._make_idle(seat)
+
+    def _give_returned(self) -> None:
+        """Give what was taken back to workers that have nothing to do."""
+        while self._returned and self._idle and not self._silent:
+            self._give(self._idle.pop(), self._returned.popleft())
+        self.flush()
 
     def workers(self) -> list[dict[str, object]]:
         """One line a process: name, pid, state, attempt, since, restarts."""
@@ -137,6 +188,7 @@ class LocalPool:
                 await asyncio.wait_for(self._quiet.wait(), grace_s)
         self._silent = True
         self._cancel_timers()
+        self._returned.clear()
         for seat in self._seats:
             self._leave(seat)
         if self._template is not None:
@@ -204,30 +256,35 @@ class LocalPool:
         """Have a process forked for this seat; it can be given a task at once."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        tickets = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._numbers += 1
-        seat.sit(self._numbers, ours)
+        seat.sit(self._numbers, ours, tickets)
         self._by_number[seat.number] = seat
-        self._tell_template(SPAWN, seat.number, theirs.fileno())
+        self._tell_template(SPAWN, seat.number, theirs.fileno(), tickets[0])
         theirs.close()
         self._loop.add_reader(ours.fileno(), self._read, seat, seat.number)
-        if seat.given is None:
-            self._idle.insert(0, seat)
-        else:
-            self._give(seat, seat.given)
+        self._idle.insert(0, seat)
+        self._give_returned()
 
     def _runs(self, seat: Seat, pid: int) -> None:
         seat.pid = pid
         if seat.state == "starting":
             seat.state = "idle"
-        if seat.given is not None:
-            self._set_deadline(seat, seat.given)  # starting up is not its time
+        self._set_deadline(seat)  # starting up is not its time
 
     def _give(self, seat: Seat, given: Given) -> None:
+        given.tries += 1
+        self._by_slot[given.slot] = seat
         seat.take(given, self._loop.time())
-        self.bytes_sent += len(given.frame)
-        self._write(seat)
-        if seat.pid:
-            self._set_deadline(seat, given)
+        self.bytes_sent += len(given.data)
+        self._unsaid[seat] = None
+        self._open.pop(seat, None)
+        if not seat.closed:
+            self._open[seat] = None
+        if seat.pid and len(seat.queue) == 1:
+            self._set_deadline(seat)
+        elif len(seat.queue) == 2:
+            self._watch(seat)
 
     def _write(self, seat: Seat) -> None:
         if seat.sock is None:
@@ -243,10 +300,11 @@ class LocalPool:
     def _read(self, seat: Seat, number: int, to_the_end: bool = False) -> None:
         if seat.number != number or seat.sock is None or seat.ended:
             return
+        now = self._loop.time()
         try:
             for report in seat.receive(to_the_end):
                 self.bytes_received += seat.frame
-                self._report(seat, report)
+                self._report(seat, report, now)
         except msgspec.MsgspecError as error:
             seat.mute(f"what it said was no report ({error})")
             self._tell_template(KILL, number)
@@ -255,26 +313,37 @@ class LocalPool:
             self._loop.remove_reader(seat.sock.fileno())
             if seat.orphaned:
                 self._buried(seat, -9, _WITH_TEMPLATE)
+        elif seat.queue:
+            self._set_deadline(seat)
 
     def _retire(self, seat: Seat) -> None:
         """Give it nothing more; the word of its end is on its way."""
         seat.state = "ending"
+        self._open.pop(seat, None)
         if seat in self._idle:
             self._idle.remove(seat)
 
-    def _report(self, seat: Seat, report: Report) -> None:
+    def _report(self, seat: Seat, report: Report, now: float) -> None:
         """A worker's own word on its task."""
-        given = seat.given
-        if given is None or report.slot != given.slot:
+        given = seat.head(report.slot)
+        if given is None:
             return
-        if seat.verdict == "timed_out" and report.run_s > (given.timeout_s or 0.0):
+        if given.verdict == "timed_out" and report.run_s > (given.timeout_s or 0.0):
             return  # it came too late; the burial will say so
         seat.deaths = self._template_deaths = 0
-        self._release(seat)
+        seat.done(now)
         if seat.state == "busy":
-            seat.state = "idle"
-            self._idle.append(seat)
-        self._deliver(seat.name, report)
+            if not seat.queue:
+                self._make_idle(seat)
+                self._give_returned()
+            elif not seat.closed:
+                self._open[seat] = None
+        self._settle(given, seat.name, report)
+
+    def _make_idle(self, seat: Seat) -> None:
+        seat.state = "idle"
+        self._open.pop(seat, None)
+        self._idle.append(seat)
 
     def _buried(self, seat: Seat, code: int, why: str = "") -> None:
         """The process is gone: hear what it still said, speak for it, and start another."""
@@ -282,39 +351,49 @@ class LocalPool:
         self._retire(seat)
         seat.orphaned = False
         self._read(seat, number, to_the_end=True)
-        why = why or seat.why
-        never_began = seat.unread and not seat.verdict and seat.deaths < _TRIES
-        if not seat.verdict:
+        told = why or seat.why or seat.death(code)
+        name, run_s = seat.name, self._loop.time() - seat.heard_at
+        self._hand_over(seat, told)
+        begun = list(seat.queue)
+        if not any(given.verdict for given in begun):
             seat.deaths += 1
         self._leave(seat)
         if not self._stopping and self._template is not None:
             self._later(seat.deaths, lambda: self._again(seat))
-        if not never_began:
-            self._speak_for(seat, code, why)
+        for given in begun:
+            self._speak_for(given, name, run_s, told)
+        self._give_returned()
 
-    def _speak_for(self, seat: Seat, code: int, why: str) -> None:
-        """Report the task of a process that cannot, if it owes a report."""
-        report = seat.last_word(code, why, self._loop.time())
-        seat.verdict = ""
-        if report is not None:
-            self._release(seat)
-            self._deliver(seat.name, report)
+    def _hand_over(self, seat: Seat, told: str) -> None:
+        """What a dead process had not begun goes to others, but not for ever."""
+        self._take_back(seat)
+        worn = [g for g in self._returned if g.tries >= _TRIES]
+        for given in worn:
+            self._returned.remove(given)
+            self._loop.call_soon(self._speak_for, given, seat.name, 0.0, told)
+
+    def _speak_for(self, given: Given, worker: str, run_s: float, told: str) -> None:
+        """Report a task whose process cannot."""
+        if given.slot in self._by_slot:
+            self._settle(given, worker, given.last_word(run_s, told))
 
     def _again(self, seat: Seat) -> None:
         if self._template is not None and seat.state == "down":
             seat.restarts += 1
             self._spawn(seat)
 
-    def _release(self, seat: Seat) -> None:
-        if seat.given is not None:
-            del self._by_slot[seat.given.slot]
-        seat.clear()
+    def _settle(self, given: Given, worker: str, report: Report) -> None:
+        """A task is over: forget it, and tell."""
+        del self._by_slot[given.slot]
         if not self._by_slot:
             self._quiet.set()
+        self._deliver(worker, report)
 
     def _leave(self, seat: Seat) -> None:
         """Close the seat's socket and forget its process."""
         self._by_number.pop(seat.number, None)
+        self._open.pop(seat, None)
+        self._unsaid.pop(seat, None)
         if seat in self._idle:
             self._idle.remove(seat)
         if seat.sock is not None:
@@ -340,32 +419,56 @@ class LocalPool:
         handle = self._loop.call_later(pause, fire)
         self._respawns.add(handle)
 
-    def _set_deadline(self, seat: Seat, given: Given) -> None:
-        if given.timeout_s is not None:
-            seat.deadline = self._loop.time() + given.timeout_s
+    def _set_deadline(self, seat: Seat) -> None:
+        """Its first task began when the one before it was heard of, or was just given."""
+        limit = seat.queue[0].timeout_s if seat.queue else None
+        seat.deadline = None if limit is None else self._loop.time() + limit
+        if seat.queue:
             self._watch(seat)
 
     def _watch(self, seat: Seat) -> None:
-        """See that the pool's one timer fires no later than this seat's deadline."""
-        if seat.deadline is None:
+        """See that the pool's one timer fires no later than this seat needs it."""
+        due = math.inf if seat.deadline is None else seat.deadline
+        if len(seat.queue) > 1:
+            due = min(due, seat.heard_at + _STALLED_S)
+        if due == math.inf:
             return
         if self._deadline is not None:
-            if self._deadline.when() <= seat.deadline:
+            if self._deadline.when() <= due:
                 return
             self._deadline.cancel()
-        self._deadline = self._loop.call_at(seat.deadline, self._scan)
+        self._deadline = self._loop.call_at(due, self._scan)
 
     def _scan(self) -> None:
         """End what is over its time; wake again for the next that could be."""
         self._deadline = None
         now = self._loop.time()
         for seat in self._seats:
-            if seat.given is None or seat.deadline is None or seat.verdict:
+            if not seat.queue or not seat.pid:
                 continue
-            if seat.deadline <= now:
-                self.kill(seat.given.slot, "timed_out")
-            else:
+            if len(seat.queue) > 1 and seat.heard_at + _STALLED_S <= now:
+                self._relieve(seat, now)
+            if seat.deadline is not None and seat.deadline <= now:
+                self._over_time(seat)
+            if seat.queue and not seat.queue[0].verdict:
                 self._watch(seat)
+        self._give_returned()
+
+    def _relieve(self, seat: Seat, now: float) -> None:
+        """A task takes long after all, or the machine is slow: let nothing wait behind it."""
+        self._take_back(seat)
+        seat.heard_at = now
+        seat.closed = bool(seat.queue)
+        self._open.pop(seat, None)
+
+    def _over_time(self, seat: Seat) -> None:
+        """End the task that runs, unless it is another by now and the report is on its way."""
+        first = seat.queue[0]
+        self._take_back(seat)
+        if len(seat.queue) == 1:
+            self.kill(first.slot, "timed_out")
+        elif seat.queue:
+            self._set_deadline(seat)
 
     def _cancel_timers(self) -> None:
         for handle in (*self._respawns, *filter(None, [self._deadline])):

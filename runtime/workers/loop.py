@@ -1,4 +1,4 @@
-"""The worker's own loop: read a task, run its tool, answer with one report.
+"""The worker's own loop: take a task, run its tool, answer with one report.
 
 Around the tool it does what no tool should have to: it measures, catches what is
 printed, holds the memory limit, stores large results, publishes products, ends the
@@ -29,7 +29,8 @@ from runtime.tools.port import Call
 from runtime.tools.registry import tool
 from runtime.workers import secrets
 from runtime.workers.capture import Capture
-from runtime.workers.protocol import Report, Task
+from runtime.workers.outbox import Outbox
+from runtime.workers.protocol import FRAME, Report, Task
 from runtime.workers.settle import Settled, settle
 
 _HEADER: Final = 4
@@ -44,17 +45,29 @@ class Setting:
     environment: str
 
 
-def serve(sock: socket.socket, setting: Setting) -> None:
-    """Answer every task until the server is gone."""
-    worker = Worker(setting)
+def serve(sock: socket.socket, tickets: int, setting: Setting) -> None:
+    """Answer every task that was not taken back, until the server is gone."""
+    worker, inbox = Worker(setting), _Inbox(sock)
     decode = msgspec.msgpack.Decoder(Task).decode
-    pid = os.getpid()
-    for frame in _frames(sock):
+    pid, ticket = os.getpid(), b""
+    for generation, frame in inbox.frames():
+        ticket = ticket or _ticket(tickets)
+        if not ticket or ticket[0] != generation:
+            continue
+        ticket = b""
         report = worker.attempt(decode(frame), len(frame))
         if os.getpid() != pid:
             os._exit(0)  # a child that the tool forked and let come back to us
         data = _encoded(report)
-        sock.sendall(len(data).to_bytes(_HEADER, "little") + data)
+        inbox.outbox.put(len(data).to_bytes(_HEADER, "little") + data, more=inbox.has_more)
+
+
+def _ticket(tickets: int) -> bytes:
+    """The right to begin a task, or nothing when it was taken back."""
+    try:
+        return os.read(tickets, 1)
+    except BlockingIOError:
+        return b""
 
 
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
@@ -71,22 +84,36 @@ def _encoded(report: Report) -> bytes:
         )
 
 
-def _frames(sock: socket.socket) -> Iterator[bytes]:
-    buffer = bytearray()
-    while True:
-        while len(buffer) < _HEADER or len(buffer) < _HEADER + _length(buffer):
-            data = sock.recv(1 << 18)
-            if not data:
-                return
-            buffer += data
-        end = _HEADER + _length(buffer)
-        frame = bytes(buffer[_HEADER:end])
-        del buffer[:end]
-        yield frame
+class _Inbox:
+    """The tasks that came, and the reports that wait for a pause to go."""
 
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock, self.outbox = sock, Outbox(sock)
+        self._buffer, self._at = bytearray(), 0
 
-def _length(buffer: bytearray) -> int:
-    return int.from_bytes(buffer[:_HEADER], "little")
+    @property
+    def has_more(self) -> bool:
+        """Whether a whole task is here already."""
+        have = len(self._buffer) - self._at
+        return have >= FRAME.size and have >= FRAME.size + self._length()
+
+    def frames(self) -> Iterator[tuple[int, bytes]]:
+        """Every task with its generation, until the server is gone."""
+        while True:
+            while not self.has_more:
+                self.outbox.flush()
+                data = self._sock.recv(1 << 18)
+                if not data:
+                    return
+                del self._buffer[: self._at]
+                self._buffer += data
+                self._at = 0
+            size, generation = FRAME.unpack_from(self._buffer, self._at)
+            start, self._at = self._at + FRAME.size, self._at + FRAME.size + size
+            yield generation, bytes(self._buffer[start : self._at])
+
+    def _length(self) -> int:
+        return int(FRAME.unpack_from(self._buffer, self._at)[0])
 
 
 class Worker:

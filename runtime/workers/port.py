@@ -2,7 +2,9 @@
 
 The engine sends a task when a slot is free and hears back exactly once per task. A
 worker that dies takes only its own attempt with it: the pool reports ``lost`` for it and
-starts another process, slower each time when deaths come in a row.
+starts another process, slower each time when deaths come in a row. Tasks that are known
+to be short may wait behind others in a worker; one that was not begun when its worker
+dies, or when one ahead takes long after all, goes to another and nobody hears of it.
 """
 
 from __future__ import annotations
@@ -31,8 +33,20 @@ class Pool(Protocol):
         """How many tasks may be sent now."""
         ...
 
-    def send(self, task: Task) -> str:
-        """Give a task to a free worker and return the worker's name. Needs ``free() > 0``."""
+    def room(self, expect_s: float) -> bool:
+        """Whether a task that should take so long may be sent, if need be behind others."""
+        ...
+
+    def send(self, task: Task, expect_s: float | None = None) -> str:
+        """Give a task to a worker and return the worker's name. Needs ``free() > 0``.
+
+        With ``expect_s`` it needs ``room(expect_s)``, may wait behind others that are as
+        short, and goes with the next `flush`.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Let go what was sent, one message a worker."""
         ...
 
     def kill(self, slot: int, outcome: str) -> None:

@@ -1,20 +1,28 @@
 """What the server and a worker say to each other: tasks down, reports up, as msgpack.
 
-A worker never touches the journal. It gets one `Task`, runs the tool, writes large
-results to the object store and answers with one `Report`. Frames are a 4-byte
-little-endian length and then the struct.
+A worker never touches the journal. For each `Task` it runs the tool, writes large results
+to the object store and answers with one `Report`, in order. A report is a 4-byte
+little-endian length and then the struct. A task's length is followed by one byte, its
+*generation*, and before the worker begins it it takes one byte from the pipe of tickets:
+none there, or one of another generation, and the task was taken back.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+from typing import Any, Final
 
 import msgspec
 
 from runtime.data.product import Publish
 from runtime.tools.task import Items, Task
 
-__all__ = ["Items", "Publish", "Report", "Task"]
+__all__ = ["FRAME", "MOST_TICKETS", "Items", "Publish", "Report", "Task"]
+
+FRAME: Final = struct.Struct("<IB")
+"""Before a task: its length and its generation."""
+MOST_TICKETS: Final = 128
+"""How many tasks a worker may have at once."""
 
 
 class Report(msgspec.Struct, frozen=True):

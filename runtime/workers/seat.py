@@ -1,88 +1,154 @@
-"""A seat of a pool: the process that holds it now, and the task that process runs.
+"""A seat of a pool: the process that holds it now, and the tasks that process was given.
 
 The seat reads and writes the process's socket and turns bytes into reports; what is to
-happen then is the pool's to decide. When a process dies that owes a report, the seat has
-the last word.
+happen then is the pool's to decide. Beside the socket goes a pipe of *tickets*, one for
+each task, and a worker takes one before it begins a task: what still lies in the pipe
+was never begun, and who reads a ticket back has taken that task back for certain. When
+a process dies that owes reports, the seat has the last word.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
 
 from runtime.tools import faults
-from runtime.workers.protocol import Report, Task
+from runtime.workers.protocol import FRAME, MOST_TICKETS, Report, Task
 
 State = Literal["starting", "idle", "busy", "ending", "down"]
 
 HEADER: Final = 4
-"""Bytes of the length before a frame."""
+"""Bytes of the length before a report."""
+WINDOW_S: Final = 0.006
+"""How much expected work may lie before a worker, so that nothing waits behind it for long."""
 _LONGEST_REPORT: Final = 64 << 20
 _CHUNK: Final = 1 << 18
+_GENERATIONS: Final = 256
 _DECODE: Final = msgspec.msgpack.Decoder(Report).decode
 
 
 class Given:
-    """A task as it was given to a process: kept until it is reported."""
+    """A task as it was given to a process: kept until it is reported.
 
-    __slots__ = ("attempt", "frame", "slot", "timeout_s")
+    ``expect_s`` is how long it should take, when that is known to be short: only then may
+    it wait behind another, or another behind it. ``verdict`` is what it is to be called
+    that was ended from outside.
+    """
 
-    def __init__(self, task: Task, frame: bytes) -> None:
+    __slots__ = ("attempt", "data", "expect_s", "slot", "timeout_s", "tries", "verdict")
+
+    def __init__(self, task: Task, data: bytes, expect_s: float | None = None) -> None:
         self.slot, self.attempt, self.timeout_s = task.slot, task.attempt, task.timeout_s
-        self.frame = frame
+        self.data, self.expect_s = data, expect_s
+        self.tries, self.verdict = 0, ""
+
+    def last_word(self, run_s: float, told: str) -> Report:
+        """The report that nobody else will give."""
+        outcome = self.verdict or "lost"
+        if outcome == "timed_out":
+            fault = faults.fault("timeout", f"it ran longer than {self.timeout_s} s and was ended")
+        elif outcome == "cancelled":
+            fault = faults.fault("cancelled", "it was ended because its run was cancelled")
+        else:
+            fault = faults.fault("lost", f"the worker process ended while it ran: {told}")
+        return Report(self.slot, self.attempt, outcome, run_s=max(run_s, 0.0), fault=fault)
 
 
 class Seat:
-    """A place in the pool: the process that holds it now, and the task it runs."""
+    """A place in the pool: the process that holds it now, and the tasks it was given."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.restarts = self.deaths = 0
         self.number = self.pid = self.frame = 0
         self.sock: socket.socket | None = None
+        self.tickets = (-1, -1)
         self.state: State = "down"
         self.since = time.time()
         self.out, self.buffer = bytearray(), bytearray()
-        self.ended = self.unread = self.orphaned = self.writing = False
-        self.verdict = self.why = ""
-        self.given: Given | None = None
+        self.ended = self.orphaned = self.writing = False
+        self.why = ""
+        self.queue: deque[Given] = deque()
+        self.load_s = 0.0
+        self.closed = False
+        """Whether something in the queue may take long: nothing is put behind it."""
+        self.generation = 0
         self.deadline: float | None = None
-        self.sent_at = 0.0
+        self.heard_at = 0.0
 
-    def sit(self, number: int, sock: socket.socket) -> None:
+    def sit(self, number: int, sock: socket.socket, tickets: tuple[int, int]) -> None:
         """A new process takes the seat."""
-        self.number, self.sock = number, sock
+        self.number, self.sock, self.tickets = number, sock, tickets
         self.state, self.since = "starting", time.time()
 
     def stand_up(self) -> None:
         """The seat is empty."""
         if self.sock is not None:
             self.sock.close()
-        self.sock, self.number, self.pid = None, 0, 0
+            for fd in self.tickets:
+                os.close(fd)
+        self.sock, self.tickets, self.number, self.pid = None, (-1, -1), 0, 0
         self.out.clear()
         self.buffer.clear()
-        self.ended = self.unread = self.orphaned = self.writing = False
-        self.why = ""
+        self.queue.clear()
+        self.ended = self.orphaned = self.writing = self.closed = False
+        self.why, self.load_s = "", 0.0
         self.state, self.since, self.deadline = "down", time.time(), None
 
+    # ---- what it was given --------------------------------------------------------------
+
     def take(self, given: Given, now: float) -> None:
-        """The process gets a task."""
-        self.given, self.sent_at = given, now
-        self.state, self.since = "busy", time.time()
-        self.out += given.frame
+        """The process gets a task; it goes with the next `push`."""
+        if not self.queue:
+            self.heard_at, self.since = now, time.time()
+        self.queue.append(given)
+        self.load_s += given.expect_s or 0.0
+        self.closed = self.closed or given.expect_s is None
+        self.state = "busy"
+        os.write(self.tickets[1], bytes((self.generation,)))
+        self.out += FRAME.pack(len(given.data), self.generation)
+        self.out += given.data
+
+    def has_room(self, expect_s: float) -> bool:
+        """Whether one more short task may wait here."""
+        fits = self.load_s + expect_s <= WINDOW_S and len(self.queue) < MOST_TICKETS
+        return fits and not self.closed and self.state == "busy"
+
+    def head(self, slot: int) -> Given | None:
+        """The task that is reported next, if it is this one."""
+        return self.queue[0] if self.queue and self.queue[0].slot == slot else None
+
+    def done(self, now: float) -> None:
+        """The first task is over."""
+        given = self.queue.popleft()
+        self.load_s -= given.expect_s or 0.0
+        self.heard_at = now
+        if not self.queue:
+            self.closed, self.load_s, self.deadline, self.since = False, 0.0, None, time.time()
+
+    def take_back(self) -> list[Given]:
+        """Take back what the process has not begun; it will not begin it any more."""
+        try:
+            count = len(os.read(self.tickets[0], 2 * MOST_TICKETS)) if self.queue else 0
+        except BlockingIOError:
+            return []
+        back = [self.queue.pop() for _ in range(count)]
+        self.generation = (self.generation + 1) % _GENERATIONS
+        self.load_s = sum(g.expect_s or 0.0 for g in self.queue)
+        return back[::-1]
+
+    # ---- the socket ---------------------------------------------------------------------
 
     def mute(self, why: str) -> None:
         """Nothing more is heard from this process, and its task ends for this reason."""
         self.buffer.clear()
         self.ended, self.why = True, why
-
-    def clear(self) -> None:
-        """The task is over."""
-        self.given, self.deadline, self.since = None, None, time.time()
 
     def push(self) -> bool:
         """Write what is due; whether all of it went."""
@@ -93,9 +159,8 @@ class Seat:
                 del self.out[: self.sock.send(self.out)]
         except BlockingIOError:
             return False
-        except OSError:  # it died before it had all of its task
+        except OSError:  # it died before it had all of its tasks
             self.out.clear()
-            self.unread = True
         return True
 
     def receive(self, to_the_end: bool) -> Iterator[Report]:
@@ -106,7 +171,7 @@ class Seat:
             except BlockingIOError:
                 break
             except ConnectionResetError:
-                data, self.unread = b"", True  # it died before it had read all of its task
+                data = b""  # it died before it had read all of its tasks
             self.ended = not data
             self.buffer += data
             yield from self._reports()
@@ -114,34 +179,28 @@ class Seat:
                 break
 
     def _reports(self) -> Iterator[Report]:
-        while len(self.buffer) >= HEADER:
-            size = int.from_bytes(self.buffer[:HEADER], "little")
-            if size > _LONGEST_REPORT:
-                raise msgspec.DecodeError(f"it would have {size} bytes")
-            if len(self.buffer) < HEADER + size:
-                return
-            frame = bytes(self.buffer[HEADER : HEADER + size])
-            del self.buffer[: HEADER + size]
-            self.frame = HEADER + size
-            yield _DECODE(frame)
+        """The whole reports that came. What is yielded is off the buffer, whatever follows."""
+        buffer, at = bytes(self.buffer), 0
+        self.buffer.clear()
+        try:
+            while len(buffer) - at >= HEADER:
+                size = int.from_bytes(buffer[at : at + HEADER], "little")
+                if size > _LONGEST_REPORT:
+                    raise msgspec.DecodeError(f"it would have {size} bytes")
+                end = at + HEADER + size
+                if len(buffer) < end:
+                    return
+                self.frame, start, at = HEADER + size, at + HEADER, end
+                yield _DECODE(memoryview(buffer)[start:end])
+        finally:
+            self.buffer += buffer[at:]
 
-    def last_word(self, code: int, why: str, now: float) -> Report | None:
-        """The report that the dead process owes, if it owes one."""
-        given = self.given
-        if given is None:
-            return None
-        outcome = self.verdict or "lost"
-        if outcome == "timed_out":
-            fault = faults.fault(
-                "timeout", f"it ran longer than {given.timeout_s} s and was ended"
-            )
-        elif outcome == "cancelled":
-            fault = faults.fault("cancelled", "it was ended because its run was cancelled")
-        else:
-            told = why or _death(code)
-            fault = faults.fault("lost", f"the worker process ended while it ran: {told}")
-        run_s = max(now - self.sent_at, 0.0)
-        return Report(given.slot, given.attempt, outcome, run_s=run_s, fault=fault)
+    def death(self, code: int) -> str:
+        """How the process ended, in words."""
+        told = faults.how_it_ended(code)
+        if code == -9:
+            return f"{told}; the kernel does that too when memory runs out"
+        return told
 
     def line(self) -> dict[str, object]:
         """What an operator is shown of it."""
@@ -149,14 +208,7 @@ class Seat:
             "name": self.name,
             "pid": self.pid or None,
             "state": self.state,
-            "attempt": self.given.attempt if self.given else None,
+            "attempt": self.queue[0].attempt if self.queue else None,
             "since": self.since,
             "restarts": self.restarts,
         }
-
-
-def _death(code: int) -> str:
-    told = faults.how_it_ended(code)
-    if code == -9:
-        return f"{told}; the kernel does that too when memory runs out"
-    return told

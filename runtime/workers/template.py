@@ -5,8 +5,8 @@ millisecond. The pool sends it sockets; each becomes a worker. It reaps what end
 with it every process that belonged to it, and tells the pool. When the pool's socket
 ends, or the kernel says that the server died, it takes everything down with it.
 
-Down: ``s`` number (a socket comes along), ``k`` number. Up: ``u`` number, pid (it runs);
-``x`` number, wait status (it is gone, and so is all that it started).
+Down: ``s`` number (a socket and the pipe of tickets come along), ``k`` number. Up: ``u``
+number, pid (it runs); ``x`` number, wait status (it is gone, and so is all it started).
 """
 
 from __future__ import annotations
@@ -97,25 +97,28 @@ class Template:
             what, number = DOWN.unpack_from(self._buffer)
             del self._buffer[: DOWN.size]
             if what == SPAWN:
-                self._spawn(number, socket.socket(fileno=self._sockets.pop(0)))
+                sock, tickets = self._sockets.pop(0), self._sockets.pop(0)
+                self._spawn(number, socket.socket(fileno=sock), tickets)
             else:
                 self._kill(number)
         return bool(data)
 
-    def _spawn(self, number: int, sock: socket.socket) -> None:
+    def _spawn(self, number: int, sock: socket.socket, tickets: int) -> None:
         try:
             pid = os.fork()
         except OSError:  # no process to be had now: the pool tries again, more slowly
             sock.close()
+            os.close(tickets)
             self._control.sendall(UP.pack(UP_ENDED, number, NO_PROCESS))
             return
         if pid == 0:
-            self._become_worker(sock)
+            self._become_worker(sock, tickets)
         sock.close()
+        os.close(tickets)
         self._pids[pid] = number
         self._control.sendall(UP.pack(UP_RUNS, number, pid))
 
-    def _become_worker(self, sock: socket.socket) -> None:
+    def _become_worker(self, sock: socket.socket, tickets: int) -> None:
         """Be the worker on this socket until it ends. Never returns."""
         code, said = 1, os.dup(2)
         try:
@@ -129,7 +132,7 @@ class Template:
             self.close()
             with suppress(ConnectionError):  # the pool closed while we spoke
                 if os.getppid() == parent:
-                    serve(sock, self._setting)
+                    serve(sock, tickets, self._setting)
             code = 0
         finally:
             if code:

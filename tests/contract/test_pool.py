@@ -126,6 +126,13 @@ class Bench:
         self.pool.send(task)
         return self._waiting[task.slot]
 
+    def send_short(self, call: str, **options: Any) -> asyncio.Future[Report]:
+        """Send a task that should be short, if need be behind others."""
+        task = self.task(call, **options)
+        self._waiting[task.slot] = asyncio.get_running_loop().create_future()
+        self.pool.send(task, 0.0001)
+        return self._waiting[task.slot]
+
     async def run(self, call: str | dict[str, Any], **options: Any) -> Report:
         return await asyncio.wait_for(await self.send(call, **options), PATIENCE_S)
 
@@ -417,8 +424,11 @@ class TestOneReportATask:
         pool, control = socket.socketpair()
         ours, theirs = socket.socketpair()
         with pool, control, ours:
-            socket.send_fds(pool, [DOWN.pack(SPAWN, 7)], [theirs.fileno()])
+            tickets = os.pipe()
+            socket.send_fds(pool, [DOWN.pack(SPAWN, 7)], [theirs.fileno(), tickets[0]])
             theirs.close()
+            for fd in tickets:
+                os.close(fd)
             template = Template(control, Setting("e"))
             assert template._hear()
             what, number, status = UP.unpack(pool.recv(UP.size))
@@ -442,6 +452,176 @@ class TestOneReportATask:
             assert report.outcome == "failed"
             assert report.fault is not None
             assert report.fault["cls"] == "permanent"
+
+        with_bench(tell)
+
+
+class TestShortTasks:
+    def test_many_wait_behind_one_another_and_each_is_answered(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
+            sent = [bench.send_short("echo", args={"value": n}) for n in range(60)]
+            assert bench.pool.free() == 0
+            assert bench.pool.room(0.0001)
+            bench.pool.flush()
+            reports = await asyncio.wait_for(asyncio.gather(*sent), PATIENCE_S)
+            assert [r.result for r in reports] == list(range(60))
+            assert len({name for name, _ in bench.reports}) == 2
+
+        with_bench(tell)
+
+    def test_no_more_are_taken_than_is_work_for_a_few_milliseconds(
+        self, with_bench: Stage
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            sent = []
+            while bench.pool.room(0.0001):
+                sent.append(bench.send_short("echo", args={"value": 1}))
+                assert len(sent) < 300
+            assert not bench.pool.room(0.0001)
+            with pytest.raises(RuntimeError, match="no free worker"):
+                bench.send_short("echo", args={"value": 1})
+            bench.pool.flush()
+            await asyncio.wait_for(asyncio.gather(*sent), PATIENCE_S)
+            assert bench.pool.free() == 2
+
+        with_bench(tell)
+
+    def test_nothing_waits_behind_a_task_that_may_be_long(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            for n in (1, 2):
+                await bench.send("waits", args={"file": str(tmp_path / f"{n}")})
+            assert not bench.pool.room(0.0)
+
+        with_bench(tell)
+
+    def test_what_a_dead_process_had_not_begun_is_run_by_another(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            await bench.send("waits", args={"file": str(tmp_path / "other")})
+            await bench.started(tmp_path / "other")
+            first = bench.send_short("waits", args={"file": str(tmp_path / "first")})
+            behind = [bench.send_short("echo", args={"value": n}) for n in range(20)]
+            bench.pool.flush()
+            os.kill(await bench.started(tmp_path / "first"), signal.SIGKILL)
+            reports = await asyncio.wait_for(asyncio.gather(*behind), PATIENCE_S)
+            assert (await first).outcome == "lost"
+            assert [r.result for r in reports] == list(range(20))
+
+        with_bench(tell)
+
+    def test_a_process_that_read_its_tasks_and_began_none_loses_none(
+        self, make_pool: Callable[..., Pool], folder: DataFolder
+    ) -> None:
+        async def story() -> None:
+            pool = make_pool(1, folder)
+            bench = Bench(pool, folder)
+            pool.start(asyncio.get_running_loop(), bench.heard)
+            await bench.run("pid")
+            (pid,) = bench.pids()
+            os.kill(pid, signal.SIGSTOP)
+            sent = [bench.send_short("echo", args={"value": n}) for n in range(30)]
+            pool.flush()
+            os.kill(pid, signal.SIGKILL)
+            reports = await asyncio.wait_for(asyncio.gather(*sent), PATIENCE_S)
+            assert [r.result for r in reports] == list(range(30))
+            await pool.stop(0)
+
+        asyncio.run(story())
+
+    def test_one_that_takes_long_after_all_holds_up_no_other(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            slow = bench.send_short("waits", args={"file": str(tmp_path / "slow")}, timeout_s=60)
+            quick = [bench.send_short("echo", args={"value": n}) for n in range(40)]
+            bench.pool.flush()
+            reports = await asyncio.wait_for(asyncio.gather(*quick), PATIENCE_S)
+            assert [r.result for r in reports] == list(range(40))
+            assert not slow.done()
+            assert bench.pool.free() != 2
+            os.kill(await bench.started(tmp_path / "slow"), signal.SIGKILL)
+            assert (await slow).outcome == "lost"
+
+        with_bench(tell)
+
+    def test_one_over_its_time_is_ended_and_those_behind_it_are_run(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            slow = bench.send_short("waits", args={"file": str(tmp_path / "s")}, timeout_s=0.05)
+            quick = [
+                bench.send_short("echo", args={"value": n}, timeout_s=PATIENCE_S)
+                for n in range(40)
+            ]
+            bench.pool.flush()
+            reports = await asyncio.wait_for(asyncio.gather(*quick), PATIENCE_S)
+            assert {r.outcome for r in reports} == {"succeeded"}
+            assert (await asyncio.wait_for(slow, PATIENCE_S)).outcome == "timed_out"
+
+        with_bench(tell)
+
+    @pytest.mark.parametrize("outcome", ["cancelled", "timed_out"])
+    def test_one_that_no_process_began_can_be_ended(
+        self, make_pool: Callable[..., Pool], folder: DataFolder, outcome: str
+    ) -> None:
+        async def story() -> None:
+            pool = make_pool(1, folder)
+            bench = Bench(pool, folder)
+            pool.start(asyncio.get_running_loop(), bench.heard)
+            await bench.run("pid")
+            (pid,) = bench.pids()
+            os.kill(pid, signal.SIGSTOP)
+            sent = await bench.send("echo", args={"value": 1})
+            pool.kill(bench._slots, outcome)
+            assert (await asyncio.wait_for(sent, PATIENCE_S)).outcome == outcome
+            after = await bench.send("pid")
+            os.kill(pid, signal.SIGCONT)
+            assert (await asyncio.wait_for(after, PATIENCE_S)).result == pid
+            await pool.stop(0)
+
+        asyncio.run(story())
+
+    def test_one_that_waits_can_be_cancelled_and_harms_no_other(
+        self, with_bench: Stage, tmp_path: Path
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            await bench.send("waits", args={"file": str(tmp_path / "other")})
+            first = bench.send_short(
+                "waits", args={"file": str(tmp_path / "first"), "seconds": 0.3}
+            )
+            cancelled = bench.send_short("echo", args={"value": 1})
+            last = bench.send_short("echo", args={"value": 2})
+            bench.pool.flush()
+            await bench.started(tmp_path / "first")
+            slot = next(slot for slot, f in bench._waiting.items() if f is cancelled)
+            bench.pool.kill(slot, "cancelled")
+            assert (await asyncio.wait_for(cancelled, PATIENCE_S)).outcome == "cancelled"
+            assert (await asyncio.wait_for(first, PATIENCE_S)).result == "waited"
+            assert (await asyncio.wait_for(last, PATIENCE_S)).result == 2
+
+        with_bench(tell)
+
+    def test_nothing_is_lost_or_doubled_while_workers_are_killed_at_random(
+        self, with_bench: Stage
+    ) -> None:
+        async def tell(bench: Bench) -> None:
+            chance = random.Random(11)
+            sent: list[asyncio.Future[Report]] = []
+            while len(sent) < 1500:
+                await bench.until(lambda: bench.pool.room(0.0001))
+                while bench.pool.room(0.0001) and chance.random() < 0.98:
+                    sent.append(bench.send_short("echo", args={"value": len(sent)}))
+                bench.pool.flush()
+                if chance.random() < 0.2 and bench.pids():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(chance.choice(bench.pids()), signal.SIGKILL)
+            reports = await asyncio.wait_for(asyncio.gather(*sent), PATIENCE_S)
+            assert {r.outcome for r in reports} <= {"succeeded", "lost"}
+            assert all(r.result == n for n, r in enumerate(reports) if r.outcome == "succeeded")
+            assert len(bench.reports) == len(sent)
 
         with_bench(tell)
 
