@@ -328,7 +328,8 @@ class ExperimentService:
         version = self.host.catalogue.latest(drafted.playbook)
         wanted = Rehearsal(
             version.playbook, drafted.playbook, version.registered.version, drafted.step,
-            arms(drafted), policy.verify.shadow.runs, proposal.id,
+            {line["knob"]: line["from"] for line in drafted.diff}, arms(drafted),
+            policy.verify.shadow.runs, proposal.id,
         )  # fmt: skip
         return self.shadows.of(proposal.id, wanted, self._wake.set)
 

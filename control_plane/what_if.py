@@ -8,6 +8,7 @@ work. Only the journal is read.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -33,12 +34,17 @@ REHEARSED: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What is to be replayed: the latest ``runs`` of a version, under each arm's values."""
+    """What is to be replayed: the latest ``runs`` of a version that ran on ``base``, arm by arm.
+
+    Runs on other values are history of the others: how they compare with the stable
+    values, nobody asked.
+    """
 
     playbook: Playbook
     path: str
     version: str
     step: str
+    base: Mapping[str, Json]
     arms: Mapping[str, Mapping[str, Json]]
     runs: int
     seed: str
@@ -51,18 +57,22 @@ def rehearse(
 
     Once ``going`` says no, the runs that are left are `too_long`.
     """
-    works, left_out = _latest(journal, wanted, going)
+    works, too_long = _latest(journal, wanted, going)
+    asked = [work for work in works if _ran_on(work, wanted.step, wanted.base)]
+    others = [work for work in works if work not in asked]
+    left_out = {"too_long": too_long}
+    if len(asked) < wanted.runs:
+        left_out["other_values"] = min(len(others), wanted.runs - len(asked))
     found = {}
     for arm, values in wanted.arms.items():
         rng = random.Random(f"{wanted.seed} {arm}")  # noqa: S311 no secret
         diff = [{"knob": knob, "to": value} for knob, value in values.items()]
         check = replay_check(
-            works, wanted.step, diff, rng,
-            playbook=wanted.playbook, slots=slots, most=wanted.runs - left_out, going=going,
+            [*others, *asked], wanted.step, diff, rng, playbook=wanted.playbook, slots=slots,
+            most=min(wanted.runs, len(asked)), going=going,
         )  # fmt: skip
-        long = check.cannot_say.get("too_long", 0) + left_out
-        silent = {**check.cannot_say, "too_long": long} if long else check.cannot_say
-        found[arm] = replace(check, cannot_say=silent)
+        silent = Counter(check.cannot_say) + Counter(left_out)
+        found[arm] = replace(check, cannot_say=dict(silent))
     return found
 
 
@@ -80,6 +90,20 @@ def _latest(
         else:
             left_out += i < wanted.runs
     return works, left_out
+
+
+def _ran_on(work: Work, step: str, base: Mapping[str, Json]) -> bool:
+    """Whether all that the run did outside a candidate's arm had these values."""
+    cuts = [c for f in work.of(step) for c in f.cuts if c.arm in ("", "control")]
+    return all(
+        known.get(knob) in (None, value)
+        for cut in cuts
+        for known in [{
+            "each.batch": cut.size, "each.in_flight": cut.in_flight,
+            "retry.attempts": cut.attempts,
+        }]
+        for knob, value in base.items()
+    )  # fmt: skip
 
 
 def ask(

@@ -202,7 +202,7 @@ def told(dossier: Dossier) -> dict[str, Any]:
     return {
         "d": dossier, "settled": {s.value for s in SETTLED}, "figure": figure_of(dossier),
         "arms": lines, "measured": intervals(measured) if measured else "",
-        "evidence": evidence_of(dossier),
+        "evidence": evidence_of(dossier), "replay": trial.replay(dossier),
     }  # fmt: skip
 
 

@@ -6,10 +6,11 @@ effect here, which is not the same as no effect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from control_plane.web import words
 from control_plane.web.dossier import Dossier, Range
 from control_plane.web.figures import Band
 from runtime.run.events import Json
@@ -31,6 +32,22 @@ REASONS: Final = {
     "harm_tail": "its slow batches are proven more frequent",
 }
 """The verifier's codes in words."""
+SILENCE: Final = {
+    "run_not_completed": "it did not complete",
+    "run_paused": "it was paused",
+    "nothing_ran": "nothing ran in it",
+    "step_not_run": "the step did not run in it",
+    "not_an_each": "the step is not mapped over items",
+    "knob_not_simulated": "this knob is not simulated",
+    "one_size": "only one size was ever seen",
+    "beyond_history": "no such size was ever seen",
+    "not_comparable": "sizes were only seen in runs that do not compare",
+    "no_retry_seen": "nothing was ever tried again",
+    "run_would_fail": "it would have failed in every replay",
+    "other_values": "it ran with other values than those in force",
+    "too_long": "it is too long, or there was no time left",
+}
+"""Why a replayed run cannot say, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,45 @@ def bands(lines: list[ArmLine]) -> list[Band]:
         for line in lines
         if line.effect is not None
     ]
+
+
+def replay(dossier: Dossier) -> list[str]:
+    """Say what the replay of history said before the trial; nothing before it was done."""
+    told = [m.facts for _, m in dossier.moves if m.source == "shadow" and m.facts]
+    if not told:
+        return []
+    facts = told[-1]
+    if "error" in facts:
+        return [f"History could not be replayed: {facts['error']}."]
+    checks = facts.get("arms") or {"": facts}
+    values = dossier.changes[0].values if dossier.changes else ()
+    lines = []
+    for i, check in enumerate(checks.values()):
+        value = f"{values[i]}: " if i < len(values) else ""
+        lines += [value + line for line in _replayed(check)]
+    return lines
+
+
+def _replayed(check: Mapping[str, Any]) -> Iterator[str]:
+    effects = [_ranged(check, key) for key in ("makespan", "cost") if check.get(f"{key}_range")]
+    if effects:
+        runs = words.plural(check.get("runs", 0), "run")
+        off = words.percent(check.get("calibration_error"), 1)
+        yield f"{runs} replayed under it: {', '.join(effects)}."
+        yield f"Replayed as it was, a run is {off} off."
+    if check.get("violations"):
+        yield f"{words.plural(check['violations'], 'run')} would fail or lose items."
+    for code, runs in (check.get("cannot_say") or {}).items():
+        yield f"{words.plural(runs, 'run')} cannot say: {SILENCE.get(code, code)}."
+    if not effects and not check.get("cannot_say"):
+        yield "No run of this version has completed yet, so there is nothing to replay."
+
+
+def _ranged(check: Mapping[str, Any], key: str) -> str:
+    """The change of the whole run's time or cost, with its range."""
+    low, high = (words.change(n) for n in check[f"{key}_range"])
+    name = "time of the run" if key == "makespan" else key
+    return f"{name} {words.change(check[f'{key}_delta'])} ({low} to {high})"
 
 
 def _measured(dossier: Dossier) -> Mapping[str, Any]:

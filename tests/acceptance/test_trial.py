@@ -69,12 +69,17 @@ async def opened(engine: Engine, policy: Policy) -> tuple[ReviewService, Experim
     return reviews, experiments
 
 
+async def passed(reviews: ReviewService, proposal: str) -> None:
+    """Wait until a proposal is where only work, or nothing, moves it on."""
+    async with asyncio.timeout(30):
+        while reviews.get(proposal).state in PASSING:
+            await asyncio.sleep(0.01)
+
+
 async def settled(engine: Engine, reviews: ReviewService, proposal: str) -> str:
     for _ in range(8):
         await engine.wait(await engine.submit(Submit("test/calls")))
-        async with asyncio.timeout(30):
-            while reviews.get(proposal).state in PASSING:
-                await asyncio.sleep(0.01)
+        await passed(reviews, proposal)
         if reviews.get(proposal).state in ("kept", "rolled_back"):
             break
     return reviews.get(proposal).state
@@ -112,5 +117,40 @@ def test_a_better_size_is_kept_and_a_harmful_one_rolled_back_with_real_workers(
         reasons = [e.reason for e in events if isinstance(e, ExperimentEnded)]
         assert reasons == ["kept", "harm"]
         assert any(isinstance(e, EachCut) and e.kind == "rescue" for e in events)
+
+    asyncio.run(story())
+
+
+def test_what_history_speaks_against_never_touches_live_work_and_what_it_cannot_say_is_tried(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "calls.yaml").write_text(YAML.replace("1200", "300"))
+    (tmp_path / "calls.py").write_text(CODE.replace("0.004", "0.02"))
+    policy = replace(load_policy("demo"), ramp=(Stage(0.2, 5), Stage(0.5, 40)))
+
+    async def story() -> None:
+        async with open_local(DataFolder(tmp_path / "data"), slots=2) as engine:
+            await engine.register(load(tmp_path / "calls.yaml"), "author")
+            reviews, experiments = await opened(engine, policy)
+            for size in (3, 5, 5, 5):
+                chosen = {} if size == 5 else {"call": {"each.batch": size}}
+                wanted = Submit("test/calls", overrides=chosen)
+                assert (await engine.wait(await engine.submit(wanted))).state == "completed"
+            known = await reviews.propose(candidate(5, 3), "opt", frozenset({"author"}))
+            await reviews.approve(known.id, "ann", CALM, known.bound_hash)
+            await passed(reviews, known.id)
+            ended = reviews.get(known.id)
+            assert (ended.state, ended.reason) == ("failed", "simulated_worse"), ended.history[-1]
+            assert ended.history[-1]["facts"]["makespan_delta"] > 0.2
+            assert ended.experiment is None
+            unknown = await reviews.propose(candidate(5, 9), "opt", frozenset({"author"}))
+            await reviews.approve(unknown.id, "ann", CALM, unknown.bound_hash)
+            await passed(reviews, unknown.id)
+            tried = reviews.get(unknown.id)
+            assert (tried.state, tried.reason) == ("canary", "cannot_simulate")
+            silent = tried.history[-1]["facts"]["cannot_say"]
+            assert silent == {"beyond_history": 3, "other_values": 1}
+            await experiments.close()
+            reviews.close()
 
     asyncio.run(story())
