@@ -1,7 +1,8 @@
 """The chaos run: mixed playbooks while everything that runs them is killed.
 
 Runs are submitted over HTTP with idempotency keys while workers, their template, the
-recorder and the server are killed with -9 at random moments, and the disk fills once. The
+recorder and the server are killed with -9 at random moments, and the disk fills: once while
+all that goes on, and once while no server that starts anew mends what that broke. The
 server is started again by this harness, all else by itself. Then it is asked: did every
 run end, is every result exact, did an effect that may happen once happen twice, is
 anything gone that was acknowledged or read, is the record what the journal says, and is
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import random
@@ -50,15 +52,15 @@ class Plan:
     """How long, how many, and how often what is killed: mean seconds between two kills."""
 
     seconds: float = 120.0
-    runs: int = 320
-    burst: int = 80
+    runs: int = 360
+    burst: int = 150
     slots: int = 4
     every: dict[str, float] = field(
-        default_factory=lambda: {"worker": 1.5, "template": 15.0, "recorder": 7.0, "server": 8.0}
+        default_factory=lambda: {"worker": 1.5, "template": 15.0, "recorder": 7.0, "server": 6.0}
     )
-    last_server_kill: float = 0.8
-    fill_at: float = 0.45
-    fill_s: float = 6.0
+    last_server_kill: float = 0.75
+    fill_at: tuple[float, ...] = (0.3, 0.85)
+    fill_s: float = 8.0
     mounted: bool = True
     seed: int = 1
 
@@ -92,8 +94,10 @@ class Client:
             time.sleep(0.2)
         raise Gone(f"{method} {path}")
 
-    def once(self, method: str, path: str, body: Json = None, **more: Json) -> Json:
-        """Ask once; None when there was no answer."""
+    def once(
+        self, method: str, path: str, body: Json = None, again: int = 0, **more: Json
+    ) -> Json:  # fmt: skip
+        """Ask once; None when there was no answer. ``again`` says that it was done before."""
         try:
             answer = self.http.request(method, path, json=body, **more)
         except httpx2.TransportError as error:
@@ -102,7 +106,7 @@ class Client:
         if answer.status_code >= 500:
             self.troubles[f"{answer.status_code}: {_masked(answer.text)}"] += 1
             return None
-        if not answer.is_success:
+        if not answer.is_success and answer.status_code != again:
             raise ValueError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer.json()
 
@@ -144,7 +148,8 @@ def submit(number: int, client: Client, seen: Seen, file: Path) -> None:
     if seen.acknowledged.setdefault(number, run) != run:
         raise ValueError(f"key chaos-{number} is run {run} and {seen.acknowledged[number]}")
     if body["playbook"].endswith("/waits") and run not in seen.signalled:
-        client.ask("POST", f"/api/runs/{run}/signal", {"name": "go", "value": SIGNAL})
+        go = {"name": "go", "value": SIGNAL}
+        client.ask("POST", f"/api/runs/{run}/signal", go, again=409)
         seen.signalled.add(run)
 
 
@@ -179,22 +184,23 @@ class Killer:
         """Until the time is up; the server is up then, and the disk has room."""
         began = time.monotonic()
         due = {what: began + self._pause(what) for what in self.plan.every}
-        fills = [(began + self.plan.seconds * self.plan.fill_at, self._fill)]
-        frees: list[tuple[float, Callable[[], None]]] = []
+        fills = [began + self.plan.seconds * part for part in self.plan.fill_at]
+        frees = math.inf
         while (now := time.monotonic()) < began + self.plan.seconds:
-            if fills and now >= fills[0][0]:
-                fills.pop()[1]()
-                frees.append((time.monotonic() + self.plan.fill_s, self.disk.free))
-            if frees and now >= frees[0][0]:
-                frees.pop()[1]()
-            for what in due:
-                late = what == "server" and now > began + self.plan.seconds * (
-                    self.plan.last_server_kill
-                )
-                if now >= due[what] and not late:
-                    self._kill(what)
-                    due[what] = time.monotonic() + self._pause(what)
-            if self.disk.ballast or self.disk.limited:
+            if fills and now >= fills[0] and self.world.announced():
+                fills.pop(0)
+                self.kills["disk filled"] += 1
+                frees = time.monotonic() + self.plan.fill_s
+            if now >= frees:
+                self.disk.free()
+                frees = math.inf
+            if now > began + self.plan.seconds * self.plan.last_server_kill:
+                due.pop("server", None)
+            for what in [what for what, at in due.items() if now >= at]:
+                self._kill(what)
+                due[what] = time.monotonic() + self._pause(what)
+            if frees < math.inf:
+                self.disk.fill(self.world.pid)
                 self._look()
             if self.world.process is not None and self.world.process.poll() is not None:
                 self.world.failed_starts += 1
@@ -205,10 +211,6 @@ class Killer:
 
     def _pause(self, what: str) -> float:
         return self.rng.uniform(0.3, 1.7) * self.plan.every[what]
-
-    def _fill(self) -> None:
-        self.disk.fill(self.world.pid)
-        self.kills["disk filled"] += 1
 
     def _look(self) -> None:
         """What the server says of its journal while nothing can be written."""

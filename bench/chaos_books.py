@@ -33,10 +33,10 @@ def squares(items, batch, run_folder):
     time.sleep(0.02)
     if batch.index == 1:
         flaky(run_folder, "squares-1")
-    return [item * item for item in items]
+    return [[item * item, "x" * 4000] for item in items]  # so that together they are large
 
 def total(parts, more):
-    return sum(sum(part) for part in parts) + more
+    return sum(square for part in parts for square, _ in part) + more
 
 def table(n):
     import pyarrow as pa

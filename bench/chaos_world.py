@@ -38,8 +38,11 @@ class Disk:
 
     root: Path
     image: Path | None
-    ballast: list[Path] = field(default_factory=list)
     limited: int = 0
+
+    @property
+    def ballast(self) -> Path:
+        return self.root / "ballast"
 
     @property
     def kind(self) -> str:
@@ -47,18 +50,17 @@ class Disk:
         return f"ext4 image of {DISK_MB} MB" if self.image else "RLIMIT_FSIZE on the server"
 
     def fill(self, server: int) -> None:
-        """Leave no room."""
+        """Leave no room; called again, take what somebody gave back meanwhile."""
         if self.image is None:
             self.limited = server
             with suppress(ProcessLookupError):
                 resource.prlimit(server, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
             return
-        for size in (1 << 20, 1 << 12, 1):
-            path = self.root / f"ballast-{size}"
-            self.ballast.append(path)
-            with path.open("wb", buffering=0) as file, suppress(OSError):
-                while True:
-                    file.write(b"x" * size)
+        with self.ballast.open("ab", buffering=0) as file:
+            for size in (1 << 20, 1 << 12):
+                with suppress(OSError):
+                    while True:
+                        file.write(b"x" * size)
 
     def free(self) -> None:
         """Make room again."""
@@ -67,8 +69,7 @@ class Disk:
             with suppress(ProcessLookupError):
                 resource.prlimit(self.limited, resource.RLIMIT_FSIZE, whole)
             self.limited = 0
-        while self.ballast:
-            self.ballast.pop().unlink(missing_ok=True)
+        self.ballast.unlink(missing_ok=True)
 
 
 @contextmanager
