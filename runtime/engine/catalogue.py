@@ -6,6 +6,7 @@ unpacked where workers find it by hash.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,8 +17,9 @@ from runtime.net.compile import compile_net
 from runtime.net.net import Net
 from runtime.playbook.bundle import Bundle, load_text, step_bound, unpack
 from runtime.playbook.knobs import defaults
-from runtime.playbook.model import Limit, Playbook
+from runtime.playbook.model import Limit, Playbook, Step
 from runtime.run.events import Json, PlaybookRegistered
+from runtime.run.layers import Resolved
 
 
 @dataclass
@@ -26,7 +28,13 @@ class Version:
 
     registered: PlaybookRegistered
     folder: DataFolder
+    resolved: dict[tuple[str, str | None, str | None], tuple[int, Resolved]] = field(
+        default_factory=dict
+    )
+    """Configurations by step, experiment and arm, with the state of the layers they hold for."""
     _bounds: dict[str, str] = field(default_factory=dict)
+    _fixed: dict[str, dict[str, Json] | None] = field(default_factory=dict)
+    _uses: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def bundle(self) -> Bundle:
@@ -51,7 +59,18 @@ class Version:
 
     def uses(self, step: str) -> tuple[str, ...]:
         """The limits a step is under, by the names that the queue knows them by."""
-        return scoped(self.registered.path, self.playbook.step(step).uses, self.playbook.limits)
+        if step not in self._uses:
+            wanted = self.playbook.step(step).uses
+            self._uses[step] = scoped(self.registered.path, wanted, self.playbook.limits)
+        return self._uses[step]
+
+    def fixed_inputs(self, step: Step) -> dict[str, Json] | None:
+        """The tool block and ``with`` of a step that are the same for every try, or None."""
+        if step.name not in self._fixed:
+            tool = step.tool or {}
+            same = tool.get("kind") != "wait" and not _mentions([tool, step.args])
+            self._fixed[step.name] = {"tool": tool, "with": step.args} if same else None
+        return self._fixed[step.name]
 
     @cached_property
     def has_queue_timeouts(self) -> bool:
@@ -76,6 +95,15 @@ class Version:
     def defaults(self, step: str) -> dict[str, Json]:
         """The author's own values of a step's knobs."""
         return defaults(self.playbook.step(step))
+
+
+def _mentions(value: Json) -> bool:
+    """Whether an expression stands anywhere in a value."""
+    if isinstance(value, str):
+        return "{{" in value
+    if isinstance(value, Mapping):
+        return any(map(_mentions, value.values()))
+    return isinstance(value, list | tuple) and any(map(_mentions, value))
 
 
 class Catalogue:

@@ -73,7 +73,7 @@ class Dispatch:
         self._slots: dict[str, int] = {}
         self._last_slot = 0
         self._paces: dict[tuple[str, str], Pace] = {}
-        self._made: str = ""
+        self._objects = str(folder.objects)
 
     @property
     def in_flight(self) -> int:
@@ -184,15 +184,13 @@ class Dispatch:
         rendered: dict[str, Any],
     ) -> Task:  # fmt: skip
         values = edge.effective(tried.config)
-        run_folder = self._folder.run(state.run)
-        run_folder.mkdir(parents=True, exist_ok=True)
         return Task(
             slot=self._last_slot, attempt=tried.attempt, run=state.run,
             playbook=version.registered.path, version=version.registered.version,
             step=step.name, number=tried.number,
             key=tried.key,
             tool=rendered["tool"], args=rendered["with"], workload=state.workload,
-            bundle=version.code, run_folder=str(run_folder), objects=str(self._folder.objects),
+            bundle=version.code, run_folder=edge.run_folder(state.run), objects=self._objects,
             system=state.system, items=_items(state, tried), timeout_s=values.get("timeout"),
             publish=self._publish(step), secrets=version.playbook.secrets,
             source_name=version.registered.path, source_line=step.place.line,

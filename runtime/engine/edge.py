@@ -71,6 +71,15 @@ class RunEdge:
         self._expressions = Expressions()
         self._objects = Objects(folder.objects)
         self._path = version.registered.path
+        self._place = ""
+
+    def run_folder(self, run: str) -> str:
+        """The scratch folder of this edge's run; made when it is first asked for."""
+        if not self._place:
+            place = self._folder.run(run)
+            place.mkdir(parents=True, exist_ok=True)
+            self._place = str(place)
+        return self._place
 
     def now(self) -> float:
         return self._clock()
@@ -79,6 +88,8 @@ class RunEdge:
         return self._chance.random()
 
     def route(self, state: RunState, step: Step, value: Json, fault: Fault | None) -> Route | None:
+        if not step.sets and not any(arc.when for arc in step.arcs):
+            return route(step, _never, fault.cls if fault else None)
         own = {step.name: _failed_value(value, fault) if fault else value}
         names = ChainMap[str, Any](own, self.names(state))
         try:
@@ -116,6 +127,9 @@ class RunEdge:
     def render(
         self, state: RunState, step: Step, extra: Mapping[str, Json] | None = None
     ) -> dict[str, Json] | Fault:
+        fixed = self._version.fixed_inputs(step)
+        if fixed is not None:
+            return fixed
         own = dict(extra or {}) | {"repeat": _round(state, step)}
         names = ChainMap[str, Any](own, self.names(state))
         tool = step.tool or {}
@@ -167,12 +181,19 @@ class RunEdge:
     def configure(
         self, state: RunState, step: Step, experiment: Experiment | None, arm: str | None
     ) -> Resolved:
+        override = state.overrides.get(step.name)
+        key = (step.name, experiment.id if experiment else None, arm)
+        known = self._version.resolved.get(key) if override is None else None
+        if known is not None and known[0] == self._layers.changes:
+            return known[1]
         resolved = resolve(
             self._layers, self._path, step.name, defaults=self._version.defaults(step.name),
             bound=self._version.bound(step.name), experiment=experiment, arm=arm,
-            override=state.overrides.get(step.name),
+            override=override,
         )  # fmt: skip
         self._configs.keep(self._path, step.name, resolved)
+        if override is None:
+            self._version.resolved[key] = (self._layers.changes, resolved)
         return resolved
 
     def effective(self, config: str) -> dict[str, Json]:
@@ -215,6 +236,11 @@ class RunEdge:
         except OSError as error:  # the disk is full: the journal waits for room, and has it all
             _LOG.warning("%d results stay in the journal: %s", len(value), error)
             return value
+
+
+def _never(_: str) -> bool:
+    """No condition holds, where there is none."""
+    return False
 
 
 def _seconds(value: Json) -> float:

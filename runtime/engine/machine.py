@@ -59,6 +59,7 @@ from runtime.run.events import (
     RunFailed,
     RunFailing,
     RunSubmitted,
+    TimerSet,
 )
 from runtime.run.evolve import evolve
 from runtime.run.layers import Layers
@@ -247,6 +248,7 @@ class Machine:
             self._act(actor, lambda d, a=tried.attempt: d.ended(Ended(a, "lost", fault)))  # type: ignore[misc]
         self._act(actor, Decision.begin)
         self._act(actor, Decision.due)
+        self._arm(actor)
 
     def _copy_scratch(self, run: str, new: str) -> None:
         """Copy a run's scratch folder for the run that goes on from it."""
@@ -334,12 +336,18 @@ class Machine:
         stream = run_stream(actor.state.run)
         appends.append(Append(stream, before, decision.at, tuple(decision.events)))
         self._put(appends, then)
-        self._arm(actor)
         for event in decision.events:
-            if isinstance(event, RunFailing):
+            if isinstance(event, AttemptFinished):
+                if event.retry_at is not None:
+                    self._timers.at(event.retry_at, actor.state.run)
+                if event.outcome == "timed_out":
+                    self._cancel_child(event.attempt, "waits no longer")
+            elif isinstance(event, TimerSet):
+                self._timers.at(event.due, actor.state.run)
+            elif isinstance(event, RunFailing):
                 self._cancel_below(actor)
-            elif isinstance(event, AttemptFinished) and event.outcome == "timed_out":
-                self._cancel_child(event.attempt, "waits no longer")
+        if actor.version.has_queue_timeouts:
+            self._arm(actor)
 
     def _arm(self, actor: Actor) -> None:
         """Wake the run when its next thing is due."""

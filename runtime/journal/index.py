@@ -34,6 +34,8 @@ _STATES: Final = {
     RunFailed: "failed",
     RunCancelled: "cancelled",
 }
+INDEXED: Final = frozenset({RunSubmitted, *_STATES})
+"""Events that change more of a run's line than its length."""
 
 
 def updated(row: RunRow | None, recorded: Recorded) -> RunRow | None:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.journal.index import ENDED, updated
+from runtime.journal.index import ENDED, INDEXED, updated
 from runtime.journal.port import Append, RunRow, StreamMoved
 from runtime.journal.wire import decode, encode
 from runtime.run.events import Recorded
@@ -24,6 +24,9 @@ _RUN: Final = (
     "run, playbook, version, number, state, submitted_at, started_at, ended_at, actor, key,"
     " system, length"
 )
+_LENGTH: Final = "(select max(stream_seq) from event where stream = 'run/' || run)"
+_RUN_READ: Final = _RUN.replace("length", _LENGTH)
+"""A run's line is written when its state changes, so its length is asked of its events."""
 _UPSERT: Final = (
     f"insert into run ({_RUN}) values (?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
     " on conflict (run) do update set state = excluded.state,"
@@ -120,15 +123,15 @@ class SqliteReader:
         if before is not None:
             where.append(("run < ?", before))
         clause = " and ".join(text for text, _ in where) or "1"
-        sql = f"select {_RUN} from run where {clause} order by run desc limit ?"  # noqa: S608
+        sql = f"select {_RUN_READ} from run where {clause} order by run desc limit ?"  # noqa: S608
         return [_row(r) for r in self._db.execute(sql, [*(v for _, v in where), limit])]
 
     def run(self, run: str) -> RunRow | None:
-        row = self._db.execute(f"select {_RUN} from run where run = ?", (run,)).fetchone()  # noqa: S608
+        row = self._db.execute(f"select {_RUN_READ} from run where run = ?", (run,)).fetchone()  # noqa: S608
         return None if row is None else _row(row)
 
     def run_by_key(self, key: str) -> RunRow | None:
-        row = self._db.execute(f"select {_RUN} from run where key = ?", (key,)).fetchone()  # noqa: S608
+        row = self._db.execute(f"select {_RUN_READ} from run where key = ?", (key,)).fetchone()  # noqa: S608
         return None if row is None else _row(row)
 
     def close(self) -> None:
@@ -161,7 +164,7 @@ class SqliteJournal(SqliteReader):
         recorded = list(self._place(appends))
         self._db.execute("begin immediate")
         try:
-            self._db.executemany(_INSERT, [_values(r) for r in recorded])
+            self._db.executemany(_INSERT, map(_values, recorded))
             self._index(recorded)
             self._db.execute("commit")
         except BaseException:
@@ -194,14 +197,15 @@ class SqliteJournal(SqliteReader):
             heads[append.stream] = head
 
     def _index(self, recorded: Iterable[Recorded]) -> None:
+        """Write the lines of the runs whose state changed."""
         rows: dict[str, RunRow | None] = {}
         for r in recorded:
-            if not r.stream.startswith("run/"):
-                continue
-            run = r.stream[4:]
-            row = rows[run] if run in rows else (None if r.stream_seq == 1 else self.run(run))
-            rows[run] = updated(row, r)
-        self._db.executemany(_UPSERT, [_run_values(row) for row in rows.values() if row])
+            if type(r.event) in INDEXED:
+                run = r.stream[4:]
+                row = rows[run] if run in rows else (None if r.stream_seq == 1 else self.run(run))
+                rows[run] = updated(row, r)
+        if rows:
+            self._db.executemany(_UPSERT, [_run_values(row) for row in rows.values() if row])
 
     def _remember(self, recorded: Iterable[Recorded]) -> None:
         if len(self._heads) > _HEADS_KEPT:

@@ -65,9 +65,12 @@ class Layers:
     overlays: dict[tuple[str, str], dict[str, Entry]] = field(default_factory=dict)
     experiments: dict[tuple[str, str], Experiment] = field(default_factory=dict)
     killed: set[str] = field(default_factory=set)
+    changes: int = 0
+    """How often they have changed: what was resolved holds while it stays."""
 
     def evolve(self, event: LayerEvent) -> None:
         """Take one event of an overlay, experiment or kill stream into account."""
+        self.changes += 1
         match event:
             case OverlayAppended():
                 entries = self.overlays.setdefault((event.playbook, event.step), {})

@@ -78,7 +78,7 @@ class Seat:
         self.load_s = 0.0
         self.closed = False
         """Whether something in the queue may take long: nothing is put behind it."""
-        self.generation = 0
+        self.generation = self._owed = 0
         self.deadline: float | None = None
         self.heard_at = 0.0
 
@@ -98,7 +98,7 @@ class Seat:
         self.buffer.clear()
         self.queue.clear()
         self.ended = self.orphaned = self.writing = self.closed = False
-        self.why, self.load_s = "", 0.0
+        self.why, self.load_s, self._owed = "", 0.0, 0
         self.state, self.since, self.deadline = "down", time.time(), None
 
     # ---- what it was given --------------------------------------------------------------
@@ -111,7 +111,7 @@ class Seat:
         self.load_s += given.expect_s or 0.0
         self.closed = self.closed or given.expect_s is None
         self.state = "busy"
-        os.write(self.tickets[1], bytes((self.generation,)))
+        self._owed += 1
         self.out += FRAME.pack(len(given.data), self.generation)
         self.out += given.data
 
@@ -134,6 +134,7 @@ class Seat:
 
     def take_back(self) -> list[Given]:
         """Take back what the process has not begun; it will not begin it any more."""
+        self._pay()
         try:
             count = len(os.read(self.tickets[0], 2 * MOST_TICKETS)) if self.queue else 0
         except BlockingIOError:
@@ -142,6 +143,12 @@ class Seat:
         self.generation = (self.generation + 1) % _GENERATIONS
         self.load_s = sum(g.expect_s or 0.0 for g in self.queue)
         return back[::-1]
+
+    def _pay(self) -> None:
+        """Write the tickets of the tasks it was given."""
+        if self._owed:
+            os.write(self.tickets[1], bytes((self.generation,)) * self._owed)
+            self._owed = 0
 
     # ---- the socket ---------------------------------------------------------------------
 
@@ -154,6 +161,7 @@ class Seat:
         """Write what is due; whether all of it went."""
         if self.sock is None:
             return True
+        self._pay()
         try:
             while self.out:
                 del self.out[: self.sock.send(self.out)]
