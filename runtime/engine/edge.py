@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
-from runtime.data.reference import is_reference
+from runtime.data.reference import JSON, is_reference
 from runtime.engine.catalogue import Version
 from runtime.playbook.expressions import ABSENT, Expressions
 from runtime.playbook.faults import ExpressionFault
@@ -26,10 +28,13 @@ from runtime.playbook.units import duration_s
 from runtime.run.events import ConfigStored, Fault, Json
 from runtime.run.layers import Experiment, Layers, Resolved, resolve
 from runtime.run.reduce import combine
+from runtime.run.results import Results
 from runtime.run.route import Route, route
 from runtime.run.state import Each, RunState, StepState
 
 _LOG: Final = logging.getLogger("trimtab.engine")
+MANY: Final = 10_000
+"""Results up to this many are gathered as a list."""
 INLINE_BYTES: Final = 64 * 1024
 """A value larger than this (as JSON) lives in the object store."""
 
@@ -169,14 +174,29 @@ class RunEdge:
         return Fault("expression", text, where=self._where(step))
 
     def gather(self, state: RunState, step: Step, each: Each) -> Json:
-        results = [each.results[start] for start in sorted(each.results)]
         return {
             "items": each.total,
             "batches": each.batches_done,
             "failed": each.failed_items,
             "failed_batches": each.failed_batches,
-            "results": self._spill(results),
+            "results": self._gathered(each.results),
         }
+
+    def _gathered(self, results: Results) -> Json:
+        """The list of results, or a reference to it; a long one is never a list here."""
+        if len(results) <= MANY:
+            return self._spill(list(results))
+        text = bytearray(b"[")
+        for value in results:
+            text += msgspec.json.encode(value) + b","
+        text[-1:] = b"]"
+        if len(text) <= INLINE_BYTES:
+            return msgspec.json.decode(text)
+        try:
+            return self._objects.put_bytes(bytes(text), "json", JSON, len(results))
+        except OSError as error:  # the disk is full: the journal waits for room, and has it all
+            _LOG.warning("%d results stay in the journal: %s", len(results), error)
+            return msgspec.json.decode(text)
 
     def configure(
         self, state: RunState, step: Step, experiment: Experiment | None, arm: str | None

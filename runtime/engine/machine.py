@@ -184,8 +184,8 @@ class Machine:
     def _folded(self, run: str) -> Actor:
         row = self._row(run)
         actor = self._actor(run, self.catalogue.get(row.playbook, row.version))
-        for recorded in self.journal.read(run_stream(run)):
-            evolve(actor.state, recorded.event, recorded.at)  # type: ignore[arg-type]
+        for event, at in self.journal.story(run_stream(run)):
+            evolve(actor.state, event, at)  # type: ignore[arg-type]
         return actor
 
     def _actor(self, run: str, version: Version) -> Actor:

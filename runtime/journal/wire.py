@@ -16,7 +16,10 @@ import msgspec
 from runtime.run.events import TYPES, Event
 
 _ENCODE = msgspec.json.Encoder().encode
-_DECODERS: Final = {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}
+_DECODE: Final[dict[tuple[str, int], Callable[[str | bytes], Event]]] = {
+    (name, cls.VERSION): msgspec.json.Decoder(cls).decode for name, cls in TYPES.items()
+}
+"""By type and today's version."""
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: Final[dict[tuple[str, int], Upcaster]] = {}
@@ -60,19 +63,21 @@ def encode(event: Event) -> bytes:
     return _ENCODE(_BODIES[type(event)](event))
 
 
-def decode(type_: str, version: int, body: bytes) -> Event:
+def decode(type_: str, version: int, body: str | bytes) -> Event:
     """Return the event that ``body`` holds, brought up to today's version.
 
     Raises:
         UnknownEvent: the type is not known, or no upcaster leads to today's version.
     """
+    today = _DECODE.get((type_, version))
+    return today(body) if today is not None else _upcast(type_, version, body)
+
+
+def _upcast(type_: str, version: int, body: str | bytes) -> Event:
     try:
         cls = TYPES[type_]
     except KeyError:
         raise UnknownEvent(f"{type_} (version {version})") from None
-    if version == cls.VERSION:
-        event: Event = _DECODERS[type_].decode(body)
-        return event
     data = msgspec.json.decode(body)
     while version < cls.VERSION:
         step = UPCASTERS.get((type_, version))

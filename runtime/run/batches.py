@@ -43,7 +43,7 @@ class Batches(Trying):
         if self.state.status != "running":
             return
         while True:
-            block = next((b for b in each.blocks if b.open), None)
+            block = each.next_open()
             if block is not None:
                 if each.active >= block.in_flight:
                     return
@@ -110,7 +110,7 @@ class Batches(Trying):
             return False
         if finished.fatal or each.fault is not None:
             return True
-        return each.cut_to >= each.total and not any(b.open for b in each.blocks)
+        return each.cut_to >= each.total and each.next_open() is None
 
     def _dropped(self, finished: AttemptFinished) -> int:
         """How many waiting batches go with a fatal failure."""
@@ -157,7 +157,7 @@ def _with_last(each: Each, state: RunState, finished: AttemptFinished) -> Each:
     """The step's progress as it will be once its last batch is in."""
     tried = state.attempts[finished.attempt]
     good = finished.outcome == "succeeded"
-    results = {**each.results, tried.start: finished.result} if good else each.results
+    results = each.results.and_also(tried.start, finished.result) if good else each.results
     return replace(
         each,
         results=results,

@@ -240,7 +240,7 @@ def _batch_done(each: Each, tried: Try, event: AttemptFinished) -> None:
     each.batches_done += 1
     if event.outcome == "succeeded":
         each.done_items += tried.items
-        each.results[tried.start] = event.result
+        each.results.add(tried.start, event.result)
     else:
         each.failed_items += tried.items
         each.failed_batches += 1

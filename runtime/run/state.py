@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from runtime.net.net import Marking, Net
 from runtime.run.events import Fault, Json
+from runtime.run.results import Results
 
 Status: TypeAlias = Literal[
     "new", "submitted", "running", "paused", "failing", "cancelling",
@@ -108,11 +109,13 @@ class Block:
 
 @dataclass(slots=True)
 class Each:
-    """How far an ``each`` step is. ``results`` is by first item, so that order is kept."""
+    """How far an ``each`` step is."""
 
     total: int
     source: Json
     blocks: list[Block] = field(default_factory=list)
+    open_from: int = 0
+    """Blocks before this one are scheduled whole, and stay so."""
     cut_to: int = 0
     next_batch: int = 0
     active: int = 0
@@ -120,8 +123,16 @@ class Each:
     failed_items: int = 0
     failed_batches: int = 0
     batches_done: int = 0
-    results: dict[int, Json] = field(default_factory=dict)
+    results: Results = field(default_factory=Results)
     fault: Fault | None = None
+
+    def next_open(self) -> Block | None:
+        """Return the first block with batches that were never scheduled, or None."""
+        while self.open_from < len(self.blocks):
+            if self.blocks[self.open_from].open:
+                return self.blocks[self.open_from]
+            self.open_from += 1
+        return None
 
     def block_of(self, batch: int) -> Block:
         """Return the block that a batch belongs to."""
@@ -135,9 +146,7 @@ class Each:
         """Whether nothing is left to cut, schedule or wait for."""
         if self.active:
             return False
-        return self.fault is not None or (
-            self.cut_to >= self.total and not any(b.open for b in self.blocks)
-        )
+        return self.fault is not None or (self.cut_to >= self.total and self.next_open() is None)
 
 
 @dataclass(slots=True)

@@ -63,7 +63,7 @@ class World:
         return self.items_of[step.name], {"$ref": "x", "rows": self.items_of[step.name]}
 
     def gather(self, state: RunState, step: Step, each: Each) -> Any:
-        results = [each.results[k] for k in sorted(each.results)]
+        results = list(each.results)
         return {"items": each.total, "failed": each.failed_items, "results": results}
 
     def configure(
