@@ -22,6 +22,7 @@ from runtime.data.objects import Objects
 from runtime.errors import ToolError
 from runtime.playbook.tools import TOOLS
 from runtime.run.events import ERROR_CLASSES
+from runtime.run.state import WAITS_HERE
 from runtime.tools import faults, registry
 from runtime.tools.bundled import Bundles
 from runtime.tools.http import refused, retry_after
