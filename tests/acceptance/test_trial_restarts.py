@@ -204,9 +204,7 @@ def test_a_server_that_stops_before_the_rescue_rescues_at_its_next_start(
 ) -> None:
     """The end of a trial is durable; what it left half cut is cut again after the restart."""
 
-    (root / "calls.py").write_text(CODE.replace("0.004", "0.05"))
-    (root / "calls.yaml").write_text(YAML.replace("900", "300"))
-    policy = replace(policy, ramp=(Stage(0.5, 40),))
+    (root / "calls.py").write_text(CODE.replace("0.004", "0.03"))
 
     async def story() -> None:
         async with opened(root, policy) as shop:
@@ -219,7 +217,7 @@ def test_a_server_that_stops_before_the_rescue_rescues_at_its_next_start(
         async with opened(root, policy) as shop:
             assert (await shop.engine.wait(run)).state == "completed"
             await taken_back(shop, proposal)
-            assert shop.engine.values(run)["call"]["items"] == 300
+            assert shop.engine.values(run)["call"]["items"] == 900
             assert shop.engine.values(run)["call"]["failed"] == 0
             found = shop.engine.journal.follow({}, 10_000_000)
             again = [r.event for r in found if r.writer == max(shop.engine.journal.heads())]
