@@ -16,6 +16,7 @@ import fcntl
 import hmac
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -84,6 +85,7 @@ class Recorder:
         self._engine = (
             None if self._settings.clickhouse else Engine(folder.clickhouse, _MEMORY_BYTES)
         )
+        _die_of_faults()
         self._endpoint = None if self._engine is None else Endpoint(self._engine, allowed())
         self._vectors = VectorIndex(folder, self._settings)
         kept_as, s = self._settings.places(), self._settings
@@ -275,6 +277,17 @@ def _listen(wanted: int) -> socket.socket:
         listening.listen(128)
         return listening
     raise OSError("no free port on 127.0.0.1")
+
+
+def _die_of_faults() -> None:
+    """Let a fault of native code end the process, so that it is started again.
+
+    ClickHouse's own handlers, set when it opens, keep a faulty thread asleep with the
+    interpreter's lock: the process then neither answers nor sees that the server is gone.
+    A full disk is enough for that: a page of a mapped file with no block is a SIGBUS.
+    """
+    for fault in (signal.SIGBUS, signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGABRT):
+        signal.signal(fault, signal.SIG_DFL)
 
 
 def say(text: str) -> None:

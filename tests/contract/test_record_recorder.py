@@ -487,6 +487,17 @@ def test_a_supervised_recorder_comes_back_and_goes_on(tmp_path: Path) -> None:
     lived.journal.close()
 
 
+@pytest.mark.parametrize("fault", [signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT])
+def test_a_fault_of_native_code_ends_the_recorder(tmp_path: Path, fault: signal.Signals) -> None:
+    folder = DataFolder(tmp_path)
+    folder.prepare()
+    SqliteJournal(folder.journal, 0.0).close()
+    with recording(folder) as process:
+        until(lambda: read_json(folder.recorder_json))
+        process.send_signal(fault)
+        assert process.wait(20) == -fault
+
+
 def test_a_recorder_that_is_not_there_is_said(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     folder.prepare()
