@@ -43,6 +43,8 @@ from runtime.journal.sqlite import SqliteReader
 from runtime.record.verify import verify
 
 Json = Any
+LATE_S: Final = 30.0
+"""How much longer than planned it may take until the disk was full."""
 END_S: Final = 180.0
 """How long all runs may take to end once nothing is killed any more."""
 
@@ -181,12 +183,15 @@ class Killer:
     reached: Callable[[], object] = lambda: None
 
     def run(self) -> None:
-        """Until the time is up; the server is up then, and the disk has room."""
+        """Until the time is up and the disk was full; the server is up then, with room."""
         began = time.monotonic()
+        until = began + self.plan.seconds
         due = {what: began + self._pause(what) for what in self.plan.every}
         fills = [began + self.plan.seconds * part for part in self.plan.fill_at]
         frees = math.inf
-        while (now := time.monotonic()) < began + self.plan.seconds:
+        while (now := time.monotonic()) < until or (
+            (fills or frees < math.inf) and now < until + LATE_S
+        ):
             if fills and now >= fills[0] and self.world.announced():
                 fills.pop(0)
                 self.kills["disk filled"] += 1
@@ -449,9 +454,8 @@ def _none_left(world: World) -> dict[int, str]:
 def _swept(world: World) -> list[str]:
     """What the next start does not clear away."""
     world.until_up()
-    _quiet(world)
     found = leftovers(world.folder)
-    world.stop()
+    world.kill()
     return [f"{name}: {left}" for name, left in found.items() if left]
 
 

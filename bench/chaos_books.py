@@ -3,7 +3,7 @@
 Every shape that has a state of its own to lose: chains, branches and joins, batches,
 tables and lists that travel by reference, rounds and loops, waits, signals, children, and
 an effect that may happen once. Each first try of a flaky step fails, by a file in the
-run's folder.
+run's folder; retries outlast the seconds in which the disk is full.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def append(file, line):
     time.sleep(0.05)
     return line
 """
-_RETRY: Final = "retry: {attempts: 12, initial: 50ms, max: 2s, on: [transient, resource]}"
+_RETRY: Final = "retry: {attempts: 100, initial: 50ms, max: 2s, on: [transient, resource]}"
 _HEAD: Final = """\
 apiVersion: trimtab/v1
 kind: Playbook

@@ -7,11 +7,11 @@ from pathlib import Path
 from bench.chaos import Plan, play
 
 SHORT = Plan(
-    seconds=5.0,
+    seconds=4.0,
     runs=20,
     burst=12,
     slots=2,
-    every={"worker": 0.7, "template": 4.0, "recorder": 2.5, "server": 2.0},
+    every={"worker": 0.7, "template": 4.0, "recorder": 2.5, "server": 1.5},
     last_server_kill=0.5,
     fill_at=(0.6,),
     fill_s=1.0,
