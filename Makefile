@@ -19,8 +19,8 @@ help: ## list these verbs
 demo: core ## the whole loop on real work, from nothing: about four minutes
 	@$(RUN) -m control_plane.demo --stage $(STAGE) $(if $(KEEP),--keep) --service "$(SERVICE)" --began $(BEGAN)
 
-test: dev ## all tests
-	@$(RUN) -m pytest
+test: dev ## all tests, two files at a time
+	@$(RUN) -m pytest -n 2 --dist loadfile
 
 check: dev ## format, lint, types and the layers
 	@.venv/bin/ruff format --check .
