@@ -260,6 +260,11 @@ def test_doctor_says_how_strong_an_author_is(cli: Cli) -> None:
     assert "admin" in trust["found"]
 
 
+def _heed_interrupts() -> None:
+    """A shell has what it starts in the background ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupted_run_says_how_it_goes_on(cli: Cli) -> None:
     cli("playbook", "init")
     code = cli.folder / "hello.py"
@@ -267,8 +272,9 @@ def test_an_interrupted_run_says_how_it_goes_on(cli: Cli) -> None:
     words = [sys.executable, "-m", "control_plane.cli.main", "run", "hello.yaml"]
     environ = {**os.environ, "TRIMTAB_DATA": str(cli.folder / "data"), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        words, cwd=cli.folder, env=environ, stderr=subprocess.PIPE, text=True
-    ) as process:
+        words, cwd=cli.folder, env=environ, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_heed_interrupts,
+    ) as process:  # fmt: skip
         assert process.stderr is not None
         run = process.stderr.readline().split()[1]
         process.send_signal(signal.SIGINT)
