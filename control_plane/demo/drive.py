@@ -79,7 +79,7 @@ def _play(play: Play, options: Options) -> str:
     if options.harm:
         screen.act("A tempting mistake", "twice the batch size: cheaper so far, wasn't it?")
         ended = play.tempt()
-        screen.say(f"  taken back by itself: {ended['reason']}")
+        screen.say(f"  {ended['state'].replace('_', ' ')} by itself: {ended['reason_words']}")
     screen.act("As it is now")
     for number in range(1, LAST_RUNS + 1):
         play.run(f"run {number} of {LAST_RUNS}")

@@ -30,6 +30,8 @@ MAX_CYCLES: Final = 12
 MAX_RUNS_A_CYCLE: Final = 30
 POLL_S: Final = 0.2
 SETTLES: Final = {state.value for state in SETTLED}
+CAUGHT: Final = {State.ROLLED_BACK.value, State.FAILED.value}
+BEGINS: Final = {State.APPROVED.value, State.SHADOW.value}
 STUCK: Final = {State.BLOCKED.value, State.INCONCLUSIVE.value, State.ROLLBACK_FAILED.value}
 
 
@@ -121,7 +123,7 @@ class Play:
     def try_out(self) -> None:
         """Keep starting runs until nothing that was approved is open any more."""
         for _ in range(MAX_RUNS_A_CYCLE):
-            live = self.open()
+            live = self.replayed()
             if not live:
                 return
             states = ", ".join(f"{diff(p)}: {p['state']}" for p in live)
@@ -135,6 +137,17 @@ class Play:
             if p["state"] in STUCK:
                 raise DidNotClose(f"{p['id']} ({diff(p)}) is {p['state']}: {p['reason']}")
         return found
+
+    def replayed(self) -> list[Json]:
+        """Return what is open once history was replayed under it: a run now may try it."""
+        deadline = time.monotonic() + 60
+        while True:
+            live = self.open()
+            states = {p["state"] for p in live}
+            begins = states & BEGINS or states == {State.SCHEDULED.value}
+            if not begins or time.monotonic() > deadline:
+                return live
+            time.sleep(POLL_S)
 
     def improve(self) -> str:
         """Cycle until no further proposal is worth making; return why it stopped.
@@ -153,7 +166,14 @@ class Play:
     # ---- the harmful candidate ----------------------------------------------------------
 
     def tempt(self) -> Json:
-        """Propose twice the stable batch, try it, and return what became of it."""
+        """Propose twice the stable batch, try it, and return what became of it.
+
+        It is rolled back; where an experiment tried that size before, history may already
+        have spoken against it, and no live work was touched.
+
+        Raises:
+            DidNotClose: it came to another end.
+        """
         body = harmful(self.stage.author.get(f"/api/playbooks/{PLAYBOOK}"))
         view = self.stage.author.post("/api/proposals", body)
         if view["state"] != State.PROPOSED.value:
@@ -162,7 +182,7 @@ class Play:
         self.decide([view])
         self.try_out()
         ended = self.stage.reviewer.get(f"/api/proposals/{view['id']}")
-        if ended["state"] != State.ROLLED_BACK.value:
+        if ended["state"] not in CAUGHT:
             raise DidNotClose(f"the harmful candidate is {ended['state']}, not rolled back")
         return ended
 

@@ -266,12 +266,17 @@ async def ended(server: Server, proposal: str) -> str:
         ("propose", "gated", "proposed", "policy", "passed_gate"),
         ("approve", "proposed", "approved", "grace", "approved"),
         ("schedule", "approved", "scheduled", "scheduler", "queued"),
-        ("start", "scheduled", "shadow", "scheduler", "no_simulator"),
-        ("enrol", "shadow", "canary", "experiments", "shadow_passed"),
+        ("start", "scheduled", "shadow", "scheduler", "lock_taken"),
+        ("enrol", "shadow", "canary", "experiments", "simulated"),
         ("promote", "canary", "watch", "verifier", "better"),
         ("keep", "watch", "kept", "verifier", "no_watch"),
     )
-    moves = [ProposalMoved(proposal, *line) for line in life]
+    replayed = {
+        "runs": 5, "makespan_delta": -0.3, "makespan_range": [-0.35, -0.2], "violations": 0,
+        "calibration_error": 0.02, "cannot_say": {"other_values": 1},
+    }  # fmt: skip
+    facts = {"enrol": replayed}
+    moves = [ProposalMoved(proposal, *line, facts=facts.get(line[0], {})) for line in life]
     statistics = {"e_max": 1.3, "gain_ci": [-0.47, -0.36], "realised": -0.41}
     units = {"control": 62, "candidate": 60}
     verdict = VerdictReached(proposal, experiment, "better", "gain_proven", units, statistics)
