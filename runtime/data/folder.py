@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,15 @@ class DataFolder:
         for path in (self.objects, self.bundles, self.products, self.logs, self.root / "runs"):
             path.mkdir(exist_ok=True)
 
+    def sweep(self) -> None:
+        """Remove what a crash of the owner left half written. Only for the next owner."""
+        left = [*half_written(self.server_json), *half_written(self.admin_key)]
+        for path in (*left, *self.products.glob("*/.*"), *self.bundles.glob(".*")):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
 
 def write_json(path: Path, value: Any, mode: int = 0o600) -> None:
     """Write a small JSON file so that a reader sees the old or the new one, never half."""
@@ -132,6 +142,11 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o600) -> None:
     except BaseException:
         os.unlink(name)
         raise
+
+
+def half_written(path: Path) -> list[Path]:
+    """What `write_bytes` has left beside a file where it was killed."""
+    return list(path.parent.glob(f".{path.name}.*"))
 
 
 def read_json(path: Path) -> Any:

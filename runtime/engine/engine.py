@@ -64,6 +64,7 @@ class Engine(Machine):
                 f"{folder.root} is in use by another process (see server.json in it)"
             ) from None
         Objects(folder.objects).sweep()
+        folder.sweep()
         engine = cls(folder, pool, lock, clock, chance or random.SystemRandom(), services or {})
         engine._dispatch.ready.limit(limits or {})
         engine._fold()

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from runtime.data.folder import DataFolder, read_json, write_json
+from runtime.data.folder import DataFolder, half_written, read_json, write_json
 from runtime.journal.sqlite import SqliteReader
 from runtime.record.access import ROLES, SINKS, RecordSettings, Role, tokens
 from runtime.record.clickhouse import ClickHouseSink, connect
@@ -306,6 +306,8 @@ def main(argv: list[str]) -> int:
     folder = DataFolder(Path(argv[1]).resolve())
     try:
         with owned(folder):
+            for left in half_written(folder.recorder_json):
+                left.unlink(missing_ok=True)
             asyncio.run(Recorder(folder).run())
     except FolderHasRecorder as error:
         say(str(error))

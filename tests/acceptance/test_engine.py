@@ -282,12 +282,20 @@ def test_what_a_crash_left_half_written_is_gone_once_the_engine_is_open(
     folder: DataFolder,
 ) -> None:
     folder.prepare()
-    half = folder.objects / ".aside-half"
-    half.write_bytes(b"x")
+    (folder.products / "p").mkdir()
+    half = [
+        folder.objects / ".aside-half", folder.root / ".server.json.x1",
+        folder.root / ".admin.key.x2", folder.products / "p" / ".3.parquet.x3",
+        folder.bundles / ".0a1b.x4" / "lines.py",
+    ]  # fmt: skip
+    half[-1].parent.mkdir()
+    for path in half:
+        path.write_bytes(b"x")
 
     async def story() -> None:
         async with open_local(folder):
-            assert not half.exists()
+            assert [path for path in half if path.exists()] == []
+            assert list(folder.bundles.iterdir()) == []
 
     asyncio.run(story())
 
