@@ -2,12 +2,13 @@
 
 Short tries may wait behind one another in a worker, so that one message carries many. A
 step is taken to be long until two of its tries have shown otherwise, and whenever one
-was lost or ran out of time; a single slow one is remembered for a while.
+was lost or ran out of time. A very slow one is remembered for a while; one that was only
+held up by a busy machine is not.
 
 >>> pace = Pace()
 >>> pace.expect_s, pace.took(0.001), pace.took(0.001), pace.expect_s
 (None, None, None, 0.001)
->>> pace.took(0.02), pace.expect_s, pace.failed_hard(), pace.known
+>>> pace.took(0.1), pace.expect_s, pace.failed_hard(), pace.known
 (None, None, None, 0)
 """
 
@@ -20,11 +21,12 @@ SHORT_S: Final = 0.003
 _LEAST_S: Final = 0.00005
 """What any try costs a worker, however little it does."""
 _ENOUGH: Final = 2
-_FORGET: Final = 0.9
+_WEIGHT: Final = 0.2
+"""How much the newest counts."""
 
 
 class Pace:
-    """The measured time of one step's tries; slow ones weigh at once, quick ones slowly."""
+    """The measured time of one step's tries, the newer the more it counts."""
 
     __slots__ = ("expect_s", "known", "run_s")
 
@@ -36,8 +38,7 @@ class Pace:
     def took(self, run_s: float) -> None:
         """A try ran for so long."""
         self.known += 1
-        slower = run_s >= self.run_s
-        self.run_s = run_s if slower else self.run_s * _FORGET + run_s * (1 - _FORGET)
+        self.run_s += (run_s - self.run_s) * (_WEIGHT if self.known > 1 else 1.0)
         short = self.known >= _ENOUGH and self.run_s <= SHORT_S
         self.expect_s = max(self.run_s, _LEAST_S) if short else None
 
