@@ -146,7 +146,7 @@ def _count_syncs(folder: Path, job: str, steps: int) -> int:
     pipe = subprocess.PIPE
     with _running(program, cwd=ROOT, stdin=pipe, stdout=pipe) as process:
         said = process.stdout.readline() if process.stdout is not None else b""
-        threads = [word for tid in said.split() for word in (b"-p", tid)]
+        threads = [word for tid in said.decode().split() for word in ("-p", tid)]
         trace = ["strace", "-qq", "-e", "trace=fsync,fdatasync", "-o", str(log), *threads]
         with subprocess.Popen(trace) as strace:
             _until(lambda: all(_traced(process.pid, tid) for tid in threads[1::2]))
@@ -155,8 +155,8 @@ def _count_syncs(folder: Path, job: str, steps: int) -> int:
     return len(re.findall(r"(?:fsync|fdatasync)\(", log.read_text()))
 
 
-def _traced(pid: int, thread: bytes) -> bool:
-    status = Path(f"/proc/{pid}/task/{int(thread)}/status").read_text()
+def _traced(pid: int, thread: str) -> bool:
+    status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
     return "TracerPid:\t0\n" not in status
 
 
