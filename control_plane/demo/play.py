@@ -30,7 +30,6 @@ MAX_CYCLES: Final = 12
 MAX_RUNS_A_CYCLE: Final = 30
 POLL_S: Final = 0.2
 SETTLES: Final = {state.value for state in SETTLED}
-CAUGHT: Final = {State.ROLLED_BACK.value, State.FAILED.value}
 BEGINS: Final = {State.APPROVED.value, State.SHADOW.value}
 STUCK: Final = {State.BLOCKED.value, State.INCONCLUSIVE.value, State.ROLLBACK_FAILED.value}
 
@@ -166,10 +165,7 @@ class Play:
     # ---- the harmful candidate ----------------------------------------------------------
 
     def tempt(self) -> Json:
-        """Propose twice the stable batch, try it, and return what became of it.
-
-        It is rolled back; where an experiment tried that size before, history may already
-        have spoken against it, and no live work was touched.
+        """Propose twice the stable batch, try it, and return it once it is rolled back.
 
         Raises:
             DidNotClose: it came to another end.
@@ -182,7 +178,7 @@ class Play:
         self.decide([view])
         self.try_out()
         ended = self.stage.reviewer.get(f"/api/proposals/{view['id']}")
-        if ended["state"] not in CAUGHT:
+        if ended["state"] != State.ROLLED_BACK.value:
             raise DidNotClose(f"the harmful candidate is {ended['state']}, not rolled back")
         return ended
 

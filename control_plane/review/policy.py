@@ -97,6 +97,7 @@ class Shadow:
     min_runs: int = _key(count, 3)
     max_worse: float = _key(percent, 0.20, "min")
     max_error: float = _key(percent, 0.15, "max")
+    vetoes: bool = _key(flag, True, "max")
 
 
 _SHADOW: Final = Shadow()

@@ -39,7 +39,8 @@ def judge(drafted: ProposalDrafted, settings: Shadow, replayed: Replayed) -> Rul
         return Ruling(Reason.SIMULATION_FAILED, {"error": replayed.error or "no arm was replayed"})
     facts = _facts(drafted, replayed)
     checks = list(replayed.checks.values())
-    if drafted.kind == "change" and all(_is_worse(drafted, settings, c) for c in checks):
+    worse = drafted.kind == "change" and all(_is_worse(drafted, settings, c) for c in checks)
+    if worse and settings.vetoes:
         return Ruling(Reason.SIMULATED_WORSE, facts)
     if any(_says(drafted, settings, check) for check in checks):
         return Ruling(Reason.SIMULATED, facts)

@@ -126,7 +126,9 @@ def test_what_history_speaks_against_never_touches_live_work_and_what_it_cannot_
 ) -> None:
     (tmp_path / "calls.yaml").write_text(YAML.replace("1200", "300"))
     (tmp_path / "calls.py").write_text(CODE.replace("0.004", "0.02"))
-    policy = replace(load_policy("demo"), ramp=(Stage(0.2, 5), Stage(0.5, 40)))
+    demo = load_policy("demo")
+    verify = replace(demo.verify, shadow=replace(demo.verify.shadow, vetoes=True))
+    policy = replace(demo, verify=verify, ramp=(Stage(0.2, 5), Stage(0.5, 40)))
 
     async def story() -> None:
         async with open_local(DataFolder(tmp_path / "data"), slots=2) as engine:

@@ -50,12 +50,13 @@ def test_a_profile_that_ships_loads_and_is_called_by_its_name(profile: str) -> N
     assert load(profile).profile == profile
 
 
-def test_the_demo_profile_differs_in_calendar_nodes_and_sample_sizes_alone() -> None:
+def test_the_demo_profile_differs_in_calendar_nodes_sample_sizes_and_vetoes_alone() -> None:
     relaxed = {line.split(":")[0] for line in relaxations(load("demo"), load("production"))}
     assert relaxed == {
         "ramp", "verify.noninferiority", "verify.min_pairs", "explore.share",
         "explore.min_units", "gates.hold_s", "gates.daily_cycle", "gates.nodes",
         "gates.watch_s", "blast.starts_per_hour", "blast.cold_start_s",
+        "verify.shadow.vetoes",
     }  # fmt: skip
     demo, production = load("demo").verify, load("production").verify
     assert (demo.harm_alpha, demo.gain_alpha) == (production.harm_alpha, production.gain_alpha)
