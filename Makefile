@@ -11,7 +11,7 @@ RUN := .venv/bin/python
 .PHONY: help demo test check fmt bench bench-runtime acceptance screenshots docs lock core dev
 
 help: ## list these verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "  make demo KEEP=1                        leave the server up and say where it is"
 	@echo "  make demo SERVICE='max_ids=120'         other manners of the records service"
@@ -32,10 +32,10 @@ fmt: dev ## format, and mend what the linter can
 	@.venv/bin/ruff check --fix-only -q .
 	@.venv/bin/ruff format .
 
-bench: dev ## the measurements of DESIGN §16 that are built, as a table
-	@$(RUN) -m bench.run
+bench: dev ## the runtime's quick numbers, each beside the raw limits of its minute
+	@$(RUN) -m bench.runtime
 
-bench-runtime: dev ## the runtime's numbers, each beside the raw limits of its minute
+bench-runtime: dev ## all of them, the long ones too
 	@$(RUN) -m bench.runtime --all
 
 acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops
