@@ -1,8 +1,7 @@
 """The demo from its first line to its last: set up, play, count, report, judge.
 
-``stage`` says how far: 1 runs the cohort and lets the optimizer propose, 2 kills a
-worker and the server on the way, 3 compares record and journal, 4 and up play the
-whole loop.
+``stage`` says how far: 1 and 2 run the cohort and let the optimizer propose, 3 compares
+record and journal too, 4 and up play the whole loop.
 """
 
 from __future__ import annotations

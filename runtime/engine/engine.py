@@ -75,16 +75,18 @@ class Engine(Machine):
     # ---- verbs --------------------------------------------------------------------------
 
     async def register(self, bundle: Bundle, actor: str) -> PlaybookRegistered:
-        """Enter a playbook in the catalogue; the same bundle again is the same version.
+        """Enter a playbook in the catalogue as its newest version.
+
+        The newest bundle again changes nothing; an older one again, after an edit was taken
+        back say, is the newest once more, under a new number.
 
         Raises:
             PlaybookFaults: a run of it could not end properly.
             UnknownLimit: it uses a limit that nobody has declared.
         """
         versions = self.catalogue.versions(bundle.path)
-        for known in versions:
-            if known.registered.version == bundle.version:
-                return known.registered
+        if versions and versions[-1].registered.version == bundle.version:
+            return versions[-1].registered
         registered = PlaybookRegistered(
             bundle.path, bundle.version, len(versions) + 1, bundle.source, dict(bundle.files),
             actor, bundle.playbook.description, dict(bundle.playbook.labels),

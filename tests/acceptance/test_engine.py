@@ -569,3 +569,24 @@ def test_a_replay_of_what_really_ran_comes_to_the_same_trace(
             assert found.events == len(events(folder, run))
 
     asyncio.run(story())
+
+
+def test_an_edit_that_is_taken_back_makes_the_older_bundle_the_newest_again(
+    tmp_path: Path, bundle: Bundle, folder: DataFolder
+) -> None:
+    code = tmp_path / "book" / "lines.py"
+    before = code.read_text()
+
+    async def story() -> None:
+        async with open_local(folder, slots=3) as engine:
+            first = await engine.register(bundle, "me")
+            assert await engine.register(bundle, "me") == first
+            code.write_text(before.replace("item * item", "0"))
+            await engine.register(load(tmp_path / "book" / "lines.yaml"), "me")
+            code.write_text(before)
+            again = await engine.register(load(tmp_path / "book" / "lines.yaml"), "me")
+            assert (again.version, again.number) == (first.version, 3)
+            run = await run_one(engine)
+            assert engine.state(run).result == EXPECTED
+
+    asyncio.run(story())
