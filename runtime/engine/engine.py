@@ -14,10 +14,11 @@ from filelock import FileLock, Timeout
 
 from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
+from runtime.engine.actor import Listener, settle
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import KeyConflict, NotWaiting, UnknownLimit
 from runtime.engine.fork import copied
-from runtime.engine.machine import Listener, Machine, settle
+from runtime.engine.recovery import Recovery
 from runtime.engine.submit import Submit, full_workload
 from runtime.ids import new_id, run_stream
 from runtime.journal.port import Append, FolderInUse, RunRow, StreamMoved
@@ -39,7 +40,7 @@ from runtime.run.state import RunState
 from runtime.workers.port import Pool
 
 
-class Engine(Machine):
+class Engine(Recovery):
     """Runs playbooks. Open it with `open`; use it from the loop it was opened on."""
 
     @classmethod

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runtime.data.folder import DataFolder
-from runtime.engine import machine
+from runtime.engine import family
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import EngineError, NotWaiting, UnknownLimit
 from runtime.engine.local import open_local
@@ -76,7 +76,7 @@ def book(path: str, workflow: str, before: str = "") -> Bundle:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a cancelled run has in flight is given less time, so that the tests take less."""
-    monkeypatch.setattr(machine, "CANCEL_GRACE_S", 0.4)
+    monkeypatch.setattr(family, "CANCEL_GRACE_S", 0.4)
 
 
 @pytest.fixture

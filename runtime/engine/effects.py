@@ -1,0 +1,103 @@
+"""Effects: what follows once events are durable, and never before.
+
+Tasks wait for workers, child runs begin, those who wait are answered, subscribers hear.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from runtime.engine.family import Family
+from runtime.engine.queue import Ready
+from runtime.run.decide import LET_RUN
+from runtime.run.events import (
+    AttemptLeased,
+    AttemptScheduled,
+    ConfigStored,
+    ExperimentEnded,
+    ExperimentPaused,
+    ExperimentRamped,
+    ExperimentResumed,
+    ExperimentStarted,
+    KillSet,
+    OverlayAppended,
+    PlaybookRegistered,
+    Recorded,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+)
+
+_LOG: Final = logging.getLogger("trimtab.engine")
+_LAYER_EVENTS: Final = (
+    OverlayAppended, ExperimentStarted, ExperimentRamped, ExperimentPaused,
+    ExperimentResumed, ExperimentEnded, KillSet,
+)  # fmt: skip
+
+
+class Effects(Family):
+    """Sets in motion what durable events ask for."""
+
+    def _committed(self, recorded: Sequence[Recorded]) -> None:
+        """The effects of what is now durable."""
+        for r in recorded:
+            event = r.event
+            if isinstance(event, AttemptScheduled):
+                self._queue(r.stream[4:], event.attempt)
+            elif isinstance(event, AttemptLeased):
+                self._queue(r.stream[4:], event.attempt, first=True)
+            elif isinstance(event, RunCompleted | RunFailed | RunCancelled):
+                self._ended(r.stream[4:])
+            else:
+                self._fold_one(r)
+        self._tell(recorded)
+        for r in recorded:
+            if isinstance(r.event, ExperimentEnded) and r.event.reason not in LET_RUN:
+                self._rescue(r.event.experiment)
+
+    def _fold_one(self, recorded: Recorded) -> None:
+        event = recorded.event
+        if isinstance(event, PlaybookRegistered):
+            self.catalogue.add(event)
+        elif isinstance(event, ConfigStored):
+            self._configs.known[event.config] = event.effective
+        elif isinstance(event, _LAYER_EVENTS):
+            self.layers.evolve(event)
+            if isinstance(event, ExperimentEnded) and event.reason not in LET_RUN:
+                self._taken_back.add(event.experiment)
+
+    def _queue(self, run: str, attempt: str, *, first: bool = False) -> None:
+        """Let a durable attempt wait for a worker, unless it waits for something else."""
+        actor = self._actors.get(run)
+        tried = actor.state.attempts.get(attempt) if actor is not None else None
+        if actor is None or tried is None:
+            return
+        if tried.waits_here:
+            if tried.kind == "playbook" and not self._withholds(actor, tried):
+                self._begin_child(actor, tried)
+            return
+        uses = actor.version.uses(tried.step)
+        pace = self._dispatch.pace(actor.version, tried.step)
+        ready = Ready(run, attempt, actor.state.priority, uses, pace)
+        self._dispatch.ready.put(ready, first=first)
+
+    def _tell(self, recorded: Sequence[Recorded]) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(recorded)
+            except Exception:
+                _LOG.exception("a listener failed on %s", recorded[0].stream)
+
+    def _rescue(self, experiment: str) -> None:
+        for actor in list(self._actors.values()):
+            self._act(actor, lambda d: d.rescue(experiment))
+
+    def _ended(self, run: str) -> None:
+        actor = self._actors.pop(run, None)
+        if actor is not None:
+            self._child_ended(actor.state)
+        for future in self._waiters.pop(run, []):
+            if not future.done():
+                future.set_result(self._row(run))

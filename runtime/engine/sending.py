@@ -1,0 +1,114 @@
+"""Sending: what is ready goes to workers that have room, and their reports come back."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Final
+
+from runtime.engine.actor import ENDING, Actor, withheld
+from runtime.engine.machine import Machine
+from runtime.engine.queue import Ready
+from runtime.ids import run_stream
+from runtime.run.decide import Ended
+from runtime.run.events import AttemptLeased
+from runtime.run.evolve import evolve
+from runtime.run.state import Try
+from runtime.workers.protocol import Report
+
+_LOG: Final = logging.getLogger("trimtab.engine")
+ROOM_S: Final = 0.5
+"""How long to wait before a full disk is tried again."""
+
+
+class Sending(Machine):
+    """Between the queue of durable attempts and the workers."""
+
+    def _pump(self) -> None:
+        """Send what is ready to workers that have room."""
+        queue = self._dispatch.ready
+        while not self._closed:
+            ready, again = queue.next(self._clock(), self._dispatch.fits)
+            if ready is None:
+                self._look_again(again)
+                break
+            actor = self._actors.get(ready.run)
+            try:
+                if actor is None or not self._send(actor, ready.attempt):
+                    queue.done(ready.attempt)
+            except OSError as error:
+                self._wait_for_room(ready, error)
+                break
+        self._dispatch.flush()
+
+    def _wait_for_room(self, ready: Ready, error: OSError) -> None:
+        """A run's folder or its code cannot be written: it stays first, and is sent later."""
+        _LOG.warning("%s is not sent yet: %s", ready.attempt, error)
+        self._dispatch.ready.done(ready.attempt)
+        self._dispatch.ready.put(ready, first=True)
+        self._look_again(self._clock() + ROOM_S)
+
+    def _pump_soon(self) -> None:
+        """Send what is ready, once for all reports that came together."""
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._pumping = False
+        self._pump()
+
+    def _look_again(self, at: float) -> None:
+        """Look at the queue again when a rate lets the next one pass."""
+        if at == math.inf or self._rate_timer is not None:
+            return
+
+        def look() -> None:
+            self._rate_timer = None
+            self._dispatch.ready.retry()
+            self._pump()
+
+        self._rate_timer = self._loop.call_later(max(at - self._clock(), 0.0), look)
+
+    def _send(self, actor: Actor, attempt: str) -> bool:
+        """Give an attempt to a worker; False when it is not one to send, or not yet."""
+        tried = actor.state.attempts.get(attempt)
+        if tried is None:
+            return False
+        if self._withholds(actor, tried):
+            return False
+        if actor.version.playbook.step(tried.step).effect == "once" and not tried.leased:
+            self._lease(actor, attempt, tried.step)
+            return False
+        fault = self._dispatch.send(actor.state, actor.version, actor.edge, tried)
+        if fault is not None:
+            self._act(actor, lambda d: d.ended(Ended(attempt, "failed", fault)))
+        return fault is None
+
+    def _withholds(self, actor: Actor, tried: Try) -> bool:
+        """Whether a run that is ending keeps a try back; it is then over."""
+        ending = actor.state.status in ENDING
+        if not ending or tried.step in actor.version.net.beside:
+            return False
+        self._act(actor, lambda d: d.ended(withheld(tried.attempt)))
+        return True
+
+    def _lease(self, actor: Actor, attempt: str, step: str) -> None:
+        """Write that a worker may act, before it does: its effect happens at most once."""
+        if attempt in self._leasing:
+            return
+        self._leasing.add(attempt)
+        before, leased = actor.state.seq, AttemptLeased(attempt, step, "")
+        evolve(actor.state, leased, self._clock())
+        stream = run_stream(actor.state.run)
+        self._put([self._stamp(stream, before, leased)], lambda: self._leasing.discard(attempt))
+
+    def _report(self, worker: str, report: Report) -> None:
+        landed = self._dispatch.landed(worker, report)
+        if landed is None:
+            return
+        run, ended = landed
+        actor = self._actors.get(run)
+        if actor is not None:
+            self._act(actor, lambda d: d.ended(ended))
+        self._pump_soon()
