@@ -1,10 +1,12 @@
 """Writes the reference from the code: `make docs`. A test says when it is stale.
 
-Each page is a function from the code's own tables to text, so that nothing is told twice.
+Each page is a function from the code's own tables to text, so that nothing is told twice. In
+a page that is written by hand, a picture of a table follows a comment that names it.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
@@ -16,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from control_plane.settings import named
 from runtime.run.events import TYPES
+from runtime.run.life import pictures
 
 HERE: Final = Path(__file__).parent
 NOTE: Final = "<!-- written by `make docs` from the code: change it there -->\n"
@@ -112,9 +115,18 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 }
 
 
+RUNS: Final = HERE.parent / "concepts" / "runs.md"
+PICTURE: Final = re.compile(r"(<!-- picture: (\w+) -->\n```mermaid\n)(.*?)(\n```)", re.DOTALL)
+
+
 def page(name: str) -> str:
     """Return a page as it should stand."""
     return NOTE + PAGES[name]().rstrip() + "\n"
+
+
+def drawn(text: str) -> str:
+    """Return a page with every picture in it as the code's tables say."""
+    return PICTURE.sub(lambda found: found[1] + pictures()[found[2]] + found[4], text)
 
 
 def _prose(thing: object) -> str:
@@ -161,3 +173,4 @@ def _commands(command: Any, name: str) -> Iterator[tuple[str, str]]:
 if __name__ == "__main__":
     for name in PAGES:
         (HERE / name).write_text(page(name), encoding="utf-8")
+    RUNS.write_text(drawn(RUNS.read_text(encoding="utf-8")), encoding="utf-8")

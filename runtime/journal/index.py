@@ -10,31 +10,12 @@ from dataclasses import replace
 from typing import Final
 
 from runtime.journal.port import RunRow
-from runtime.run.events import (
-    Recorded,
-    RunCancelled,
-    RunCancelRequested,
-    RunCompleted,
-    RunFailed,
-    RunFailing,
-    RunPaused,
-    RunResumed,
-    RunStarted,
-    RunSubmitted,
-)
+from runtime.run.events import TYPES, Recorded, RunStarted, RunSubmitted
+from runtime.run.life import LEADS_TO
 
 ENDED: Final = ("completed", "failed", "cancelled")
-_STATES: Final = {
-    RunStarted: "running",
-    RunPaused: "paused",
-    RunResumed: "running",
-    RunFailing: "failing",
-    RunCancelRequested: "cancelling",
-    RunCompleted: "completed",
-    RunFailed: "failed",
-    RunCancelled: "cancelled",
-}
-INDEXED: Final = frozenset({RunSubmitted, *_STATES})
+_STATES: Final = {TYPES[move.value]: state for move, state in LEADS_TO.items()}
+INDEXED: Final = frozenset(_STATES)
 """Events that change more of a run's line than its length."""
 
 

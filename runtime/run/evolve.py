@@ -36,6 +36,7 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
+from runtime.run.life import Move, after
 from runtime.run.state import Block, Each, Pause, Round, RunState, Try, Work
 
 APPROVAL = "approval:"
@@ -64,22 +65,24 @@ def evolve(state: RunState, event: RunEvent, at: float) -> RunState:
         case RunSubmitted():
             _submitted(state, event, at)
         case RunStarted():
-            state.status, state.marking = "running", start(state.net)
+            _move(state, Move.STARTED)
+            state.marking = start(state.net)
         case RunPaused():
-            state.status = "paused"
+            _move(state, Move.PAUSED)
         case RunResumed():
-            state.status = "running"
+            _move(state, Move.RESUMED)
         case RunCancelRequested():
-            state.status = "cancelling"
+            _move(state, Move.CANCEL_REQUESTED)
             state.pauses.clear()
         case RunFailing():
             _failing(state, event)
         case RunCompleted():
-            state.status, state.result = "completed", event.result
+            _move(state, Move.COMPLETED)
+            state.result = event.result
         case RunFailed():
-            state.status = "failed"
+            _move(state, Move.FAILED)
         case RunCancelled():
-            state.status = "cancelled"
+            _move(state, Move.CANCELLED)
         case ContextSet():
             state.ctx.update(event.values)
         case TimerSet():
@@ -95,8 +98,13 @@ def evolve(state: RunState, event: RunEvent, at: float) -> RunState:
     return state
 
 
+def _move(state: RunState, move: Move) -> None:
+    state.status = after(state.status, move)
+
+
 def _submitted(state: RunState, event: RunSubmitted, at: float) -> None:
-    state.status, state.submitted_at = "submitted", at
+    _move(state, Move.SUBMITTED)
+    state.submitted_at = at
     state.workload, state.overrides = event.workload, event.overrides
     state.system, state.labels = event.system, event.labels
     state.priority, state.parent, state.depth = event.priority, event.parent, event.depth
@@ -288,7 +296,8 @@ def _routed(state: RunState, event: StepRouted) -> None:
 
 
 def _failing(state: RunState, event: RunFailing) -> None:
-    state.status, state.fault, state.fault_step = "failing", event.fault, event.step
+    _move(state, Move.FAILING)
+    state.fault, state.fault_step = event.fault, event.step
     state.pauses.clear()
     step = state.steps.get(event.step)
     if step is not None:

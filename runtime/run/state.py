@@ -10,17 +10,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from runtime.net.net import Marking, Net
 from runtime.run.events import Fault, Json
+from runtime.run.life import Status, StepStatus
 from runtime.run.results import Results
 
-Status: TypeAlias = Literal[
-    "new", "submitted", "running", "paused", "failing", "cancelling",
-    "completed", "failed", "cancelled",
-]  # fmt: skip
-StepStatus: TypeAlias = Literal["waiting", "active", "done", "failed", "skipped"]
 Work: TypeAlias = tuple[str, int]
 """A step and a batch (-1 when the step is not an ``each``): one piece of work, over all tries."""
 

@@ -55,6 +55,12 @@ def test_the_reference_is_what_the_code_says(name: str) -> None:
     assert written == writer().page(name), "stale: run `make docs`"
 
 
+def test_the_pictures_of_a_runs_life_are_drawn_from_its_tables() -> None:
+    text = writer().RUNS.read_text(encoding="utf-8")
+    assert set(re.findall(r"<!-- picture: (\w+) -->", text)) == set(writer().pictures())
+    assert text == writer().drawn(text), "stale: run `make docs`"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for pair in LINK.findall(page.read_text(encoding="utf-8")):

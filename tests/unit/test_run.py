@@ -18,6 +18,7 @@ from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended
 from runtime.run.evolve import evolve
 from runtime.run.layers import CONTROL, Experiment, Layers, Resolved, resolve
+from runtime.run.life import LEADS_TO, RUN, STEP, WORK
 from runtime.run.route import Route, route
 from runtime.run.state import Each, RunState, Try, new_run
 
@@ -89,6 +90,34 @@ class World:
         return any(x.id == experiment for x in self.layers.experiments.values())
 
 
+Pair = tuple[str, str, str]
+PAIRS: set[Pair] = {
+    *(("run", state, LEADS_TO[move]) for state, moves in RUN.items() for move in moves),
+    *(("step", state, to) for state, moves in STEP.items() for to in moves.values()),
+    ("step", "active", "waiting"),  # it ends, and its end begins the next round of its loop
+    *(("work", state, to) for state, moves in WORK.items() for to in moves.values()),
+}
+"""Every pair of states that may follow each other, of each life."""
+
+
+def lives(state: RunState) -> dict[tuple[str, str], str]:
+    """The state of every life in a run: its own, its steps' and its pieces of work."""
+    found = {("run", ""): str(state.status)}
+    found |= {("step", name): str(step.status) for name, step in state.steps.items()}
+    found |= {("work", f"{name} {batch}"): "waiting" for name, batch in state.pauses}
+    for tried in state.attempts.values():
+        found["work", f"{tried.step} {tried.batch}"] = "leased" if tried.leased else "scheduled"
+    return found
+
+
+def moved(before: dict[tuple[str, str], str], now: dict[tuple[str, str], str]) -> set[Pair]:
+    """What changed; work that is not there has not begun, or is over."""
+    pairs = {
+        (key[0], before.get(key, "none"), now.get(key, "ended")) for key in {*before, *now}
+    }  # fmt: skip
+    return {pair for pair in pairs if pair[1] != pair[2]}
+
+
 class Driver:
     """Plays a run by hand: decides commands, and checks the fold after every event."""
 
@@ -96,6 +125,7 @@ class Driver:
         self.world, self.net = world, compile_net(world.playbook)
         self.state, self.twin = new_run("r", self.net), new_run("r", self.net)
         self.log: list[ev.RunEvent] = []
+        self.lived: set[Pair] = set()
         self._take([ev.RunSubmitted("p", "v", 1, {}, "me")], into_state=True)
         self.act(Decision.begin)
 
@@ -109,8 +139,11 @@ class Driver:
         for event in new:
             if into_state:
                 evolve(self.state, event, self.world.at)
+            before = lives(self.twin)
             evolve(self.twin, event, self.world.at)
+            self.lived |= moved(before, lives(self.twin))
             self.log.append(event)
+        assert not self.lived - PAIRS, "not in the tables of runtime/run/life.py"
         assert self.twin.hash() == self.state.hash()
 
     def end(self, attempt: Try, how: Ended = OK) -> list[ev.RunEvent]:
@@ -662,6 +695,34 @@ def test_a_finally_step_is_tried_again_and_its_failure_fails_the_run() -> None:
     assert [e.step for e in d.of(ev.AttemptScheduled)] == ["a", "close", "close", "tell"]
     assert d.state.status == "failed"
     assert d.of(ev.RunFailed)[0].step == "close"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sampled_from(["pause", "resume", "cancel", "due", "ok", "bad"]), max_size=14),
+    st.booleans(),
+)
+def test_whatever_is_asked_of_a_run_in_whatever_state_it_comes_to_an_end(
+    asked: list[str], deadline: bool
+) -> None:
+    book = Playbook(
+        "p", (undone("a", "b", "c"), step("b"), step("c")), finally_=(step("tell"),),
+        deadline_s=90.0 if deadline else None,
+    )  # fmt: skip
+    d = Driver(World(book))
+    for word in [*asked, "resume"]:
+        d.world.at += 30
+        match word:
+            case "pause" | "cancel":
+                d.act(lambda x, word=word: getattr(x, word)("me", ""))
+            case "resume":
+                d.act(lambda x: x.resume("me"))
+            case "due":
+                d.act(Decision.due)
+            case _ if flying := d.flying():
+                d.end(flying[-1], OK if word == "ok" else failed("permanent"))
+    d.run_out()
+    assert d.state.ended
 
 
 # ---- loops ------------------------------------------------------------------------------
