@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from msgspec import structs
+
 from control_plane.docket import Docket
 from control_plane.intake import Intake, check
 from control_plane.review import apply
@@ -81,10 +83,10 @@ def view(
         note=drafted.note, cycle=drafted.cycle, plan=_plan(proposal, policy),
         checks=_checks(intake, proposal),
         allowed=[m.value for m in MOVES[proposal.state]],
-        history=[_line(m.at, asdict(m.event)) for m in proposal.moves],
-        verdict=asdict(proposal.verdict) if proposal.verdict else None,
-        outcome=asdict(proposal.outcome) if proposal.outcome else None,
-        lesson=asdict(proposal.lesson) if proposal.lesson else None,
+        history=[_line(m.at, structs.asdict(m.event)) for m in proposal.moves],
+        verdict=structs.asdict(proposal.verdict) if proposal.verdict else None,
+        outcome=structs.asdict(proposal.outcome) if proposal.outcome else None,
+        lesson=structs.asdict(proposal.lesson) if proposal.lesson else None,
     )  # fmt: skip
 
 

@@ -139,7 +139,7 @@ class Schedules:
     async def switch(self, name: str, enabled: bool, actor: str) -> ScheduleView:
         """Pause a schedule or let it go on."""
         now = _set_of(self._row(name))
-        return await self.set(replace(now, enabled=enabled, actor=actor))
+        return await self.set(now.but(enabled=enabled, actor=actor))
 
     async def remove(self, name: str, actor: str) -> None:
         """Remove a schedule; its fires stay readable."""

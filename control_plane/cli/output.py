@@ -10,11 +10,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
+from msgspec import to_builtins
 
 
 class Code(IntEnum):
@@ -59,7 +60,7 @@ class Refusal(Exception):
 def plain(value: Any) -> Any:
     """Return a view as JSON values."""
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return to_builtins(value, enc_hook=str)
     return value
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields
 from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from msgspec import NODEFAULT, structs
 
 from control_plane.settings import named
 from runtime.run.events import TYPES
@@ -35,8 +36,12 @@ def events() -> str:
     for name, cls in TYPES.items():
         lines += [f"## `{name}`", "", f"Version {cls.VERSION}. {_prose(cls)}", "",
                   "| field | type | default |", "| --- | --- | --- |"]  # fmt: skip
-        lines += [f"| `{f.name}` | `{f.type}` | {_default(f)} |".replace(" | None`", " \\| None`")
-                  for f in fields(cls)]  # fmt: skip
+        kinds = {
+            n: kind.replace(" | None", " \\| None") for n, kind in cls.__annotations__.items()
+        }
+        lines += [
+            f"| `{f.name}` | `{kinds[f.name]}` | {_default(f)} |" for f in structs.fields(cls)
+        ]
         lines.append("")
     return "\n".join(lines)
 
@@ -134,9 +139,9 @@ def _prose(thing: object) -> str:
 
 
 def _default(f: Any) -> str:
-    if f.default is not MISSING:
+    if f.default is not NODEFAULT:
         return f"`{f.default!r}`"
-    return "required" if f.default_factory is MISSING else f"`{f.default_factory()!r}`"
+    return "required" if f.default_factory is NODEFAULT else f"`{f.default_factory()!r}`"
 
 
 def _routes(routes: Any) -> Iterator[tuple[str, str, str]]:

@@ -8,7 +8,6 @@ on, and the old run's scratch folder is copied, since later steps may read it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import CannotFork
@@ -59,19 +58,19 @@ def _copy(
     match event:
         case RunSubmitted():
             named = version.registered
-            return replace(
-                event, version=named.version, number=named.number, actor=actor, key=None,
+            return event.but(
+                version=named.version, number=named.number, actor=actor, key=None,
                 workload=event.workload if workload is None else dict(workload),
                 forked={"run": old, "seq": until}, parent=None,
             )  # fmt: skip
         case AttemptScheduled():
-            return replace(
-                event, attempt=_named(event.attempt, old, new), key=_named(event.key, old, new)
+            return event.but(
+                attempt=_named(event.attempt, old, new), key=_named(event.key, old, new)
             )
         case AttemptLeased() | AttemptFinished():
-            return replace(event, attempt=_named(event.attempt, old, new))
+            return event.but(attempt=_named(event.attempt, old, new))
         case TimerSet() | TimerFired():
-            return replace(event, name=_named(event.name, old, new))
+            return event.but(name=_named(event.name, old, new))
     return event  # type: ignore[return-value]
 
 

@@ -8,10 +8,10 @@ added later needs no upcaster. A changed meaning gets a new version and an entry
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, fields
 from typing import Any, Final
 
 import msgspec
+from msgspec import NODEFAULT, structs
 
 from runtime.run.events import TYPES, Event
 
@@ -30,37 +30,37 @@ class UnknownEvent(Exception):
     """The journal holds an event of a type or version that this release does not know."""
 
 
-def _body_of(cls: type[Event]) -> Callable[[Any], dict[str, Any]]:
-    """A function that gives an event's fields less those that keep their default.
+def _tidy_of(cls: type[Event]) -> Callable[[Any], dict[str, Any]]:
+    """A function that names the fields of an event that equal their default without being it.
 
-    It is written out field by field and compiled: a loop over thirty fields would be the
-    dearest part of a commit.
+    msgspec leaves out what *is* the default, or an empty list or dict of the plain kind; we
+    leave out what equals it. Only floats, longer texts and containers can tell the two apart.
+    The function is written out field by field and compiled: it runs for every event.
     """
-    always: list[str] = []
     lines: list[str] = []
     defaults: dict[str, Any] = {}
-    for f in fields(cls):
-        default = f.default if f.default_factory is MISSING else f.default_factory()
-        if default is MISSING:
-            always.append(f"{f.name!r}: event.{f.name}")
-            continue
-        defaults[f"_{f.name}"] = default
-        differs = "is not None" if default is None else f"!= _{f.name}"
-        lines.append(f" value = event.{f.name}\n if value {differs}: body[{f.name!r}] = value")
-    source = "\n".join(
-        ["def body(event):", f" body = {{{', '.join(always)}}}", *lines, " return body"]
-    )
-    exec(source, defaults)  # noqa: S102 - made of the names of our own fields
-    made: Callable[[Any], dict[str, Any]] = defaults["body"]
+    for f in structs.fields(cls):
+        name = f.name
+        if f.default_factory is not NODEFAULT:
+            kind = f.default_factory.__name__
+            lines.append(f" if not event.{name} and type(event.{name}) is not {kind}:")
+            lines.append(f"  found[{name!r}] = {kind}()")
+        elif isinstance(f.default, float) or (isinstance(f.default, str) and f.default):
+            defaults[f"_{name}"] = f.default
+            lines.append(f" if event.{name} == _{name} and event.{name} is not _{name}:")
+            lines.append(f"  found[{name!r}] = _{name}")
+    exec("\n".join(["def tidy(event):", " found = {}", *lines, " return found"]), defaults)  # noqa: S102 - made of the names of our own fields
+    made: Callable[[Any], dict[str, Any]] = defaults["tidy"]
     return made
 
 
-_BODIES: Final = {cls: _body_of(cls) for cls in TYPES.values()}
+_TIDY: Final = {cls: _tidy_of(cls) for cls in TYPES.values()}
 
 
 def encode(event: Event) -> bytes:
     """Return the event's body as JSON text."""
-    return _ENCODE(_BODIES[type(event)](event))
+    untidy = _TIDY[type(event)](event)
+    return _ENCODE(structs.replace(event, **untidy) if untidy else event)
 
 
 def decode(type_: str, version: int, body: str | bytes) -> Event:

@@ -82,7 +82,7 @@ class Batches(Trying):
         block = each.block_of(tried.batch)
         rescued = failed and self._rescues(step, block)
         if failed and not rescued and self._too_many(step, each, tried.items):
-            finished = replace(finished, fatal=True)
+            finished = finished.but(fatal=True)
         if retry_at is None and not rescued and self._ends_each(each, finished):
             self._each_ended(step, each, finished)
             return
@@ -123,7 +123,7 @@ class Batches(Trying):
         value = self.edge.gather(self.state, step, _with_last(each, self.state, finished))
         fault = finished.fault if finished.fatal else each.fault
         way = self.edge.route(self.state, step, value, fault)
-        self._emit_last(step, replace(finished, value=value), way, fault)
+        self._emit_last(step, finished.but(value=value), way, fault)
 
     def _rescue_block(self, step: Step, each: Each, block: Block) -> None:
         for name, batch in sorted(self.state.pauses):

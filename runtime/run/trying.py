@@ -98,7 +98,7 @@ class Trying(Deciding):
         """Emit the attempt that ends a step: it goes on by ``way``, or the run is failing."""
         way = self._within_max(step, way)
         if way is not None and way.fault is None:
-            self._emit(replace(finished, arcs=way.arcs, sets=way.sets or None))
+            self._emit(finished.but(arcs=way.arcs, sets=way.sets or None))
             return
         self._emit(finished)
         why = (way.fault if way is not None else fault) or Fault("unknown", "no reason given")

@@ -6,12 +6,12 @@ import errno
 import http.client
 import subprocess
 import urllib.error
-from dataclasses import fields
 
 import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from runtime import errors
 from runtime.run.events import ERROR_CLASSES, Fault

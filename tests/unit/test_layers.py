@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,7 +116,7 @@ def test_the_same_layers_give_the_same_hash_and_other_values_another(
 def test_a_trial_that_ended_long_ago_does_not_take_the_place_of_the_one_that_is_live() -> None:
     """Ids are hashes: the older trial may well sort after the newer one."""
     journal = MemoryJournal()
-    older, newer = (replace(experiment({"each.batch": 50}), experiment=x) for x in ("x-b", "x-a"))
+    older, newer = (experiment({"each.batch": 50}).but(experiment=x) for x in ("x-b", "x-a"))
     journal.append([Append("experiment/x-b", 0, 1.0, (older,))])
     journal.append([Append("experiment/x-b", 1, 2.0, (ev.ExperimentEnded("x-b", "harm"),))])
     journal.append([Append("experiment/x-a", 0, 3.0, (newer,))])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +30,7 @@ def history(order: list[str]) -> list[ev.Recorded]:
         run.append(ev.AttemptScheduled(f"r/{name}/-1/1", name, 1, "c", f"r/{name}/-1"))
         seq[name] = len(run)
         done = ev.AttemptFinished(f"r/{name}/-1/1", name, 1, "succeeded", seq[name])
-        run.append(replace(done, result=name, arcs=ARCS[name]))
+        run.append(done.but(result=name, arcs=ARCS[name]))
     state = new_run("r", NET)
     for event in run:
         evolve(state, event, 1.0)

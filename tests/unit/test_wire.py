@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import typing
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import NODEFAULT, structs
 
 from runtime.journal.wire import UnknownEvent, decode, encode
-from runtime.run.events import TYPES, AttemptFinished, Event, Fault
+from runtime.run.events import TYPES, AttemptFinished, Event, Fault, RunSubmitted
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "events.json"
 
@@ -38,8 +41,8 @@ BY_HINT = {
 
 def strategy(cls: type[Event]) -> st.SearchStrategy[Event]:
     fields = {}
-    for f in dataclasses.fields(cls):
-        hint = str(f.type)
+    for f in structs.fields(cls):
+        hint = cls.__annotations__[f.name]
         optional = hint.endswith(" | None")
         base = BY_HINT[hint.removesuffix(" | None")]
         fields[f.name] = st.none() | base if optional else base
@@ -49,6 +52,31 @@ def strategy(cls: type[Event]) -> st.SearchStrategy[Event]:
 @given(st.sampled_from(sorted(TYPES)).flatmap(lambda name: strategy(TYPES[name])))
 def test_every_event_reads_back_as_it_was_written(event: Event) -> None:
     assert decode(event.TYPE, event.VERSION, encode(event)) == event
+
+
+def told(fact: Any) -> Any:
+    """A fact as dicts, every field of it."""
+    return {n: told(v) if isinstance(v, Fault) else v for n, v in structs.asdict(fact).items()}
+
+
+def default_of(f: structs.FieldInfo) -> Any:
+    return f.default if f.default_factory is NODEFAULT else f.default_factory()
+
+
+@given(st.sampled_from(sorted(TYPES)).flatmap(lambda name: strategy(TYPES[name])))
+def test_a_body_is_the_fields_in_order_less_those_that_equal_their_default(event: Event) -> None:
+    fields = structs.fields(type(event))
+    told_of = told(event)
+    body = {f.name: told_of[f.name] for f in fields if told_of[f.name] != default_of(f)}
+    assert encode(event) == msgspec.json.encode(body)
+
+
+def test_a_default_that_was_computed_is_left_out_too() -> None:
+    naught = float("0.") * 2
+    computed = AttemptFinished("a", "s", 1, "succeeded", 3, run_s=naught, spend_usd=naught)
+    assert encode(computed) == encode(AttemptFinished("a", "s", 1, "succeeded", 3))
+    empty = RunSubmitted("p", "v", 1, {}, "me", labels=OrderedDict(), children={})
+    assert encode(empty) == encode(RunSubmitted("p", "v", 1, {}, "me"))
 
 
 def test_a_field_that_keeps_its_default_is_left_out() -> None:
@@ -68,7 +96,7 @@ def test_a_newer_version_is_refused() -> None:
 
 def described(cls: type[Event]) -> dict[str, object]:
     hints = typing.get_type_hints(cls, include_extras=True)
-    names = [f.name for f in dataclasses.fields(cls)]
+    names = [f.name for f in structs.fields(cls)]
     return {"version": cls.VERSION, "fields": {n: str(hints[n]) for n in names}}
 
 

@@ -161,8 +161,8 @@ def test_the_bound_hash_covers_diff_evidence_base_and_policy() -> None:
         bound_hash(drafted(evidence={"support": 0.9}), {"each.batch": 25}, "policy"),
         bound_hash(drafted(), {"each.batch": 30}, "policy"),
         bound_hash(drafted(), {"each.batch": 25}, "another"),
-        bound_hash(replace(drafted(), kind="experiment"), {"each.batch": 25}, "policy"),
-        bound_hash(replace(drafted(), step="t"), {"each.batch": 25}, "policy"),
+        bound_hash(drafted().but(kind="experiment"), {"each.batch": 25}, "policy"),
+        bound_hash(drafted().but(step="t"), {"each.batch": 25}, "policy"),
     ]
     assert one == bound_hash(drafted(), {"each.batch": 25}, "policy")
     assert len({one, *others}) == 7

@@ -69,7 +69,7 @@ def test_a_change_fails_only_when_replays_that_can_be_trusted_are_clearly_worse(
 
 
 def test_a_proposal_for_less_cost_is_judged_by_its_cost(kit) -> None:
-    drafted = replace(draft(kit.change(50), "opt", "p-1", ""), objective="cost")
+    drafted = draft(kit.change(50), "opt", "p-1", "").but(objective="cost")
 
     def reason(said: Check) -> str:
         return judge(drafted, Shadow(), Replayed({"candidate": said})).reason.value

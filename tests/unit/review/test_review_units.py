@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -101,7 +100,7 @@ def test_a_rescued_batch_is_the_candidates_failure_and_its_rescue_belongs_to_the
 def test_a_rescue_takes_the_place_of_its_own_range_alone() -> None:
     begun = [(cut(0, 0, 100, 50, 0), 1.0), (done(0, well=False), 2.0)]
     rescued = [*begun, (rescue(0, 0, 50, 2, 0), 2.0)]
-    started = replace(STARTED, block_items=100)
+    started = STARTED.but(block_items=100)
     still = fold(rescued, [(done(2), 3.0), (done(3), 4.0)], started=started)
     assert still == [], "batch 1 is not done"
     (unit,) = fold(
@@ -140,7 +139,7 @@ def test_a_price_that_is_missing_once_leaves_the_block_without_cost() -> None:
 
 
 def test_a_drained_block_is_timed_on_the_wall_and_pairs_have_numbers_of_their_own() -> None:
-    started = replace(STARTED, design="switchback")
+    started = STARTED.but(design="switchback")
     units = Units(started)
     found = []
     for run in ("run/a", "run/b"):
@@ -183,7 +182,7 @@ def test_a_step_that_is_no_each_has_the_run_as_its_unit() -> None:
     scheduled = AttemptScheduled(
         "r/s/-1/1", "s", 1, "c", "k", experiment="x-1", arm="candidate", share=0.5
     )
-    started = replace(STARTED, block_items=1)
+    started = STARTED.but(block_items=1)
     (unit,) = fold([(scheduled, 1.0)], [(done(-1, 2.0), 3.0)], started=started)
     assert (unit.items, unit.seconds_per_item, unit.arm) == (1, 2.0, "candidate")
 
@@ -224,7 +223,7 @@ def test_a_block_that_does_not_say_how_it_was_drawn_is_put_aside(
     arm: str, share: float | None
 ) -> None:
     units, journal = Units(STARTED), Journal()
-    told = replace(cut(0, 0, 50, 25, 0, arm), share=share)
+    told = cut(0, 0, 50, 25, 0, arm).but(share=share)
     for event, at in [(told, 10.0), (done(0, 1.0), 11.0), (done(1, 1.0), 12.0)]:
         units.take(journal(event, at))
     assert list(units.ready()) == []

@@ -1,0 +1,90 @@
+"""The facts of an attempt: one try of a step, or of one batch of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from runtime.run.facts.fact import Fact, Fault, Json
+
+
+class AttemptScheduled(Fact, frozen=True):
+    """One try of a step, or of one batch of it, may run. Written before anything runs.
+
+    ``attempt`` is ``<run>/<step>/<batch>/<number>``; ``batch`` is -1 for a step that is
+    not an ``each``; in a loop the step carries its round, as ``<step>~<round>``. ``key``
+    is the idempotency key, the same over all tries. ``args`` are the rendered inputs of a
+    step that is not an ``each``. ``start`` and ``items`` are the batch's item range.
+    """
+
+    TYPE: ClassVar[str] = "attempt.scheduled"
+    VERSION: ClassVar[int] = 1
+    attempt: str
+    step: str
+    number: int
+    config: str
+    key: str
+    batch: int = -1
+    block: int = -1
+    start: int = 0
+    items: int = 1
+    args: dict[str, Json] | None = None
+    experiment: str | None = None
+    arm: str | None = None
+    share: float | None = None
+
+
+class AttemptLeased(Fact, frozen=True):
+    """A worker may now act on an attempt whose effect happens at most once."""
+
+    TYPE: ClassVar[str] = "attempt.leased"
+    VERSION: ClassVar[int] = 1
+    attempt: str
+    step: str
+    worker: str
+
+
+class AttemptFinished(Fact, frozen=True):
+    """How one try ended, and all that is known about it.
+
+    ``scheduled`` is the stream sequence of its ``attempt.scheduled``. ``retry_at``
+    (seconds since the epoch) is set when another try follows. ``fatal``: this batch's
+    failure is more than the step allows, nothing more of it is scheduled. ``arcs``, ``sets`` and
+    ``value`` are set on the attempt that ends its step: the targets taken, the context
+    values set, and the step's value when it differs from ``result`` (an ``each``).
+    Seconds: ``queue_s`` from scheduled to handed to a worker, ``run_s`` in the tool,
+    ``total_s`` their sum. ``cost_usd`` is price × reserved slot time + ``spend_usd``;
+    None when no price is known.
+    """
+
+    TYPE: ClassVar[str] = "attempt.finished"
+    VERSION: ClassVar[int] = 1
+    attempt: str
+    step: str
+    number: int
+    outcome: str
+    scheduled: int
+    batch: int = -1
+    fault: Fault | None = None
+    retry_at: float | None = None
+    fatal: bool = False
+    queue_s: float = 0.0
+    run_s: float = 0.0
+    total_s: float = 0.0
+    rows_in: int = 0
+    rows_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    cpu_s: float = 0.0
+    rss_peak: int = 0
+    worker: str = ""
+    hardware: str = ""
+    environment: str = ""
+    price_usd_hour: float | None = None
+    cost_usd: float | None = None
+    spend_usd: float = 0.0
+    result: Json = None
+    stdout: str = ""
+    post_decision: bool = False
+    arcs: list[str] | None = None
+    sets: dict[str, Json] | None = None
+    value: Json = None

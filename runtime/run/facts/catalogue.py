@@ -1,0 +1,74 @@
+"""The facts of the catalogue: versions of playbooks, configurations, and schedules."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import field
+
+from runtime.run.facts.fact import Fact, Json
+
+
+class PlaybookRegistered(Fact, frozen=True):
+    """A version of a playbook entered the catalogue. ``version`` is the bundle's hash."""
+
+    TYPE: ClassVar[str] = "playbook.registered"
+    VERSION: ClassVar[int] = 1
+    path: str
+    version: str
+    number: int
+    source: str
+    files: dict[str, str]
+    actor: str
+    description: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+class ConfigStored(Fact, frozen=True):
+    """One effective configuration of a step, stored once per distinct hash.
+
+    ``chain`` is the list of layers that made it, in order, each ``{layer, source, values}``.
+    """
+
+    TYPE: ClassVar[str] = "config.stored"
+    VERSION: ClassVar[int] = 1
+    config: str
+    playbook: str
+    step: str
+    effective: dict[str, Json]
+    chain: list[Json]
+    locked: bool = False
+
+
+class ScheduleSet(Fact, frozen=True):
+    """A schedule was made or changed."""
+
+    TYPE: ClassVar[str] = "schedule.set"
+    VERSION: ClassVar[int] = 1
+    name: str
+    cron: str
+    zone: str
+    playbook: str
+    workload: dict[str, Json]
+    actor: str
+    enabled: bool = True
+    catch_up: str = "latest"
+
+
+class ScheduleRemoved(Fact, frozen=True):
+    """A schedule is gone."""
+
+    TYPE: ClassVar[str] = "schedule.removed"
+    VERSION: ClassVar[int] = 1
+    name: str
+    actor: str
+
+
+class ScheduleFired(Fact, frozen=True):
+    """A scheduled time was claimed and its run submitted."""
+
+    TYPE: ClassVar[str] = "schedule.fired"
+    VERSION: ClassVar[int] = 1
+    name: str
+    scheduled_for: float
+    run: str
