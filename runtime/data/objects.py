@@ -1,9 +1,9 @@
-"""The object store: values too large to travel, kept in a folder under their hash.
+"""Objects: values too large to travel, kept in a store under their hash.
 
-A file is written aside, synced, and only then given its name, and the folder is synced
-too: a reference in the journal always leads to whole bytes. Equal bytes are one file.
-Tables are Arrow files that every process maps read-only, so a slice of one costs nothing
-until it is looked at.
+A file is written aside and synced, and only then the store keeps it under its name: a
+reference in the journal always leads to whole bytes. Equal bytes are one file. Tables
+are Arrow files that every process maps read-only, so a slice of one costs nothing until
+it is looked at; with a store elsewhere, what is mapped is this machine's copy.
 """
 
 from __future__ import annotations
@@ -19,42 +19,53 @@ import msgspec
 
 from runtime.data import reference
 from runtime.data.reference import Reference
+from runtime.data.store import ASIDE, FolderStore, Store
+from runtime.data.tables import ArrowFile, ParquetFile, TableFile, write_arrow
 from runtime.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_ASIDE: Final = ".aside-"
-"""How the names of files begin that are being written."""
 _KEPT: Final = 8
 """How many opened objects a process keeps for the next batch of the same step."""
 
 
 class Objects:
-    """The store in one folder. One instance a process; not for several threads."""
+    """Values in a store. One instance a process; not for several threads.
 
-    def __init__(self, root: Path) -> None:
+    ``root`` is the folder on this machine where files are written and, when the store is
+    that folder, where they stay.
+    """
+
+    def __init__(self, root: Path, store: Store | None = None) -> None:
         self.root = root
+        self.store: Store = FolderStore(root) if store is None else store
         self._kept: OrderedDict[str, Any] = OrderedDict()
 
     def path(self, ref: Reference) -> Path:
-        """The object's file.
+        """The object's file on this machine.
 
         Raises:
             DataError: there is no such object, or its size is not the one written.
         """
-        path = self.root / reference.relative_path(ref)
-        try:
-            size = path.stat().st_size
-        except FileNotFoundError:
-            raise DataError(f"object {ref['$ref']} is not in {self.root}") from None
+        path = self.store.path(reference.name(ref))
+        size = path.stat().st_size
         if size != ref["bytes"]:
             raise DataError(f"object {path} has {size} bytes where {ref['bytes']} were written")
         return path
 
+    def pin(self, value: Any) -> None:
+        """Let all that a value refers to count as written now, before an event says so.
+
+        Raises:
+            DataError: one of them is no longer there.
+        """
+        for ref in reference.references(value):
+            self.store.freshen(reference.name(ref))
+
     def put_bytes(self, data: bytes, ext: str, media: str, rows: int | None = None) -> Reference:
         """Keep these bytes and return the reference to them."""
-        with _Writer(self.root) as writer:
+        with _Writer(self) as writer:
             writer.write(data)
             return reference.make(writer.keep(ext), ext, media, writer.size, rows=rows)
 
@@ -69,9 +80,8 @@ class Objects:
 
         if isinstance(table, pa.RecordBatch):
             table = pa.Table.from_batches([table])
-        with _Writer(self.root) as writer:
-            with pa.ipc.new_file(pa.PythonFile(writer, mode="w"), table.schema) as file:
-                file.write_table(table)
+        with _Writer(self) as writer:
+            write_arrow(writer, table)
             sha256 = writer.keep("arrow")
         return reference.make(
             sha256,
@@ -84,12 +94,21 @@ class Objects:
 
     def open_table(self, ref: Reference) -> pa.Table:
         """The whole table, mapped: nothing is read until a column is looked at."""
-        kept = self._recall(ref)
-        return kept if kept is not None else self._keep(ref, self._map(ref))
+        return self.table_file(ref).whole()
 
     def table_slice(self, ref: Reference, start: int, count: int) -> pa.Table:
         """Rows ``[start, start + count)`` of a table, still mapped."""
-        return self.open_table(ref).slice(start, count)
+        return self.table_file(ref).slice(start, count)
+
+    def table_file(self, ref: Reference) -> TableFile:
+        """The table's file, opened once for all the batches of a step."""
+        kept: TableFile | None = self._recall(ref)
+        if kept is not None:
+            return kept
+        path = str(self.path(ref))
+        parquet = ref["media"] == reference.PARQUET
+        opened: TableFile = self._keep(ref, ParquetFile(path) if parquet else ArrowFile(path))
+        return opened
 
     def read_json(self, ref: Reference) -> Any:
         """A JSON object, as a value of the caller's own."""
@@ -125,24 +144,6 @@ class Objects:
             return [self.open(part) for part in value]
         return value
 
-    def sweep(self) -> int:
-        """Remove what a crash left half written; how many files. Only while nobody writes."""
-        left = list(self.root.glob(f"{_ASIDE}*"))
-        for path in left:
-            path.unlink(missing_ok=True)
-        return len(left)
-
-    def _map(self, ref: Reference) -> pa.Table:
-        path = str(self.path(ref))
-        if ref["media"] == reference.PARQUET:
-            import pyarrow.parquet as pq
-
-            return pq.read_table(path, memory_map=True)
-        import pyarrow as pa
-
-        with pa.memory_map(path, "r") as source:
-            return pa.ipc.open_file(source).read_all()
-
     def _recall(self, ref: Reference) -> Any:
         kept = self._kept.get(ref["$ref"])
         if kept is not None:
@@ -166,15 +167,15 @@ class _Writer:
 
     closed = False
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.size = root, 0
+    def __init__(self, objects: Objects) -> None:
+        self.root, self._store, self.size = objects.root, objects.store, 0
         self._hash = hashlib.sha256()
         self._file: IO[bytes]
         self._aside = ""
 
     def __enter__(self) -> _Writer:
         self.root.mkdir(parents=True, exist_ok=True)
-        fd, self._aside = tempfile.mkstemp(dir=self.root, prefix=_ASIDE)
+        fd, self._aside = tempfile.mkstemp(dir=self.root, prefix=ASIDE)
         self._file = os.fdopen(fd, "wb", buffering=1 << 16)
         return self
 
@@ -197,29 +198,14 @@ class _Writer:
     def keep(self, ext: str) -> str:
         """Give the file its name, durably, and return the hash."""
         sha256 = self._hash.hexdigest()
-        folder = self.root / sha256[:2]
-        fresh = not folder.is_dir()
-        folder.mkdir(exist_ok=True)
         self._file.flush()
         os.fchmod(self._file.fileno(), 0o444)
         os.fsync(self._file.fileno())
-        os.rename(self._aside, folder / f"{sha256}.{ext}")
+        self._store.keep(Path(self._aside), f"{sha256}.{ext}")
         self._aside = ""
-        sync_folder(folder)
-        if fresh:
-            sync_folder(self.root)
         return sha256
 
     def __exit__(self, *exc: object) -> None:
         self._file.close()
         if self._aside:
             os.unlink(self._aside)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

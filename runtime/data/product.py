@@ -18,7 +18,8 @@ from runtime.data import contract as contracts
 from runtime.data import reference
 from runtime.data.contract import Check, ContractBroken
 from runtime.data.folder import write_bytes
-from runtime.data.objects import schema_of, sync_folder
+from runtime.data.objects import schema_of
+from runtime.data.store import sync_folder
 from runtime.errors import Permanent
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ It is a plain JSON dict, so that it lives in events, expressions and arguments l
 other value; the bytes stay in the object store under their hash.
 
 >>> ref = make("ab" * 32, "arrow", ARROW, 10, rows=2, schema={"age": "int64"})
->>> ref["$ref"] == "ab" * 32 + ".arrow", is_reference(ref), relative_path(ref)[:6]
-(True, True, 'ab/aba')
+>>> name(ref) == "ab" * 32 + ".arrow", is_reference(ref)
+(True, True)
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ def is_table(value: object) -> TypeGuard[Reference]:
     return is_reference(value) and value.get("media") in (ARROW, PARQUET)
 
 
-def relative_path(ref: Reference) -> str:
-    """Where the object lies below the store's folder.
+def name(ref: Reference) -> str:
+    """What the object is called in its store.
 
     Raises:
-        ValueError: the name is not a hash with an extension, so it may lead anywhere.
+        ValueError: it is not a hash with an extension, so it may lead anywhere.
     """
-    name = ref["$ref"]
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"not the name of an object: {name!r}")
-    return f"{name[:2]}/{name}"
+    called = ref["$ref"]
+    if not isinstance(called, str) or not _NAME.fullmatch(called):
+        raise ValueError(f"not the name of an object: {called!r}")
+    return called
 
 
 def references(value: object) -> Iterator[Reference]:

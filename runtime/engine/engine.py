@@ -6,6 +6,7 @@ Everything happens on the thread of the loop that it was opened on.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -64,7 +65,7 @@ class Engine(Recovery):
             raise FolderInUse(
                 f"{folder.root} is in use by another process (see server.json in it)"
             ) from None
-        Objects(folder.objects).sweep()
+        Objects(folder.objects).store.sweep(math.inf)
         folder.sweep()
         engine = cls(folder, pool, lock, clock, chance or random.SystemRandom(), services or {})
         engine._dispatch.ready.limit(limits or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from runtime.data import reference
 from runtime.data.objects import Objects
+from runtime.data.tables import BATCH_ROWS, ArrowFile
 from runtime.errors import DataError, Permanent, ResourceExhausted
 from runtime.workers.settle import settle
 
@@ -27,6 +29,11 @@ JSON = st.recursive(
 @pytest.fixture
 def objects(tmp_path: Path) -> Objects:
     return Objects(tmp_path / "objects")
+
+
+def files(objects: Objects) -> list[str]:
+    """The names of all that lies in the store's folder but its lock."""
+    return [p.name for p in objects.root.rglob("*") if p.is_file() and p.name != ".lock"]
 
 
 @given(value=JSON)
@@ -47,15 +54,16 @@ def test_an_object_lies_under_the_hash_of_its_bytes(objects: Objects) -> None:
 
 def test_equal_values_are_one_file(objects: Objects) -> None:
     assert objects.put_json({"a": 1}) == objects.put_json({"a": 1})
-    assert len([p for p in objects.root.rglob("*") if p.is_file()]) == 1
+    assert len(files(objects)) == 1
 
 
 def test_what_a_crash_left_half_written_is_swept(objects: Objects) -> None:
     ref = objects.put_json([1])
     (objects.root / ".aside-x1").write_bytes(b"half")
-    assert objects.sweep() == 1
-    assert [p.name for p in objects.root.rglob("*") if p.is_file()] == [ref["$ref"]]
-    assert Objects(objects.root / "not made").sweep() == 0
+    assert objects.store.sweep(0.0) == 0
+    assert objects.store.sweep(math.inf) == 1
+    assert files(objects) == [ref["$ref"]]
+    assert Objects(objects.root / "not made").store.sweep(math.inf) == 0
 
 
 def test_a_table_comes_back_mapped_and_sliced(objects: Objects) -> None:
@@ -74,6 +82,66 @@ def test_a_slice_is_kept_without_the_rest(objects: Objects) -> None:
     assert objects.put_table(table.slice(5, 3))["bytes"] < 2_000
     batch = table.to_batches()[0]
     assert objects.put_table(batch) == objects.put_table(table)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), max_size=12),
+    cuts=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), max_size=6),
+    media=st.sampled_from(["ours", "theirs", "parquet"]),
+)
+def test_a_slice_is_what_slicing_the_whole_gives(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], cuts: list[tuple[int, int]],
+    media: str,
+) -> None:  # fmt: skip
+    objects = Objects(tmp_path_factory.getbasetemp() / "slices")
+    batches = [
+        pa.record_batch({"n": list(range(100 * i, 100 * i + n))}) for i, n in enumerate(sizes)
+    ]
+    table = pa.Table.from_batches(batches, pa.schema([("n", pa.int64())]))
+    ref = put(objects, table, media)
+    for start, count in cuts:
+        assert objects.table_slice(ref, start, count).equals(table.slice(start, count))
+
+
+def put(objects: Objects, table: pa.Table, media: str) -> reference.Reference:
+    """Keep a table as we write it, or as somebody else might."""
+    if media == "ours":
+        return objects.put_table(table)
+    sink = pa.BufferOutputStream()
+    if media == "parquet":
+        pq.write_table(table, sink, row_group_size=7)
+    else:
+        with pa.ipc.new_file(sink, table.schema) as file:
+            file.write_table(table)
+    ext, kind = (
+        ("parquet", reference.PARQUET) if media == "parquet" else ("arrow", reference.ARROW)
+    )
+    return objects.put_bytes(sink.getvalue().to_pybytes(), ext, kind, rows=table.num_rows)
+
+
+def test_equal_rows_are_one_file_however_they_are_chunked(objects: Objects) -> None:
+    whole = pa.table({"n": list(range(200_000)), "s": pa.array(["a", "b"] * 100_000)})
+    parts = pa.concat_tables([whole.slice(start, 777) for start in range(0, 200_000, 777)])
+    assert parts.column("n").num_chunks > 200
+    assert objects.put_table(parts) == objects.put_table(whole)
+
+
+def test_the_file_that_we_write_is_sliced_by_a_division(objects: Objects) -> None:
+    rows = 3 * BATCH_ROWS + 5
+    file = objects.table_file(objects.put_table(pa.table({"n": pa.array(range(rows))})))
+    assert isinstance(file, ArrowFile)
+    part = file.slice(2 * BATCH_ROWS - 2, BATCH_ROWS + 4)
+    assert part.column("n").to_pylist()[:3] == [131070, 131071, 131072]
+    assert part.column("n").num_chunks == 3
+    assert file._starts is None
+
+
+def test_dictionaries_that_differ_from_chunk_to_chunk_are_kept(objects: Objects) -> None:
+    chunks = [pa.array(words).dictionary_encode() for words in (["a", "b"], ["c"], ["b", "d"])]
+    table = pa.table({"word": pa.chunked_array(chunks)})
+    assert objects.open_table(objects.put_table(table)).column("word").to_pylist() == [
+        "a", "b", "c", "b", "d",
+    ]  # fmt: skip
 
 
 def test_a_parquet_object_opens_as_a_table(objects: Objects, tmp_path: Path) -> None:
@@ -115,7 +183,7 @@ def test_a_write_that_fails_leaves_nothing(objects: Objects) -> None:
     table = pa.table({"n": [1]})
     with pytest.raises(AttributeError):
         objects.put_table({"not": table})
-    assert [p for p in objects.root.rglob("*") if p.is_file()] == []
+    assert files(objects) == []
 
 
 class TestSettling:
@@ -154,6 +222,15 @@ class TestSettling:
     def test_what_is_no_value_is_refused_by_name(self, objects: Objects) -> None:
         with pytest.raises(Permanent, match=r"builtins\.object is not JSON"):
             settle([object()], objects, 1000)
+
+    def test_an_old_object_that_a_result_refers_to_is_made_young(self, objects: Objects) -> None:
+        ref = objects.put_json([1])
+        os.utime(objects.path(ref), (0, 0))
+        assert settle({"again": ref}, objects, 1000).result == {"again": ref}
+        assert objects.path(ref).stat().st_mtime > 0
+        objects.path(ref).unlink()
+        with pytest.raises(DataError, match="was released"):
+            settle([ref], objects, 1000)
 
     def test_too_much_is_refused(self, objects: Objects) -> None:
         with pytest.raises(ResourceExhausted, match="may return 10"):
