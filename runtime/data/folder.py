@@ -8,6 +8,7 @@
     runs/<id>/            scratch space of a run
     products/             published data
     clickhouse/ qdrant/   the embedded engines' folders, owned by the recorder alone
+    objects.db            which objects the journal refers to, made from it
     recorder.db           the recorder's cursor and batches
     keys.db               API keys (hashed), sign-in links
     schedule.db           schedules and the times they claimed, made from the journal
@@ -43,6 +44,14 @@ class DataFolder:
     @property
     def objects(self) -> Path:
         return self.root / "objects"
+
+    @property
+    def marks(self) -> Path:
+        return self.root / "objects.db"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / "runs"
 
     @property
     def bundles(self) -> Path:
@@ -106,12 +115,12 @@ class DataFolder:
 
     def run(self, run: str) -> Path:
         """The scratch folder of a run."""
-        return self.root / "runs" / run
+        return self.scratch / run
 
     def prepare(self) -> None:
         """Make the folders that everything else expects; safe to call again."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in (self.objects, self.bundles, self.products, self.logs, self.root / "runs"):
+        for path in (self.objects, self.bundles, self.products, self.logs, self.scratch):
             path.mkdir(exist_ok=True)
 
     def sweep(self) -> None:

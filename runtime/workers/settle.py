@@ -31,7 +31,10 @@ class Settled:
 def settle(value: Any, objects: Objects, limit: int, mask: Mask = _NO_SECRETS) -> Settled:
     """Return the value as JSON or a reference, with its size and without secrets.
 
+    What it refers to was perhaps written long ago, and is pinned.
+
     Raises:
+        DataError: it refers to an object that is no longer there.
         Permanent: it holds something that is neither JSON nor a table, or a table a secret.
         ResourceExhausted: it is larger than ``limit`` bytes.
     """
@@ -39,6 +42,8 @@ def settle(value: Any, objects: Objects, limit: int, mask: Mask = _NO_SECRETS) -
         return Settled(None, 0, 0)
     tables = _Tables(objects, limit, mask)
     data = _encode(value, tables)
+    if b'"$ref"' in data:
+        objects.pin(msgspec.json.decode(data))
     result = mask.json(msgspec.json.decode(data))
     size = len(data) + tables.bytes
     if size > limit:
