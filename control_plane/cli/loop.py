@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from control_plane.cli.here import KeyFile, here
-from control_plane.cli.output import Code, Format, Output, Refusal, Row, emit_one, say
+from control_plane.cli.output import (
+    Code,
+    Format,
+    Output,
+    Refusal,
+    Row,
+    emit_one,
+    emit_rows,
+    say,
+)
+from control_plane.cli.progress import counting
 
 if TYPE_CHECKING:
     from trimtab import Client
@@ -31,6 +42,51 @@ def once(
     waiting = [view["id"] for view in told["proposals"] if view["state"] == "proposed"]
     if waiting and output is Format.TABLE:
         say(f"next: trimtab proposal show {waiting[0]}")
+
+
+@app.command()
+def backtest(
+    data: Annotated[Path, typer.Option(help="The folder above the data sets.", exists=True)],
+    sets: Annotated[str, typer.Option(help="Data sets, with commas; all without.")] = "",
+    methods: Annotated[str, typer.Option(help="Methods, with commas; all without.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Searches a table and method.")] = 30,
+    quick: Annotated[bool, typer.Option("--quick", help="Two seeds, fast methods only.")] = False,
+    kept: Annotated[Path, typer.Option(help="Where finished jobs are kept.")] = Path(
+        ".trimtab/backtest.jsonl"
+    ),
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Run the optimizer on measured tables, beside what everybody could use instead."""
+    from optimizer.backtest.command import NoSuchMethod, run
+    from optimizer.backtest.datasets import NoData, UnknownDataset
+
+    try:
+        with counting("jobs") as progress:
+            found = run(
+                data, _listed(sets), _listed(methods), seeds=seeds, quick=quick, kept=kept,
+                workers=workers, progress=progress,
+            )  # fmt: skip
+    except (NoData, NoSuchMethod, UnknownDataset) as error:
+        raise Refusal(str(error), code=Code.USAGE) from error
+    emit_rows(found, output, {
+        "data set": "dataset", "objective": "objective", "method": "method", "tasks": "tasks",
+        "k5": "k5", "p90": "k5_p90", "s3 %": _whole("s3"), "s6 %": _whole("s6"),
+        "s12 %": _whole("s12"), "net regret %": _tenth("net_regret"),
+        "trials": _tenth("trials"), "ms": _tenth("ms"),
+    })  # fmt: skip
+
+
+def _listed(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _whole(key: str) -> Callable[[Row], str]:
+    return lambda row: f"{row[key]:.0f}"
+
+
+def _tenth(key: str) -> Callable[[Row], str]:
+    return lambda row: f"{row[key]:.1f}"
 
 
 def kill(

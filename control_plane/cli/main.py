@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -110,13 +110,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(told(refusal))
 
 
+OWN_DATA: Final = (["demo"], ["optimize", "backtest"])
+"""Commands whose ``--data`` is another folder than the one with runs."""
+
+
 def hoisted(arguments: list[str]) -> list[str]:
     """Return the arguments with ``--data`` in front, wherever it stood.
 
     >>> hoisted(["run", "list", "--data", "d"])
     ['--data', 'd', 'run', 'list']
     """
-    if arguments[:1] == ["demo"]:
+    if any(arguments[: len(verb)] == verb for verb in OWN_DATA):
         return arguments
     front: list[str] = []
     rest = list(arguments)

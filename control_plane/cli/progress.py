@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from control_plane.cli.output import colourful
+from control_plane.cli.output import colourful, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -71,3 +71,26 @@ def bars() -> Iterator[Take]:
                TimeElapsedColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield Bars(progress).take
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Give what is told how many of how many are done; a bar, or a line every tenth."""
+    if not colourful():
+        told: set[int] = set()
+
+        def tell(done: int, total: int) -> None:
+            tenth = 10 * done // max(total, 1)
+            if tenth not in told:
+                told.add(tenth)
+                say(f"{done} of {total} {what} done")
+
+        yield tell
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(what)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)

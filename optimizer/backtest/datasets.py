@@ -1,0 +1,156 @@
+"""The measured data: folders of Parquet files, one data set each, read as tables.
+
+A *recipe* says which columns make a setting, how they are compared, and what is to be had
+less of. Repeated runs of a setting are averaged; one that failed more often than not
+failed. Whoever has other data of the same shape adds a recipe.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from optimizer.backtest.table import Table
+from optimizer.search.space import Column, Kind, Space
+
+Array: TypeAlias = NDArray[Any]
+Row: TypeAlias = dict[str, Any]
+
+
+class UnknownDataset(ValueError):
+    """There is no recipe of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no recipe for {name!r}; there are {', '.join(sorted(RECIPES))}")
+
+
+class NoData(ValueError):
+    """A folder does not hold what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the rows of one data set become tables."""
+
+    columns: Mapping[str, Kind]
+    objectives: tuple[str, ...]
+    fewest: int = 8
+    """A workload measured under fewer settings is left out."""
+    completed: str | None = "completed"
+    keep: Callable[[Row], bool] = field(default=lambda _: True)
+    derive: Callable[[Sequence[Row]], None] = field(default=lambda _: None)
+
+
+def _per_cpu(rows: Sequence[Row]) -> None:
+    for row in rows:
+        row["mem_per_vcpu"] = row["mem_gib"] / row["vcpu"]
+        row["all_vcpu"] = row["vcpu"] * row["nodes"]
+
+
+def _common_batch_grid(rows: Sequence[Row]) -> None:
+    """Name a batch size by where it stands between a job's least and greatest (0 to 8)."""
+    sizes: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        sizes[row["workload"]].append(row["local_bsz"])
+    for row in rows:
+        low, high = min(sizes[row["workload"]]), max(sizes[row["workload"]])
+        rank = round(8 * float(np.log(row["local_bsz"] / low) / np.log(high / low)))
+        placement = str(int(row["placement"]))
+        row.update(nodes=len(placement), batch_rank=rank + 1.0, config=f"{placement}_b{rank}")
+
+
+RECIPES: Final[dict[str, Recipe]] = {
+    "scout_multi": Recipe(
+        {"vcpu": "log", "mem_per_vcpu": "log", "nodes": "log", "all_vcpu": "log"},
+        ("cost_usd", "time_s"), derive=_per_cpu,
+    ),
+    "ibm_multicloud": Recipe(
+        {
+            "provider": "category", "A_family": "category", "A_vcpu": "category",
+            "B_family": "category", "B_vcpu": "category", "C_family": "category",
+            "C_type": "category", "C_vcpu": "category", "nodes": "number",
+        },
+        ("cost_usd", "time_s"), fewest=20,
+    ),
+    "llm_inference_bench": Recipe(
+        {"hardware": "category", "framework": "category", "n_devices": "log", "batch_size": "log"},
+        ("device_s_per_mtoken", "s_per_mtoken"), fewest=30, completed=None,
+    ),
+    "gavel": Recipe(
+        {"gpu": "category", "n_gpus": "log", "consolidated": "category", "batch_size": "log"},
+        ("usd_per_msample", "s_per_ksample"), fewest=12, keep=lambda row: row["batch_size"] > 0,
+    ),
+    "pollux_adaptdl": Recipe(
+        {"n_gpus": "log", "nodes": "number", "batch_rank": "number"},
+        ("gpu_s_per_ksample", "s_per_ksample"), fewest=12, completed=None,
+        keep=lambda row: row["table"] == "placements", derive=_common_batch_grid,
+    ),
+}  # fmt: skip
+
+
+def available(folder: Path) -> list[str]:
+    """Return the data sets of a folder that there are recipes for."""
+    return [name for name in RECIPES if (folder / name / "evals.parquet").exists()]
+
+
+def load(folder: Path, name: str) -> dict[str, list[Table]]:
+    """Return a data set's tables by objective.
+
+    Raises:
+        UnknownDataset: there is no recipe for it.
+        NoData: its file is not there.
+    """
+    if name not in RECIPES:
+        raise UnknownDataset(name)
+    recipe = RECIPES[name]
+    rows = [row for row in read(folder, name).to_pylist() if recipe.keep(row)]
+    recipe.derive(rows)
+    return {
+        objective: list(_tables(name, objective, recipe, rows)) for objective in recipe.objectives
+    }
+
+
+def read(folder: Path, name: str, file: str = "evals") -> pa.Table:
+    """Return one file of a data set, or raise `NoData`."""
+    path = folder / name / f"{file}.parquet"
+    if not path.exists():
+        raise NoData(f"{path} is not there; --data names the folder above the data sets")
+    return pq.read_table(path)
+
+
+def _tables(name: str, objective: str, recipe: Recipe, rows: Sequence[Row]) -> Iterator[Table]:
+    settings: dict[str, Row] = {}
+    by_workload: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        settings.setdefault(row["config"], row)
+        by_workload[row["workload"]][row["config"]].append(row)
+    for workload in sorted(by_workload):
+        cells = dict(sorted(by_workload[workload].items()))
+        measured, ok = _measured(cells.values(), objective, recipe.completed)
+        if len(cells) < recipe.fewest or ok.sum() < recipe.fewest:
+            continue
+        lines = [settings[config] for config in cells]
+        space = Space.of(
+            tuple(cells),
+            {c: Column(kind, tuple(r[c] for r in lines)) for c, kind in recipe.columns.items()},
+        )
+        family = next(iter(cells.values()))[0]["family"]
+        yield Table.of(name, objective, f"{workload}/{objective}", family, space, measured, ok)
+
+
+def _measured(cells: Any, objective: str, completed: str | None) -> tuple[Array, Array]:
+    """The mean outcome of each setting's good runs, and whether most of its runs were good."""
+    means, ok = [], []
+    for runs in cells:
+        good = [r for r in runs if completed is None or r[completed]]
+        means.append(float(np.mean([r[objective] for r in good])) if good else np.nan)
+        ok.append(len(good) / len(runs) > 0.5)
+    return np.asarray(means), np.asarray(ok)

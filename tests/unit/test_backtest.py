@@ -1,0 +1,149 @@
+"""The backtest: what it keeps, what it compares, and how it judges."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from control_plane.cli.main import hoisted
+from optimizer.backtest.command import NoSuchMethod, run
+from optimizer.backtest.datasets import NoData, UnknownDataset, load
+from optimizer.backtest.methods import METHODS, OURS
+from optimizer.backtest.score import Played, score, summary
+
+TYPES = [("m", 2, 8.0), ("m", 4, 16.0), ("c", 2, 4.0), ("c", 4, 8.0)]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small world with the layout of a known data set: four programs on twelve clusters."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for family in "abcd":
+        taste = rng.normal(0, 0.2, 12)
+        for index in range(12):
+            kind, vcpu, memory = TYPES[index % 4]
+            nodes = 2 ** (1 + index // 4)
+            time_s = 100.0 / (vcpu * nodes) ** 0.5 * np.exp(taste[index])
+            rows.append({
+                "workload": f"{family}-1", "family": family, "config": f"{nodes}x{kind}{vcpu}",
+                "vcpu": vcpu, "mem_gib": memory, "nodes": nodes, "completed": index != 5,
+                "time_s": time_s, "cost_usd": time_s * nodes * vcpu / 100.0,
+            })  # fmt: skip
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "scout_multi").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), folder / "scout_multi" / "evals.parquet")
+    return folder
+
+
+def quietly(done: int, total: int) -> None:
+    """Hear of progress and say nothing."""
+
+
+def backtest(data: Path, kept: Path, methods: list[str], **more: Any) -> list[dict[str, Any]]:
+    asked = {"seeds": 2, "quick": False, "workers": 1, "progress": quietly, **more}
+    return run(data, ["scout_multi"], methods, kept=kept, **asked)
+
+
+def test_there_is_a_row_for_each_objective_and_method(data: Path, tmp_path: Path) -> None:
+    rows = backtest(data, tmp_path / "kept.jsonl", ["trimtab", "random", "mean_rank"])
+    pairs = {(row["objective"], row["method"]) for row in rows}
+    assert pairs == {
+        (objective, method)
+        for objective in ("cost_usd", "time_s")
+        for method in ("trimtab", "random", "mean_rank")
+    }
+    assert all(row["tasks"] == 4 and 1 <= row["k5"] <= 25 for row in rows)
+
+
+def test_what_is_finished_is_kept_and_not_done_again(data: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    first = backtest(data, kept, ["random"])
+    lines = kept.read_text().splitlines()
+    kept.write_text("\n".join(lines[:3]) + "\n" + lines[3][:40])  # a crash in mid-word
+    told: list[tuple[int, int]] = []
+    again = backtest(data, kept, ["random"], progress=lambda d, n: told.append((d, n)))
+    assert told[0] == (3, 8)
+    assert [{**row, "ms": 0} for row in again] == [{**row, "ms": 0} for row in first]
+
+
+def test_a_kept_result_is_not_taken_for_other_seeds(data: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    backtest(data, kept, ["random"])
+    told: list[tuple[int, int]] = []
+    backtest(data, kept, ["random"], seeds=3, progress=lambda d, n: told.append((d, n)))
+    assert told[0] == (0, 8)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_tries_each_setting_once(data: Path, method: str) -> None:
+    tables = load(data, "scout_multi")["time_s"]
+    table = tables[0]
+    search = METHODS[method].play(table, table.history(tables), np.random.default_rng(0))
+    trials = [next(search)]
+    for _ in range(len(table.space) - 1):
+        trials.append(search.send(float(table.log_outcome[trials[-1]])))
+    with pytest.raises(StopIteration):
+        search.send(float(table.log_outcome[trials[-1]]))
+    assert sorted(trials) == list(range(len(table.space)))
+
+
+def test_a_method_learns_from_other_families_alone(data: Path) -> None:
+    tables = load(data, "scout_multi")["time_s"]
+    assert tables[0].family not in tables[0].history(tables).families
+
+
+def test_a_failed_setting_counts_as_twice_the_worst(data: Path) -> None:
+    table = load(data, "scout_multi")["time_s"][0]
+    assert table.failed.sum() == 1
+    assert table.outcome[table.failed][0] == 2 * table.outcome[~table.failed].max()
+
+
+def test_regret_is_what_fifty_runs_cost_above_the_best(data: Path) -> None:
+    table = load(data, "scout_multi")["time_s"][0]
+    best, worst = int(np.argmin(table.gap)), int(np.argmax(np.where(table.failed, 0, table.gap)))
+    judged = score(table, Played((worst, best), stopped=2, seconds=0.01))
+    assert judged.net_regret == pytest.approx(float(table.gap[worst]) / 50)
+    stuck = score(table, Played((worst, best), stopped=1, seconds=0.01))
+    assert stuck.net_regret == pytest.approx(float(table.gap[worst]))
+    assert (judged.k5, judged.k1, judged.ms_per_proposal) == (2, 2, pytest.approx(5.0))
+    assert summary([judged])["s3"] == 100.0
+
+
+def test_ours_is_said_to_be_worse_where_it_is(data: Path, tmp_path: Path) -> None:
+    rows = backtest(data, tmp_path / "kept.jsonl", [OURS, "random"])
+    for row in (r for r in rows if r["method"] == "random"):
+        low, high = row["ours_less"]
+        assert low <= high
+        assert row["not_worse"] == (low <= 2.0)
+
+
+@pytest.mark.parametrize(
+    ("sets", "methods", "fault"),
+    [(["nothing"], [], UnknownDataset), (["gavel"], [], NoData), ([], ["magic"], NoSuchMethod)],
+)
+def test_what_cannot_be_run_is_refused_before_anything_runs(
+    data: Path, tmp_path: Path, sets: list[str], methods: list[str], fault: type[Exception]
+) -> None:
+    kept = tmp_path / "kept.jsonl"
+    with pytest.raises(fault):
+        run(
+            data, sets, methods, seeds=1, quick=True, kept=kept, workers=1, progress=quietly
+        )  # fmt: skip
+    assert not kept.exists()
+
+
+def test_the_data_of_a_backtest_is_not_the_folder_of_runs() -> None:
+    line = ["optimize", "backtest", "--data", "measured"]
+    assert hoisted(line) == line
+
+
+def test_lines_of_a_backtest_are_json(data: Path, tmp_path: Path) -> None:
+    rows = backtest(data, tmp_path / "kept.jsonl", [OURS])
+    assert json.loads(json.dumps(rows)) == rows

@@ -1,0 +1,116 @@
+"""The search over finite spaces: laws first, then what history is good for."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optimizer.search.history import History, centred, warp
+from optimizer.search.search import Search
+from optimizer.search.space import Column, Space
+
+SIZES = (1, 2, 4, 8, 16)
+SPACE = Space.of(
+    tuple(f"{cpus}-{kind}" for cpus in SIZES for kind in "ab"),
+    {
+        "cpus": Column("log", tuple(cpus for cpus in SIZES for _ in "ab")),
+        "kind": Column("category", tuple(kind for _ in SIZES for kind in "ab")),
+    },
+)
+outcomes = st.lists(
+    st.floats(-3, 3, allow_nan=False), min_size=len(SPACE), max_size=len(SPACE)
+).map(np.asarray)
+
+
+def history(seed: int, steps: int = 6, holes: float = 0.2) -> History:
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(0, 0.4, (steps, len(SPACE))) + np.linspace(1, 0, len(SPACE))
+    rows[rng.random(rows.shape) < holes] = np.nan
+    rows[:, 0] = 1.0
+    return History.of(list(rows), [f"family {i % 3}" for i in range(steps)], len(SPACE))
+
+
+def played(truth: np.ndarray, past: History, horizon: int = 50) -> list[int]:
+    search = Search(SPACE, past, horizon=horizon)
+    while (setting := search.ask()) is not None:
+        search.tell(setting, float(truth[setting]))
+    return search.tried
+
+
+@settings(deadline=None, max_examples=30)
+@given(outcomes, st.integers(0, 5))
+def test_a_search_tries_no_setting_twice_and_ends(truth: np.ndarray, seed: int) -> None:
+    tried = played(truth, history(seed))
+    assert len(set(tried)) == len(tried) <= len(SPACE)
+    assert all(0 <= setting < len(SPACE) for setting in tried)
+
+
+@settings(deadline=None, max_examples=20)
+@given(outcomes, st.integers(0, 5), st.floats(-8, 8))
+def test_the_unit_of_the_outcome_scales_out(truth: np.ndarray, seed: int, shift: float) -> None:
+    past = history(seed)
+    moved = History(past.rows + shift, past.families)
+    assert played(truth, past) == played(truth + shift, moved)
+
+
+@settings(deadline=None, max_examples=20)
+@given(outcomes, st.integers(0, 5), st.permutations(range(6)))
+def test_the_order_of_history_does_not_matter(
+    truth: np.ndarray, seed: int, order: list[int]
+) -> None:
+    past = history(seed)
+    shuffled = History(past.rows[order], tuple(past.families[i] for i in order))
+    assert played(truth, past) == played(truth, shuffled)
+
+
+@settings(deadline=None, max_examples=20)
+@given(outcomes, st.integers(0, 5))
+def test_the_fewer_runs_are_to_come_the_sooner_a_search_ends(truth: np.ndarray, seed: int) -> None:
+    past = history(seed)
+    short, long = played(truth, past, horizon=5), played(truth, past, horizon=200)
+    assert len(short) <= len(long)
+    assert long[: len(short)] == short
+
+
+def test_without_a_run_to_come_nothing_more_is_tried() -> None:
+    search = Search(SPACE, history(0), horizon=1)
+    first = search.ask()
+    assert first is not None
+    search.tell(first, 0.0)
+    assert search.ask() is None
+
+
+def test_what_was_best_for_others_is_tried_first() -> None:
+    rows = np.tile(np.linspace(2, 0, len(SPACE)), (4, 1))
+    past = History.of(list(rows), ["a", "b", "c", "d"], len(SPACE))
+    assert Search(SPACE, past).ask() == len(SPACE) - 1
+
+
+def test_a_history_that_misleads_loses_its_say() -> None:
+    rows = np.tile(np.linspace(2, 0, len(SPACE)), (4, 1))
+    past = History.of(list(rows), ["a", "b", "c", "d"], len(SPACE))
+    truth = np.linspace(0, 2, len(SPACE))  # the other way round
+    assert int(np.argmin(truth)) in played(truth, past)[:5]
+
+
+def test_what_nobody_ran_is_expected_to_be_like_its_neighbours() -> None:
+    rows = np.tile(np.linspace(2, 0, len(SPACE)), (3, 1))
+    rows[:, -1] = np.nan
+    past = History.of(list(rows), ["a", "b", "c"], len(SPACE))
+    mean = Search(SPACE, past).mixture.prior_mean
+    assert mean[-1] < np.median(mean)
+
+
+def test_levels_of_rows_and_settings_are_told_apart_despite_holes() -> None:
+    levels = np.asarray([0.0, 1.0, 3.0])
+    rows = levels + np.asarray([[0.0], [5.0], [-2.0]])
+    rows[1, 0] = rows[2, 2] = np.nan
+    _, found = centred(rows)
+    np.testing.assert_allclose(found - found[0], levels, atol=1e-3)
+
+
+def test_warping_keeps_order_and_leaves_small_distances_alone() -> None:
+    far = np.linspace(0, 6, 100)
+    assert (np.diff(warp(far)) > 0).all()
+    np.testing.assert_allclose(warp(far[far < 0.7]), far[far < 0.7])
