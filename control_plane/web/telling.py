@@ -21,6 +21,7 @@ from runtime.run.events import (
     RunCompleted,
     RunFailed,
     RunFailing,
+    RunHurried,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -77,9 +78,11 @@ def _say_run(event: Event) -> str:
         case RunPaused():
             return _by("paused", event.actor, event.reason)
         case RunResumed():
-            return f"resumed by {event.actor}"
+            return _by("resumed", event.actor, event.reason)
         case RunCancelRequested():
             return _by("cancelling", event.actor, event.reason)
+        case RunHurried():
+            return _by("told to end now" if event.now else "hurried", event.actor, event.reason)
         case RunFailing() | RunFailed():
             return f"{event.step}: {event.fault.cls}: {event.fault.message}"
         case RunCompleted():
@@ -88,8 +91,10 @@ def _say_run(event: Event) -> str:
             return ", ".join(event.values)
         case TimerSet():
             return f"{event.name}, due {words.clock_time(event.due)}"
-        case TimerFired() | SignalReceived():
+        case TimerFired():
             return event.name
+        case SignalReceived():
+            return _by(event.name, event.actor, event.reason)
         case AttemptLeased():
             return f"{event.worker} may act"
         case _:

@@ -33,6 +33,14 @@ class Actor:
     version: Version
     edge: RunEdge
 
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether it is ending: told to, or with nothing left but what runs at every end."""
+        beside = self.version.net.beside
+        return self.state.status in ENDING or any(
+            tried.step in beside for tried in self.state.attempts.values()
+        )
+
     def gives_up_at(self, tried: Try) -> float | None:
         """When a try that no worker took has waited long enough, or None for never."""
         patience_s = self.version.playbook.step(tried.step).queue_timeout_s

@@ -37,15 +37,17 @@ class Due(Sending):
             return ""
         return f"no slot was free for {limit - tried.at:g} s (queue_timeout)"
 
-    def _end_flights(self, run: str) -> None:
-        """End what a cancelled run still has in flight, less what runs because it ends."""
+    def _end_flights(self, run: str, *, beside: bool = False) -> None:
+        """End what a run that is ending has in flight; ``beside``: and what runs at its end."""
         actor = self._actors.get(run)
         if actor is None:
             return
         for tried in list(actor.state.attempts.values()):
-            if tried.step in actor.version.net.beside:
+            if tried.step in actor.version.net.beside and not beside:
                 continue
             if tried.kind == "playbook" and children.child_id(tried.attempt) in self._actors:
+                if tried.step in actor.version.net.beside:
+                    self._cancel_child(tried.attempt, "ends now", now=True)
                 continue
             if not self._dispatch.kill(tried.attempt, "cancelled"):
                 gone = tried.attempt

@@ -16,11 +16,10 @@ from filelock import FileLock, Timeout
 from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
 from runtime.engine.actor import Listener, settle
+from runtime.engine.branching import Branching, Retried, Wanted
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import KeyConflict, NotWaiting, UnknownLimit
-from runtime.engine.fork import copied
-from runtime.engine.recovery import Recovery
-from runtime.engine.submit import Submit, full_workload
+from runtime.engine.submit import Submit
 from runtime.ids import new_id, run_stream
 from runtime.journal.port import Append, FolderInUse, RunRow, StreamMoved
 from runtime.journal.sqlite import ENDED
@@ -29,7 +28,6 @@ from runtime.playbook.bundle import Bundle
 from runtime.playbook.model import Limit
 from runtime.run.decide import Decision
 from runtime.run.events import (
-    AttemptFinished,
     Json,
     PlaybookRegistered,
     Recorded,
@@ -41,7 +39,7 @@ from runtime.run.state import RunState
 from runtime.workers.port import Pool
 
 
-class Engine(Recovery):
+class Engine(Branching):
     """Runs playbooks. Open it with `open`; use it from the loop it was opened on."""
 
     @classmethod
@@ -153,55 +151,48 @@ class Engine(Recovery):
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    async def cancel(self, run: str, actor: str, reason: str = "") -> None:
-        """Ask a run to end: nothing new fires, and after a grace what runs is ended."""
+    async def cancel(self, run: str, actor: str, reason: str = "", *, now: bool = False) -> None:
+        """Ask a run and all below it to end: nothing new fires, after a grace what runs is ended.
+
+        With ``now`` there is no grace, and what it does because it is ending is ended too.
+        To cancel again changes nothing, unless it is ``now``.
+        """
+        if run not in self._actors and self._row(run).state == "cancelled":
+            return
         written: asyncio.Future[None] = self._loop.create_future()
-        self._cancel(self._live(run), actor, reason, lambda: settle(written, None))
+        done = lambda: settle(written, None)  # noqa: E731
+        self._cancel(self._live(run), actor, reason, done, now=now)
         await written
 
     async def pause(self, run: str, actor: str, reason: str = "") -> None:
-        """Let nothing new of a run fire."""
-        await self._durably(self._live(run), lambda d: d.pause(actor, reason))
-
-    async def resume(self, run: str, actor: str) -> None:
-        """Let a paused run go on."""
-        await self._durably(self._live(run), lambda d: d.resume(actor), Decision.due)
-
-    async def fork(
-        self, run: str, at: int, actor: str, *, workload: Mapping[str, Json] | None = None,
-        version: str | None = None,
-    ) -> str:  # fmt: skip
-        """Go on from event ``at`` of a run as a new one, whose id is returned.
-
-        ``workload`` replaces the inputs named in it, ``version`` is a hash, a prefix of one
-        or a number. The old run stays as it is; its scratch folder is copied as it is now,
-        unless nothing had ended by then.
+        """Let nothing new of a run fire.
 
         Raises:
-            CannotFork, BadWorkload, UnknownRun, UnknownPlaybook: nothing was written.
+            CannotSteer: it is ending already.
         """
-        row = self._row(run)
-        to = self.catalogue.get(row.playbook, version or row.version)
-        events = list(self.journal.read(run_stream(run)))
-        first = events[0].event
-        given = first.workload if isinstance(first, RunSubmitted) else {}
-        inputs = None if workload is None else full_workload(to.playbook, {**given, **workload})
-        new = new_id(self._clock(), self._chance.getrandbits(80))
-        made = copied(events, run, new, at, to, actor, inputs)
-        if any(isinstance(event, AttemptFinished) for event in made):
-            await self._loop.run_in_executor(None, self._copy_scratch, run, new)
-        await self._go_on_from(new, to, made)
-        return new
+        live = self._steerable(run, "paused")
+        await self._durably(live, lambda d: d.pause(actor, reason))
 
-    async def signal(self, run: str, name: str, value: Json, actor: str) -> None:
+    async def resume(self, run: str, actor: str, reason: str = "") -> None:
+        """Let a paused run go on.
+
+        Raises:
+            CannotSteer: it is ending already.
+        """
+        live = self._steerable(run, "resumed")
+        await self._durably(live, lambda d: d.resume(actor, reason), Decision.due)
+
+    async def signal(self, run: str, name: str, value: Json, actor: str, reason: str = "") -> None:
         """Send a signal: the step that waits for it goes on, or the next that will.
 
         Raises:
             NotWaiting: the name is that of an approval, which has to be answered.
+            CannotSteer: the run is ending already.
         """
         if name.startswith(APPROVAL):
             raise NotWaiting(f"{name} is no signal: {name.removeprefix(APPROVAL)} is answered")
-        await self._durably(self._live(run), lambda d: d.signal(name, value, actor))
+        live = self._steerable(run, "sent a signal")
+        await self._durably(live, lambda d: d.signal(name, value, actor, reason))
 
     async def approve(
         self, run: str, step: str, *, approved: bool, actor: str, note: str = ""
@@ -285,4 +276,4 @@ class Engine(Recovery):
         raise KeyConflict(f"key {key} was used for another request (run {row.run})")
 
 
-__all__ = ["Engine", "Listener", "RunEvent", "StreamMoved", "Submit"]
+__all__ = ["Engine", "Listener", "Retried", "RunEvent", "StreamMoved", "Submit", "Wanted"]

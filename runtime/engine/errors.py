@@ -8,6 +8,7 @@ EngineError
 ├── BadWorkload       inputs do not fit what the playbook declares (all of them named)
 ├── UnknownLimit      a step uses a limit that nobody has declared
 ├── CannotFork        a run cannot go on from there as another
+├── CannotSteer       a run is in no state in which that could be done to it
 ├── NotWaiting        a step waits for no answer, or what it waits for is no signal
 ├── TooDeep           too many runs started one another
 ├── BadOverride       an override names a step or knob that is not there
@@ -43,6 +44,10 @@ class UnknownLimit(EngineError):
 
 class CannotFork(EngineError):
     """A run cannot go on from that event as another."""
+
+
+class CannotSteer(EngineError):
+    """A run is in no state in which that could be done to it; the message says in which."""
 
 
 class NotWaiting(EngineError):

@@ -104,24 +104,33 @@ class Family(Due):
             self._act(actor, lambda d: d.ended(children.ended(attempt, child)))
 
     def _cancel(
-        self, actor: Actor, who: str, reason: str, then: Callable[[], object] | None = None
-    ) -> None:
-        """Ask a run and the runs below it to end; ``then`` is called once that is durable."""
-        self._act(actor, lambda d: d.cancel(who, reason), then)
-        self._cancel_below(actor)
-        self._loop.call_later(CANCEL_GRACE_S, self._end_flights, actor.state.run)
+        self, actor: Actor, who: str, reason: str, then: Callable[[], object] | None = None, *,
+        now: bool = False,
+    ) -> None:  # fmt: skip
+        """Ask a run and the runs below it to end; ``then`` is called once that is durable.
 
-    def _cancel_below(self, actor: Actor) -> None:
+        What it does because it ends is left to end by itself, unless it was ending already
+        and has to end ``now``.
+        """
+        ends_too = now and actor.ends_by_itself
+        self._act(actor, lambda d: d.cancel(who, reason, now=now), then)
+        self._cancel_below(actor, now=now)
+        if now:
+            self._end_flights(actor.state.run, beside=ends_too)
+        else:
+            self._loop.call_later(CANCEL_GRACE_S, self._end_flights, actor.state.run)
+
+    def _cancel_below(self, actor: Actor, *, now: bool = False) -> None:
         """Cancel the runs that a run which is ending waits for; not those that end it."""
         for tried in list(actor.state.attempts.values()):
             if tried.kind == "playbook" and tried.step not in actor.version.net.beside:
-                self._cancel_child(tried.attempt, f"is {actor.state.status}")
+                self._cancel_child(tried.attempt, f"is {actor.state.status}", now=now)
 
-    def _cancel_child(self, attempt: str, why: str) -> None:
+    def _cancel_child(self, attempt: str, why: str, *, now: bool = False) -> None:
         child = self._actors.get(children.child_id(attempt))
         if child is not None and not child.state.ended:
             run, _ = children.parent_of(attempt)
-            self._cancel(child, f"run {run}", f"run {run} {why}")
+            self._cancel(child, f"run {run}", f"run {run} {why}", now=now)
 
 
 def _path_of(tried: Try) -> Json:

@@ -3,7 +3,8 @@
 A command changes a run's state by the events it decides; those are handed to the commit
 thread, and only when they are durable do their effects follow. This is its core; each room
 around it adds one thing: `sending` to workers, `due` times, the `family` of runs above and
-below one another, the `effects` of what is durable, and `recovery` after a crash.
+below one another, the `effects` of what is durable, `recovery` after a crash, and
+`branching` off runs that are over.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import Any, Final
 from filelock import FileLock
 
 from runtime.data.folder import DataFolder
-from runtime.engine.actor import Actor, Listener, settle
+from runtime.engine.actor import ENDING, Actor, Listener, settle
 from runtime.engine.catalogue import Catalogue
 from runtime.engine.dispatch import Dispatch
 from runtime.engine.edge import Configurations
-from runtime.engine.errors import EngineError, UnknownRun
+from runtime.engine.errors import CannotSteer, EngineError, UnknownRun
 from runtime.engine.prices import load_prices
 from runtime.engine.timers import Timers
 from runtime.ids import run_stream
@@ -77,11 +78,11 @@ class Machine(ABC):
         """Something of a run is due."""
 
     @abstractmethod
-    def _cancel_below(self, actor: Actor) -> None:
+    def _cancel_below(self, actor: Actor, *, now: bool = False) -> None:
         """Cancel the runs that a run which is ending waits for."""
 
     @abstractmethod
-    def _cancel_child(self, attempt: str, why: str) -> None:
+    def _cancel_child(self, attempt: str, why: str, *, now: bool = False) -> None:
         """Cancel the run that an attempt waits for."""
 
     async def _durably(
@@ -169,6 +170,19 @@ class Machine(ABC):
         if actor is None:
             row = self._row(run)
             raise EngineError(f"run {run} has ended: it is {row.state}")
+        return actor
+
+    def _steerable(self, run: str, what: str) -> Actor:
+        """A run that goes on; one that is ending only ends.
+
+        Raises:
+            CannotSteer: it is ending, or has ended.
+        """
+        actor = self._live(run)
+        if actor.state.status in ENDING:
+            raise CannotSteer(
+                f"run {run} is {actor.state.status}: one that runs or is paused can be {what}"
+            )
         return actor
 
     def _died(self) -> None:

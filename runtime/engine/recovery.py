@@ -1,24 +1,19 @@
 """Recovery: after a crash the fold of the journal brings every unfinished run back.
 
-What was in flight is `lost`; a forked run is brought to life in the same way.
+What was in flight is `lost`, and tried again as its effect allows.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import shutil
-from collections.abc import Sequence
 from typing import Any, Final
 
-from runtime.engine.actor import ENDING, UNREADABLE, Actor, settle, unreadable
-from runtime.engine.catalogue import Version
+from runtime.engine.actor import ENDING, UNREADABLE, Actor, unreadable
 from runtime.engine.effects import Effects
 from runtime.ids import run_stream
 from runtime.journal.port import RunRow, in_order
 from runtime.run.decide import Decision, Ended
-from runtime.run.events import Fault, RunEvent, RunFailed
-from runtime.run.evolve import evolve
+from runtime.run.events import Fault, RunFailed
 from runtime.run.state import RunState
 
 _LOG: Final = logging.getLogger("trimtab.engine")
@@ -69,28 +64,6 @@ class Recovery(Effects):
         _LOG.error("run %s is ended: %s", row.run, error)
         fault = Fault("permanent", unreadable(row.playbook, error))
         self._put([self._stamp(run_stream(row.run), row.length, RunFailed("", fault))])
-
-    async def _go_on_from(self, run: str, version: Version, made: Sequence[RunEvent]) -> None:
-        """Write a forked run's history down and go on from it."""
-        actor = self._actor(run, version)
-        self._actors[run] = actor
-        for event in made:
-            evolve(actor.state, event, self._clock())
-        written: asyncio.Future[None] = self._loop.create_future()
-        append = self._stamp(run_stream(run), 0, *made)
-        self._put([append], lambda: settle(written, None))
-        await written
-        fault = Fault("lost", "it was in flight where the run was forked")
-        for tried in [t for t in actor.state.attempts.values() if not t.waits_here]:
-            self._act(actor, lambda d, a=tried.attempt: d.ended(Ended(a, "lost", fault)))  # type: ignore[misc]
-        self._act(actor, Decision.begin)
-        self._act(actor, Decision.due)
-        self._arm(actor)
-
-    def _copy_scratch(self, run: str, new: str) -> None:
-        """Copy a run's scratch folder for the run that goes on from it."""
-        if self.folder.run(run).is_dir():
-            shutil.copytree(self.folder.run(run), self.folder.run(new), dirs_exist_ok=True)
 
 
 def _tried_in(state: RunState) -> set[str]:

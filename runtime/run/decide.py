@@ -17,6 +17,7 @@ from runtime.run.events import (
     Json,
     RunCancelRequested,
     RunFailing,
+    RunHurried,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -70,11 +71,13 @@ class Decision(Firing):
                 self._try_again(self.playbook.step(name), batch, pause.number)
         self._advance()
 
-    def cancel(self, actor: str, reason: str) -> None:
-        """Ask the run to end."""
-        if self.state.ended or self.state.status == "cancelling":
+    def cancel(self, actor: str, reason: str, *, now: bool = False) -> None:
+        """Ask the run to end. One that is ending already ends as it was going to, but sooner."""
+        status = self.state.status
+        if self.state.ended or (status == "cancelling" and not now):
             return
-        self._emit(RunCancelRequested(actor, reason))
+        ending = status in ("failing", "cancelling")
+        self._emit((RunHurried if ending else RunCancelRequested)(actor, reason, now))
         self._advance()
 
     def pause(self, actor: str, reason: str = "") -> None:
@@ -82,17 +85,17 @@ class Decision(Firing):
         if self.state.status == "running":
             self._emit(RunPaused(actor, reason))
 
-    def resume(self, actor: str) -> None:
+    def resume(self, actor: str, reason: str = "") -> None:
         """Go on after a pause."""
         if self.state.status == "paused":
-            self._emit(RunResumed(actor))
+            self._emit(RunResumed(actor, reason))
             self._advance()
 
-    def signal(self, name: str, value: Json, actor: str) -> None:
+    def signal(self, name: str, value: Json, actor: str, reason: str = "") -> None:
         """A signal came; the step that waits for it ends, or the next that will."""
         if self.state.ended:
             return
-        self._emit(SignalReceived(name, value, actor))
+        self._emit(SignalReceived(name, value, actor, reason))
         for tried in list(self.state.attempts.values()):
             if signal_of(tried) == name:
                 self._answer(tried)
@@ -137,6 +140,15 @@ class Decision(Firing):
                 if block.arm != CONTROL and step.effect != "once":
                     self._rescue_block(step, each, block)
         self._advance()
+
+    def recut(self, name: str, batch: int) -> None:
+        """Cut the items of a batch that finally failed again: it is to be tried anew."""
+        each = self.state.steps[name].each
+        if each is None:
+            raise ValueError(name)
+        block = each.block_of(batch)
+        start, count = block.range(batch)
+        self._recut(self.playbook.step(name), each, block, batch, start + count)
 
     # ---- time ---------------------------------------------------------------------------
 

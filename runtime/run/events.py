@@ -62,6 +62,7 @@ from runtime.run.facts.runs import (
     RunCompleted,
     RunFailed,
     RunFailing,
+    RunHurried,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -73,10 +74,10 @@ from runtime.run.facts.runs import (
 )
 
 RunEvent: TypeAlias = (
-    RunSubmitted | RunStarted | RunPaused | RunResumed | RunCancelRequested | RunCancelled
-    | RunFailing | RunCompleted | RunFailed | ContextSet | StepRouted | EachCut | TimerSet
-    | TimerFired | SignalReceived | ProductPublished | CheckFailed | AttemptScheduled
-    | AttemptLeased | AttemptFinished
+    RunSubmitted | RunStarted | RunPaused | RunResumed | RunCancelRequested | RunHurried
+    | RunCancelled | RunFailing | RunCompleted | RunFailed | ContextSet | StepRouted
+    | EachCut | TimerSet | TimerFired | SignalReceived | ProductPublished | CheckFailed
+    | AttemptScheduled | AttemptLeased | AttemptFinished
 )  # fmt: skip
 LayerEvent: TypeAlias = (
     OverlayAppended | ExperimentStarted | ExperimentRamped | ExperimentPaused
@@ -94,8 +95,8 @@ TYPES: Final[dict[str, type[Event]]] = {
     cls.TYPE: cls
     for cls in (
         PlaybookRegistered, ConfigStored, RunSubmitted, RunStarted, RunPaused, RunResumed,
-        RunCancelRequested, RunCancelled, RunFailing, RunCompleted, RunFailed, ContextSet,
-        StepRouted, EachCut, TimerSet, TimerFired, SignalReceived, ProductPublished,
+        RunCancelRequested, RunHurried, RunCancelled, RunFailing, RunCompleted, RunFailed,
+        ContextSet, StepRouted, EachCut, TimerSet, TimerFired, SignalReceived, ProductPublished,
         CheckFailed, AttemptScheduled, AttemptLeased, AttemptFinished, OverlayAppended,
         ExperimentStarted, ExperimentRamped, ExperimentPaused, ExperimentResumed,
         ExperimentEnded, KillSet, ProposalDrafted, ProposalMoved, VerdictReached,
@@ -158,6 +159,7 @@ __all__ = [
     "RunEvent",
     "RunFailed",
     "RunFailing",
+    "RunHurried",
     "RunPaused",
     "RunResumed",
     "RunStarted",

@@ -27,6 +27,7 @@ from runtime.run.events import (
     RunEvent,
     RunFailed,
     RunFailing,
+    RunHurried,
     RunPaused,
     RunResumed,
     RunStarted,
@@ -73,7 +74,7 @@ def evolve(state: RunState, event: RunEvent, at: float) -> RunState:
             _move(state, Move.RESUMED)
         case RunCancelRequested():
             _move(state, Move.CANCEL_REQUESTED)
-            state.pauses.clear()
+            _drop_pauses(state)
         case RunFailing():
             _failing(state, event)
         case RunCompleted():
@@ -91,7 +92,7 @@ def evolve(state: RunState, event: RunEvent, at: float) -> RunState:
             _timer_fired(state, event)
         case SignalReceived():
             state.signals.setdefault(event.name, []).append(event.value)
-        case ProductPublished() | CheckFailed():
+        case ProductPublished() | CheckFailed() | RunHurried():
             pass
         case _:
             assert_never(event)
@@ -298,10 +299,15 @@ def _routed(state: RunState, event: StepRouted) -> None:
 def _failing(state: RunState, event: RunFailing) -> None:
     _move(state, Move.FAILING)
     state.fault, state.fault_step = event.fault, event.step
-    state.pauses.clear()
+    _drop_pauses(state)
     step = state.steps.get(event.step)
     if step is not None:
         step.status, step.fault = "failed", event.fault
+
+
+def _drop_pauses(state: RunState) -> None:
+    """Nothing of the flow is tried again; what a run does because it ends still is."""
+    state.pauses = {w: pause for w, pause in state.pauses.items() if w[0] in state.net.beside}
 
 
 def _produce(state: RunState, step: str, arcs: list[str]) -> None:

@@ -838,3 +838,43 @@ def test_an_each_in_a_loop_is_cut_anew_in_every_round() -> None:
     d.run_out()
     assert d.state.status == "completed"
     assert len({e.attempt for e in d.of(ev.AttemptScheduled)}) == 5
+
+
+# ---- cancelling -------------------------------------------------------------------------
+
+
+def test_to_cancel_again_changes_nothing_unless_it_is_now() -> None:
+    d = Driver(world(step("a")))
+    d.act(lambda x: x.cancel("me", "enough"))
+    assert d.act(lambda x: x.cancel("me", "enough")) == []
+    hurried = d.act(lambda x: x.cancel("me", "really", now=True))
+    assert hurried == [ev.RunHurried("me", "really", now=True)]
+    assert d.state.status == "cancelling"
+
+
+def test_a_failing_run_that_is_cancelled_is_compensated_all_the_same() -> None:
+    undo = {"kind": "python", "call": "m:undo"}
+    w = world(step("a", "b", "c", compensate=undo), step("b"), step("c"))
+    d = Driver(w)
+    d.end(d.flying("a")[0])
+    d.end(d.flying("b")[0], failed("permanent"))
+    assert d.state.status == "failing"
+    d.act(lambda x: x.cancel("me", "quick"))
+    d.end(d.flying("c")[0], Ended("", "cancelled", ev.Fault("cancelled", "")))
+    assert [t.step for t in d.flying()] == ["a.compensate"]
+    d.run_out()
+    assert d.state.status == "failed"
+
+
+def test_a_finally_step_that_waits_for_its_next_try_gets_it_though_the_run_is_cancelled() -> None:
+    last = step("close", retry=Retry(attempts=2, initial_s=1.0))
+    d = Driver(World(Playbook("p", (step("a"),), finally_=(last,))))
+    d.end(d.flying("a")[0])
+    d.end(d.flying("close")[0], failed())
+    d.act(lambda x: x.cancel("me", ""))
+    assert d.state.status == "cancelling"
+    d.run_out()
+    assert d.state.status == "cancelled"
+    assert [f.outcome for f in d.of(ev.AttemptFinished) if f.step == "close"] == [
+        "failed", "succeeded",
+    ]  # fmt: skip

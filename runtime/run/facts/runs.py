@@ -14,7 +14,8 @@ class RunSubmitted(Fact, frozen=True):
 
     ``parent`` is the attempt that started it, ``depth`` how many runs are above it;
     ``children`` pins the version (hash) of each playbook that it may start. ``forked`` is
-    ``{run, seq}`` of the run that this one goes on from.
+    ``{run, seq}`` of the run that this one goes on from. ``retried`` says how, when it was
+    asked to go on from a step: ``{steps, undone, failed_only, once, reason}``.
     """
 
     TYPE: ClassVar[str] = "run.submitted"
@@ -33,6 +34,7 @@ class RunSubmitted(Fact, frozen=True):
     depth: int = 0
     children: dict[str, str] = field(default_factory=dict)
     forked: dict[str, Json] | None = None
+    retried: dict[str, Json] | None = None
 
 
 class RunStarted(Fact, frozen=True):
@@ -57,15 +59,31 @@ class RunResumed(Fact, frozen=True):
     TYPE: ClassVar[str] = "run.resumed"
     VERSION: ClassVar[int] = 1
     actor: str
+    reason: str = ""
 
 
 class RunCancelRequested(Fact, frozen=True):
-    """Somebody wants the run to end; what runs is given a grace period."""
+    """Somebody wants the run to end; what runs is given a grace period, unless ``now``."""
 
     TYPE: ClassVar[str] = "run.cancel.requested"
     VERSION: ClassVar[int] = 1
     actor: str
     reason: str = ""
+    now: bool = False
+
+
+class RunHurried(Fact, frozen=True):
+    """Somebody wants a run that is ending already to end sooner.
+
+    What still runs of its flow is ended after the grace period, or ``now``, and then so is
+    the compensation or ``finally`` step that runs.
+    """
+
+    TYPE: ClassVar[str] = "run.hurried"
+    VERSION: ClassVar[int] = 1
+    actor: str
+    reason: str = ""
+    now: bool = False
 
 
 class RunCancelled(Fact, frozen=True):
@@ -191,6 +209,7 @@ class SignalReceived(Fact, frozen=True):
     name: str
     value: Json = None
     actor: str = ""
+    reason: str = ""
 
 
 class ProductPublished(Fact, frozen=True):
