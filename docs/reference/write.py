@@ -112,12 +112,65 @@ CLI: Final = """# Command line
 1 failed, 2 usage, 3 not found, 4 refused, 5 conflict, 6 timeout, 7 unreachable.
 """
 
+
+def tools() -> str:
+    """Return the page of all tools: its prose, with each kind's declaration written anew."""
+    text = (HERE / "tools.md").read_text(encoding="utf-8")
+    return DECLARED.sub(lambda found: _declaration(found["kind"]), text)
+
+
+DECLARED: Final = re.compile(r"<!-- kind (?P<kind>\w+) -->.*?<!-- end -->", re.DOTALL)
+
+
+def _declaration(kind: str) -> str:
+    from runtime.playbook.tools import CANCEL, TOOLS
+
+    tool = TOOLS[kind]
+    lines = [f"<!-- kind {kind} -->", "| key | what it is |", "| --- | --- |"]
+    for name, key in tool.keys.items():
+        lines.append(_key(name, key, tool.required))
+        lines += [_key(f"{name}.{inner}", k, ()) for inner, k in key.within.items()]
+    if tool.one_of:
+        lines += ["", f"It has one of {', '.join(f'`{name}`' for name in tool.one_of)}."]
+    once = f", `once` with `{tool.once_when[0]}` {' or '.join(tool.once_when[1])}"
+    lines += [
+        "", f"Result: {_shape(tool.result)}. Errors: {', '.join(f'`{c}`' for c in tool.raises)}. "
+        f"Effect unless the step says: `{tool.effect}`{once if tool.once_when[0] else ''}. "
+        f"When it is cancelled or over its time, {CANCEL[tool.cancel]}.", "<!-- end -->",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _key(name: str, key: Any, required: tuple[str, ...]) -> str:
+    notes = ["needed"] if name in required else []
+    notes += ["as written"] if key.verbatim else []
+    if key.choices and key.shape == "word":
+        notes.insert(0, " ".join(f"`{choice}`" for choice in key.choices))
+    return f"| `{name}` | {'; '.join([key.means, *notes])} |"
+
+
+def _shape(schema: dict[str, Any]) -> str:
+    """Words for the schema of a result."""
+    if "anyOf" in schema:
+        return ", or ".join(map(_shape, schema["anyOf"]))
+    if "description" in schema:
+        return str(schema["description"])
+    if schema.get("type") == "object":
+        return f"`{{{', '.join(schema['required'])}}}`"
+    if schema.get("type") == "array":
+        return f"a list of {_shape(schema['items'])}"
+    return str(schema["type"])
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "events.md": events,
     "settings.md": settings,
     "api.md": api,
     "cli.md": cli,
+    "tools.md": tools,
 }
+PROSE: Final = frozenset({"tools.md"})
+"""Pages of which only parts are written from the code."""
 
 
 RUNS: Final = HERE.parent / "concepts" / "runs.md"
@@ -126,7 +179,7 @@ PICTURE: Final = re.compile(r"(<!-- picture: (\w+) -->\n```mermaid\n)(.*?)(\n```
 
 def page(name: str) -> str:
     """Return a page as it should stand."""
-    return NOTE + PAGES[name]().rstrip() + "\n"
+    return ("" if name in PROSE else NOTE) + PAGES[name]().rstrip() + "\n"
 
 
 def drawn(text: str) -> str:

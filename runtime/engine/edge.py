@@ -22,8 +22,8 @@ from runtime.data.reference import JSON, is_reference
 from runtime.engine.catalogue import Version
 from runtime.playbook.expressions import ABSENT, Expressions
 from runtime.playbook.faults import ExpressionFault
+from runtime.playbook.kinds import KindFault, verbatim
 from runtime.playbook.model import Reduce, Step
-from runtime.playbook.tools import VERBATIM
 from runtime.playbook.units import duration_s
 from runtime.run.events import ConfigStored, Fault, Json
 from runtime.run.layers import Experiment, Layers, Resolved, resolve
@@ -139,14 +139,15 @@ class RunEdge:
         names = ChainMap[str, Any](own, self.names(state))
         tool = step.tool or {}
         try:
+            kept = verbatim(str(tool["kind"])) if tool else frozenset()
             rendered = {
-                key: value if key in VERBATIM else self._expressions.render(value, names)
+                key: value if key in kept else self._expressions.render(value, names)
                 for key, value in tool.items()
             }
             if rendered.get("kind") == "wait":
                 rendered["due"] = self._due(rendered)
             return {"tool": rendered, "with": self._expressions.render(step.args, names)}
-        except (ExpressionFault, ValueError) as error:
+        except (ExpressionFault, KindFault, ValueError) as error:
             return self.fault(step, error)
 
     def _due(self, tool: Mapping[str, Json]) -> float:

@@ -11,13 +11,17 @@ from datetime import datetime
 from typing import Final
 
 from runtime.playbook.draft import Draft, Mention, Slot, StepDraft
-from runtime.playbook.faults import did_you_mean, nearest
+from runtime.playbook.expressions import Expressions
+from runtime.playbook.faults import ExpressionFault, did_you_mean, nearest
+from runtime.playbook.kinds import KindFault, declaration, names
 from runtime.playbook.model import Json
 from runtime.playbook.part import Part
-from runtime.playbook.tools import LATER, TOOLS, ToolKey
+from runtime.playbook.tools import LATER, TOOLS, ToolKey, ToolKind
 
 TOOL_CLASSES: Final = ("transient", "timeout", "throttled", "permanent", "data", "resource")
 """The classes that a tool's ``errors`` may give."""
+ANSWER: Final = ("body", "headers", "status")
+"""What an expression over an answer can name."""
 _CALL: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 FILE: Final = re.compile(r"(?!/)(?!.*\.\.)[\w./-]+")
 PATH: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
@@ -33,43 +37,66 @@ def read_block(
         return None
     if not part.is_map("a tool"):
         return {"kind": ""}
-    kind_part = part.child("kind")
-    kind = kind_part.choice("tool kind", TOOLS, later=LATER) if kind_part else None
-    if kind_part is None:
-        part.refuse("a tool says its kind", f"add kind: {' or '.join(TOOLS)}")
-    meant = kind or nearest(str(kind_part.value if kind_part else ""), TOOLS)
-    if not meant:
+    kind = _kind(part)
+    found = _declared(part, kind) if kind else None
+    if found is None:
         return {"kind": ""}
-    _tool_keys(part, meant)
-    _barred(read, part, meant, slot)
-    known = TOOLS[meant].keys
-    block = {
+    _tool_keys(part, kind, found)
+    _barred(read, part, kind, found, slot)
+    return {"kind": kind, **_values(read, part, found.keys, draft, slot)}
+
+
+def _kind(part: Part) -> str:
+    """Return the kind that is named, or the one that was probably meant."""
+    kind = part.child("kind")
+    if kind is None:
+        part.refuse("a tool says its kind", f"add kind: {' or '.join(TOOLS)}")
+        return ""
+    if kind.value in TOOLS:
+        return str(kind.value)
+    return kind.choice("tool kind", names(), later=LATER) or nearest(str(kind.value), TOOLS) or ""
+
+
+def _declared(part: Part, kind: str) -> ToolKind | None:
+    try:
+        return declaration(kind)
+    except KindFault as fault:
+        part.refuse(str(fault), "mend or remove the distribution that offers it")
+        return None
+
+
+def _values(
+    read: StepDraft, part: Part, known: dict[str, ToolKey], draft: Draft, slot: Slot
+) -> dict[str, Json]:
+    return {
         name: _tool_value(read, child, name, known[name], draft, slot)
         for name, child in part.children().items()
         if name in known
     }
-    return {"kind": meant, **block}
 
 
-def _tool_keys(part: Part, kind: str) -> None:
-    tool = TOOLS[kind]
+def _tool_keys(part: Part, kind: str, tool: ToolKind) -> None:
     habits = {} if "timeout" in tool.barred else {"timeout": "timeout, on the step"}
     part.keys({"kind": "", **{n: key.means for n, key in tool.keys.items()}}, habits=habits)
     for name in tool.required:
         if part.child(name) is None:
             part.refuse(f"a {kind} tool needs {name}", f"add {name}: …")
-    given = [child for name in tool.one_of if (child := part.child(name)) is not None]
-    if tool.one_of and not given:
-        part.refuse(f"a {kind} tool needs {' or '.join(tool.one_of)}")
+    _one_of(part, f"a {kind} tool", tool.one_of)
+
+
+def _one_of(part: Part, what: str, names: tuple[str, ...]) -> None:
+    given = [child for name in names if (child := part.child(name)) is not None]
+    if names and not given:
+        part.refuse(f"{what} needs {' or '.join(names)}")
     for child in given[1:]:
-        child.refuse(f"a {kind} tool has one of {' and '.join(tool.one_of)}", at=child.key)
+        child.refuse(f"{what} has one of {' and '.join(names)}", at=child.key)
 
 
-def _barred(read: StepDraft, part: Part, kind: str, slot: Slot) -> None:
+def _barred(read: StepDraft, part: Part, kind: str, tool: ToolKind, slot: Slot) -> None:
     """Refuse keys that a tool which no worker runs would ignore."""
-    if slot == "compensate" and TOOLS[kind].barred and kind != "playbook":
+    if slot == "compensate" and tool.barred and kind != "playbook":
         part.refuse(f"a {kind} undoes nothing", "compensate with a tool that acts")
-    for name in TOOLS[kind].barred if slot == "tool" else ():
+    for name in tool.barred if slot == "tool" else ():
         child = read.part.child(name)
         if child is not None:
             child.refuse(f"a {kind} tool has no use for {name}", "no worker runs it: leave it out",
@@ -88,19 +115,36 @@ def _tool_value(
         return part.choice(name, key.choices)
     if key.shape == "flag":
         return part.switch(name)
+    if key.shape == "count":
+        return part.whole(name, 1, key.most)
+    if key.shape == "keys":
+        return _nested(read, part, name, key, draft, slot)
     if key.shape == "map" and not part.is_map(what):
         return {}
     if key.shape == "command":
         _command(part)
     elif key.shape in ("duration", "time"):
         _when(part, name, key.shape)
+    elif key.shape == "answer":
+        _answer(part, name, key)
     elif key.shape == "path":
         part.text("playbook path", PATH, PATH_HINT)
     elif key.shape == "text" and not _is_secret(part):
-        _text(part, name)
+        _text(part, name, key)
     if not key.verbatim:
         note_texts(read, part, slot, draft)
     return part.value
+
+
+def _nested(
+    read: StepDraft, part: Part, name: str, key: ToolKey, draft: Draft, slot: Slot
+) -> Json:
+    """Return a key that has keys of its own."""
+    if not part.is_map(name):
+        return {}
+    part.keys({n: inner.means for n, inner in key.within.items()})
+    _one_of(part, name, key.one_of)
+    return _values(read, part, key.within, draft, slot)
 
 
 def _when(part: Part, name: str, shape: str) -> None:
@@ -120,6 +164,26 @@ def _is_time(text: str | None) -> bool:
         return False
 
 
+def _answer(part: Part, name: str, key: ToolKey) -> None:
+    """Check an expression over an answer that only a worker will see."""
+    text = part.text(name, hint='an expression, such as "{{ body.next }}"')
+    if text is None or text in key.choices:
+        return
+    expressions = Expressions()
+    try:
+        expressions.check(text)
+    except ExpressionFault as fault:
+        part.refuse(fault.message, fault.hint, at=part.node.at(fault.offset))
+        return
+    found = list(expressions.names(text))
+    if not found:
+        other = f"{' or '.join(key.choices)}, or " if key.choices else ""
+        part.refuse(f"{name} reads nothing of the answer", f"write {other}{{{{ body.… }}}}")
+    for strange in (n for n in found if n.path[0] not in ANSWER):
+        at = part.node.at(strange.offset)
+        part.refuse(f"unknown name {strange.path[0]}", f"known are {', '.join(ANSWER)}", at=at)
+
+
 def _command(part: Part) -> None:
     """Check a command: words may be templated, a line that a shell reads may not."""
     if part.node.kind == "list":
@@ -131,11 +195,11 @@ def _command(part: Part) -> None:
         part.refuse("a command line is never templated", hint, at=at)
 
 
-def _text(part: Part, name: str) -> None:
+def _text(part: Part, name: str, key: ToolKey) -> None:
     text = part.text(f"tool {name}")
     if name == "file" and text is not None:
         part.text("file", FILE, "name a file beside the playbook")
-    if name == "query" and "{{" in (text or ""):
+    if name == "query" and key.verbatim and "{{" in (text or ""):
         at = part.node.at(part.value.index("{{"))
         part.refuse("SQL is never templated", "write $name and give it in with", at=at)
 

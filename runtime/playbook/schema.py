@@ -14,9 +14,10 @@ from runtime.playbook.arcs import CATCHABLE, ROUNDS
 from runtime.playbook.blocks import PATH, TOOL_CLASSES
 from runtime.playbook.inputs import TYPES
 from runtime.playbook.joins import INPUTS, KINDS
+from runtime.playbook.kinds import KindFault, declaration, names
 from runtime.playbook.knobs import KNOBS, LIMITS
 from runtime.playbook.steps import RETRYABLE
-from runtime.playbook.tools import TOOLS, ToolKey
+from runtime.playbook.tools import ToolKey, ToolKind
 
 Schema = dict[str, Any]
 
@@ -212,25 +213,44 @@ def _publishes() -> Schema:
 def _tool() -> Schema:
     """One alternative for each kind of tool."""
     blocks = []
-    for kind, tool in TOOLS.items():
-        means = {"kind": tool.means, **{name: key.means for name, key in tool.keys.items()}}
-        shapes = {"kind": {"const": kind}} | {n: _tool_key(k) for n, k in tool.keys.items()}
-        block = _object(means, shapes, required=["kind", *tool.required])
-        if tool.one_of:
-            block["oneOf"] = [{"required": [name]} for name in tool.one_of]
-        blocks.append(block)
+    for kind in names():
+        try:
+            blocks.append(_block(kind, declaration(kind)))
+        except KindFault:
+            continue  # `parse` says what is wrong with it, to those who name it
     return {"oneOf": blocks}
 
 
-def _tool_key(key: ToolKey) -> Schema:
+def _block(kind: str, tool: ToolKind) -> Schema:
+    means = {"kind": tool.means, **{name: key.means for name, key in tool.keys.items()}}
+    shapes = {"kind": {"const": kind}} | {n: tool_key(k) for n, k in tool.keys.items()}
+    block = _object(means, shapes, required=["kind", *tool.required])
+    if tool.one_of:
+        block["oneOf"] = [{"required": [name]} for name in tool.one_of]
+    return block
+
+
+def arguments(kind: str) -> Schema:
+    """Return the schema of one kind's block, standing by itself."""
+    return _block(kind, declaration(kind))
+
+
+def tool_key(key: ToolKey) -> Schema:
+    """Return the schema of one key of a tool's block."""
+    if key.shape == "keys":
+        within = {name: tool_key(inner) for name, inner in key.within.items()}
+        found = _object({name: inner.means for name, inner in key.within.items()}, within)
+        return found | ({"oneOf": [{"required": [n]} for n in key.one_of]} if key.one_of else {})
     texts = {"type": "array", "items": _TEXT, "minItems": 1}
     shapes: dict[str, Schema] = {
         "text": {"anyOf": [_TEXT, _SECRET]},
         "command": {"anyOf": [_TEXT, texts]},
         "call": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"},
         "word": {"enum": list(key.choices)},
+        "answer": _TEXT,
         "errors": {"type": "object", "additionalProperties": {"enum": list(TOOL_CLASSES)}},
         "flag": {"type": "boolean"},
+        "count": {"type": "integer", "minimum": 1, "maximum": key.most},
         "map": _MAP,
         "any": _ANY,
         "duration": {"anyOf": [_DURATION, _TEMPLATE]},

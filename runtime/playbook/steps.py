@@ -16,6 +16,7 @@ from runtime.playbook.blocks import FILE, TOOL_CLASSES, note_texts, read_block
 from runtime.playbook.draft import Draft, Mention, StepDraft
 from runtime.playbook.expressions import WORDS
 from runtime.playbook.joins import read_join
+from runtime.playbook.kinds import declaration
 from runtime.playbook.knobs import LIMITS
 from runtime.playbook.model import (
     Each,
@@ -299,9 +300,9 @@ def _effect(part: Part | None, tool: dict[str, Json] | None) -> Effect:
     if chosen:
         effect: Effect = chosen
         return effect
-    block = tool or {}
-    posts = block.get("kind") == "http" and block.get("method") in ("POST", "PATCH")
-    return "once" if posts or block.get("kind") == "shell" else "idempotent"
+    if not tool or not tool["kind"]:
+        return "idempotent"
+    return declaration(tool["kind"]).effect_of(tool)
 
 
 def _runs_on(part: Part | None) -> str:

@@ -1,17 +1,23 @@
-"""Tools as a playbook sees them: the keys each kind takes and which of them hold templates.
+"""Tools as a playbook sees them: what each kind takes, returns, raises, and how it is ended.
 
 The classes that run them live in ``runtime/tools``; this table is what their blocks are
-checked against when a playbook is read, long before a worker runs.
+checked against when a playbook is read, long before a worker runs. A kind that another
+distribution brings declares the same (`runtime.playbook.kinds`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from runtime.playbook.model import Effect
 
 Shape: TypeAlias = Literal[
-    "text", "command", "map", "word", "flag", "any", "errors", "call", "duration", "time", "path"
-]
+    "text", "command", "map", "word", "flag", "count", "any", "errors", "call", "duration",
+    "time", "path", "answer", "keys",
+]  # fmt: skip
+Cancel: TypeAlias = Literal["process", "remote", "engine"]
+Schema: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,11 @@ class ToolKey:
     shape: Shape = "text"
     verbatim: bool = False
     choices: tuple[str, ...] = ()
+    within: dict[str, ToolKey] = field(default_factory=dict)
+    """The keys of a key of shape ``keys``, and those of which it has exactly one."""
+    one_of: tuple[str, ...] = ()
+    most: int = 1_000_000
+    """The largest ``count``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +45,51 @@ class ToolKind:
     one_of: tuple[str, ...] = ()
     barred: tuple[str, ...] = ()
     """Step keys that mean nothing with it: the engine answers it, and no worker runs it."""
+    result: Schema = field(default_factory=dict)
+    """JSON Schema of the result as later steps see it, a table as the reference it travels by."""
+    raises: tuple[str, ...] = ("permanent",)
+    """The classes its own errors can have. Beside them any attempt can end as ``resource``,
+    ``timeout``, ``lost`` or ``cancelled``, and ``errors`` may say otherwise."""
+    cancel: Cancel = "process"
+    effect: Effect = "idempotent"
+    once_when: tuple[str, tuple[str, ...]] = ("", ())
+    """A key and those of its values with which the effect is ``once``."""
+
+    def effect_of(self, block: dict[str, Any]) -> Effect:
+        """Return the effect of a block when the step does not say."""
+        key, values = self.once_when
+        return "once" if key and block.get(key) in values else self.effect
 
 
+CANCEL: Final[dict[Cancel, str]] = {
+    "process": "its process is killed, and with it all that it started",
+    "remote": "what runs elsewhere for it is cancelled there, then its process is killed",
+    "engine": "the engine forgets what it waited for; no process was held",
+}
+"""What happens when an attempt is cancelled, or is over its time."""
+TABLE: Final[Schema] = {
+    "type": "object", "required": ["$ref", "media", "rows", "schema"],
+    "description": "an Arrow table, by reference",
+}  # fmt: skip
+CLASSES: Final = (
+    "transient", "timeout", "throttled", "permanent", "data", "resource", "unknown"
+)  # fmt: skip
+"""The classes that a worker's tool can give its errors."""
 _HERE: Final = ("each", "effect", "publishes", "queue_timeout", "runs_on", "tune", "uses")
 _ERRORS: Final = ToolKey("refines which class an error has", "errors", verbatim=True)
+_PAGES: Final = {
+    "next": ToolKey(
+        "link (the Link header), or an expression: the next address, none at the end", "answer",
+        True, ("link",),
+    ),
+    "param": ToolKey("the parameter that takes what next gives, when that is no address",
+                     verbatim=True),
+    "page": ToolKey("the parameter that takes the number; an empty page ends", verbatim=True),
+    "first": ToolKey("the number of the first page (1)", "count", True),
+    "offset": ToolKey("the parameter that takes how many items were read", verbatim=True),
+    "items": ToolKey("an expression: the items of a page (its body)", "answer", True),
+    "max_pages": ToolKey("more pages than this are an error (100)", "count", True, most=100_000),
+}  # fmt: skip
 
 TOOLS: Final[dict[str, ToolKind]] = {
     "python": ToolKind(
@@ -48,6 +100,8 @@ TOOLS: Final[dict[str, ToolKind]] = {
             "errors": _ERRORS,
         },
         one_of=("call", "code"),
+        result={"description": "what the code returned"},
+        raises=CLASSES,
     ),
     "http": ToolKind(
         "sends a request",
@@ -61,10 +115,28 @@ TOOLS: Final[dict[str, ToolKind]] = {
             "params": ToolKey("query of the address", "map"),
             "json": ToolKey("a body, sent as JSON", "any"),
             "body": ToolKey("a body, sent as it is"),
+            "as": ToolKey(
+                "what the body is; else its media type says it", "word", True,
+                ("json", "text", "table", "bytes"),
+            ),
+            "pages": ToolKey(
+                "reads page after page; the result is {status, pages, items}", "keys", True,
+                within=_PAGES, one_of=("next", "page", "offset"),
+            ),
+            "redirects": ToolKey(
+                "follow (five at most), same_host or none", "word", True,
+                ("follow", "same_host", "none"),
+            ),
             "allow_loopback": ToolKey("true lets it reach this machine", "flag", True),
             "errors": _ERRORS,
         },
         required=("url",),
+        result={"anyOf": [
+            {"type": "object", "required": ["status", "headers", "body"]},
+            {"type": "object", "required": ["status", "pages", "items"]},
+        ]},
+        raises=("transient", "timeout", "throttled", "permanent", "resource"),
+        once_when=("method", ("POST", "PATCH")),
     ),
     "sql": ToolKind(
         "runs a statement in DuckDB or SQLite; $name are bound parameters",
@@ -78,6 +150,8 @@ TOOLS: Final[dict[str, ToolKind]] = {
             "errors": _ERRORS,
         },
         one_of=("query", "file"),
+        result={"anyOf": [{"type": "null"}, TABLE]},
+        raises=("transient", "timeout", "permanent", "data", "resource"),
     ),
     "shell": ToolKind(
         "runs a command; arguments reach it as variables of its environment",
@@ -90,6 +164,9 @@ TOOLS: Final[dict[str, ToolKind]] = {
             "errors": _ERRORS,
         },
         required=("run",),
+        result={"description": "{exit_code, stdout}, or the last line of the output as JSON"},
+        raises=("permanent", "data"),
+        effect="once",
     ),
     "history": ToolKind(
         "reads the record by a named statement; in system playbooks alone",
@@ -98,12 +175,35 @@ TOOLS: Final[dict[str, ToolKind]] = {
             "errors": _ERRORS,
         },
         required=("query",),
+        result=TABLE,
+        raises=("permanent", "transient"),
+    ),
+    "search": ToolKind(
+        "finds past executions by meaning and by words; in system playbooks alone",
+        {
+            "query": ToolKey("what to look for, in plain words"),
+            "of": ToolKey("the kind of thing: run, failure, playbook, step, proposal, lesson"),
+            "playbook": ToolKey("of this playbook alone"),
+            "step": ToolKey("of this step alone"),
+            "state": ToolKey("in this state alone"),
+            "limit": ToolKey("how many at most (20)", "count", True, most=200),
+            "errors": _ERRORS,
+        },
+        required=("query",),
+        result={"type": "array", "items": {
+            "type": "object",
+            "required": ["id", "kind", "text", "score", "why", "stream", "stream_seq", "href"],
+        }},
+        raises=("permanent", "transient"),
     ),
     "playbook": ToolKind(
         "runs another playbook as a child; with gives its workload",
         {"path": ToolKey("the playbook's path in the catalogue", "path", verbatim=True)},
         required=("path",),
         barred=_HERE,
+        result={"description": "what the child run returned"},
+        raises=(*CLASSES, "lost", "no_route", "no_quorum", "expression", "cancelled"),
+        cancel="engine",
     ),
     "wait": ToolKind(
         "waits for a time; no worker is held",
@@ -113,25 +213,29 @@ TOOLS: Final[dict[str, ToolKind]] = {
         },
         one_of=("for", "until"),
         barred=(*_HERE, "with", "retry", "timeout"),
+        result={"type": "null"},
+        raises=("expression",),
+        cancel="engine",
     ),
     "signal": ToolKind(
         "waits for a signal from outside; its value is the result",
         {"name": ToolKey("the signal's name")},
         required=("name",),
         barred=(*_HERE, "with"),
+        result={"description": "the value that was sent"},
+        raises=("timeout",),
+        cancel="engine",
     ),
     "approval": ToolKind(
         "waits for a person's yes; a no is a failure of class permanent",
         {"prompt": ToolKey("what the person is asked")},
         required=("prompt",),
         barred=(*_HERE, "with"),
+        result={"type": "object", "required": ["approved", "by"]},
+        raises=("permanent", "timeout"),
+        cancel="engine",
     ),
 }  # fmt: skip
 
-LATER: Final = ("search", "agent")
+LATER: Final = ("agent",)
 """Kinds of the design that do not work yet."""
-
-VERBATIM: Final = frozenset(
-    {"kind"} | {name for tool in TOOLS.values() for name, key in tool.keys.items() if key.verbatim}
-)
-"""Keys of tool blocks that are handed to the tool as they are written."""

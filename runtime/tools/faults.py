@@ -117,8 +117,7 @@ def clip(text: str, limit: int) -> str:
 def from_exception(error: BaseException, origin: Origin) -> FaultFields:
     """The fault that an exception of a tool stands for."""
     cause = _telling(error)
-    frames = list(_frames(cause, origin))
-    where = frames[-1][0] if frames else origin.place
+    where = _where(cause, origin)
     if isinstance(cause, SyntaxError) and cause.filename and origin.owns(cause.filename):
         where = origin.show(cause.filename, cause.lineno or 1)
     return fault(
@@ -128,6 +127,15 @@ def from_exception(error: BaseException, origin: Origin) -> FaultFields:
         traceback=_traceback(error, origin),
         retry_after_s=getattr(cause, "retry_after_s", None),
     )
+
+
+def _where(cause: BaseException, origin: Origin) -> str:
+    """The author's own line, else the step's; a line of an installed package when all fails."""
+    mine = [f for f in _walk(cause.__traceback__) if origin.owns(f[0])]
+    if mine:
+        return origin.show(*mine[-1][:2])
+    frames = [] if origin.place else list(_frames(cause, origin))
+    return frames[-1][0] if frames else origin.place
 
 
 def classify(error: BaseException) -> str:

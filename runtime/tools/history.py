@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from runtime.data.folder import DataFolder
-from runtime.errors import Permanent
+from runtime.errors import Permanent, Transient
 from runtime.tools.port import Call, Outcome
 
 
@@ -22,7 +22,15 @@ class HistoryTool:
     kind: ClassVar[str] = "history"
 
     def run(self, call: Call) -> Outcome:
-        return Outcome(history_of(call).query(call.text("query"), **call.args))
+        reader, name = history_of(call), call.text("query")
+        from runtime.record.access import RecorderAway, RecordError
+
+        try:
+            return Outcome(reader.query(name, **call.args))
+        except RecorderAway as error:
+            raise Transient(str(error)) from error
+        except RecordError as error:
+            raise Permanent(str(error)) from error
 
 
 def history_of(call: Call) -> Any:
@@ -31,9 +39,18 @@ def history_of(call: Call) -> Any:
     Raises:
         Permanent: it may not.
     """
+    only_for_system(call)
+    return _reader(Path(call.task.objects).parent)
+
+
+def only_for_system(call: Call) -> None:
+    """Refuse an ordinary run.
+
+    Raises:
+        Permanent: it is one.
+    """
     if not call.task.system:
         raise Permanent("the record is read by system runs only; this run is an ordinary one")
-    return _reader(Path(call.task.objects).parent)
 
 
 @cache

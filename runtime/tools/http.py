@@ -1,34 +1,30 @@
-"""The ``http`` tool: one request, over connections that a worker keeps open.
+"""The ``http`` tool: a request, or page after page, over connections that a worker keeps open.
 
-Statuses become classes of error: 408 a timeout, 429 and whatever names a Retry-After
-throttled, 5xx transient, other 4xx permanent. The address is looked up, judged and
-connected to in one place, so that neither a redirect nor a clever name server leads to
-this machine or its link unless the tool says ``allow_loopback: true``.
+What may be connected to is judged in `runtime.tools.guarded`, what an answer means in
+`runtime.tools.answer`, where a next page lies in `runtime.tools.pages`. Headers that the
+playbook gives may hold a key, so they go to the host it named and to no other that an
+answer leads to.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-import time
-from collections.abc import Iterable
-from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Final
 
-import httpcore2
 import httpx2
 import msgspec
 
-from runtime.errors import Permanent, ResourceExhausted, Throttled, TimedOut, ToolError, Transient
-from runtime.tools.faults import clip
+from runtime.errors import Permanent
+from runtime.tools import answer, guarded
+from runtime.tools.pages import Page, gather
 from runtime.tools.port import Call, Outcome
 
 _DEFAULT_S: Final = 30.0
+_REDIRECTS: Final = 5
 _SAFE: Final = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 class HttpTool:
-    """Sends a request; the result is {status, headers, body}."""
+    """Sends a request; the result is {status, headers, body}, or {status, pages, items}."""
 
     kind: ClassVar[str] = "http"
 
@@ -38,69 +34,97 @@ class HttpTool:
     def run(self, call: Call) -> Outcome:
         client = self._client(call.tool.get("allow_loopback") is True)
         client.cookies.clear()  # connections are shared between attempts, sessions are not
-        method = call.text("method", "GET").upper()
         try:
-            with client.stream(
-                method,
-                call.text("url"),
-                params=call.tool.get("params"),
-                headers=_headers(call, method),
-                content=_content(call, method),
-                timeout=call.task.timeout_s or _DEFAULT_S,
-            ) as response:
-                return _outcome(response, _read(response, call.task.output_bytes))
+            return Outcome(_Exchange(client, call).result())
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise Permanent(f"`url` {call.tool.get('url')!r}: {error}") from error
         except httpx2.ConnectError as error:
-            refusal = _refusal(error)
+            refusal = guarded.refusal(error)
             if refusal is None:
                 raise
             raise Permanent(str(refusal)) from error
 
     def _client(self, allow_loopback: bool) -> httpx2.Client:
         if allow_loopback not in self._clients:
-            self._clients[allow_loopback] = _client(allow_loopback)
+            self._clients[allow_loopback] = guarded.client(allow_loopback)
         return self._clients[allow_loopback]
 
 
-def _outcome(response: httpx2.Response, body: bytes) -> Outcome:
-    status = response.status_code
-    if status >= 400:
-        raise _failure(response, body.decode("utf-8", "replace"))
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    headers.pop("set-cookie", None)
-    return Outcome({"status": status, "headers": headers, "body": _body(response, body)})
+class _Exchange:
+    """What one attempt sends and gets."""
+
+    def __init__(self, client: httpx2.Client, call: Call) -> None:
+        self._client, self._call = client, call
+        self._method = call.text("method", "GET").upper()
+        self._form = call.text("as") if "as" in call.tool else None
+        self._redirects = call.text("redirects", "follow")
+        self._given = _headers(call, self._method)
+        self._content = _content(call, self._method)
+        params = call.tool.get("params")
+        url = httpx2.URL(call.text("url"))
+        self._url = url.copy_merge_params(params) if params else url
+
+    def result(self) -> dict[str, Any]:
+        pages = self._call.tool.get("pages")
+        if pages is None:
+            page = self._page(self._url)
+            return {"status": page.status, "headers": page.headers, "body": page.body}
+        if not isinstance(pages, dict):
+            raise Permanent("tool http: `pages` must be a map")
+        limit = self._call.task.output_bytes
+        return gather(pages, self._url, self._page, limit, self._form == "table")
+
+    def _page(self, url: httpx2.URL) -> Page:
+        response = self._send(url)
+        try:
+            body = answer.read(response, self._call.task.output_bytes)
+        finally:
+            response.close()
+        if response.status_code >= 400:
+            raise answer.failure(response, body.decode("utf-8", "replace"))
+        form = None if self._form == "table" and "pages" in self._call.tool else self._form
+        link = response.links.get("next", {}).get("url")
+        return Page(
+            response.url, response.status_code, answer.headers(response),
+            answer.value(response, body, form), response.url.join(link) if link else None,
+            len(body),
+        )  # fmt: skip
+
+    def _send(self, url: httpx2.URL) -> httpx2.Response:
+        """The answer at the end of the redirects that are followed; its body is not read."""
+        request = self._client.build_request(
+            self._method, url, headers=self._given, content=self._content,
+            timeout=self._call.task.timeout_s or _DEFAULT_S,
+        )  # fmt: skip
+        self._keep_home(request)
+        for _ in range(_REDIRECTS + 1):
+            response = self._client.send(request, stream=True)
+            if response.next_request is None or self._redirects == "none":
+                return response
+            response.close()
+            request = self._redirected(request, response.next_request)
+        raise Permanent(f"{url} was redirected more than {_REDIRECTS} times")
+
+    def _redirected(self, old: httpx2.Request, new: httpx2.Request) -> httpx2.Request:
+        if old.url.scheme == "https" and new.url.scheme != "https":
+            raise Permanent(f"{old.url} redirects to {new.url}, which anybody could read")
+        if self._redirects == "same_host" and new.url.host != self._url.host:
+            raise Permanent(
+                f"{old.url} redirects to {new.url}, another host: say `redirects: follow` "
+                "if that is meant"
+            )
+        self._keep_home(new)
+        return new
+
+    def _keep_home(self, request: httpx2.Request) -> None:
+        """Take the playbook's headers out of a request to a host that it did not name."""
+        if _origin(request.url) != _origin(self._url):
+            for name in self._given:
+                request.headers.pop(name, None)
 
 
-def _failure(response: httpx2.Response, body: str) -> ToolError:
-    """The error that a status stands for. Its ``names`` are what `errors:` may say."""
-    status = response.status_code
-    told = f"{response.request.method} {response.request.url} answered {status}"
-    message = f"{told}: {clip(body.strip(), 500)}" if body.strip() else told
-    wait = retry_after(response.headers.get("retry-after"), time.time())
-    error: ToolError
-    if status == 429 or (status >= 500 and wait is not None):
-        error = Throttled(message, wait)
-    elif status == 408:
-        error = TimedOut(message)
-    else:
-        error = Transient(message) if status >= 500 else Permanent(message)
-    error.names = (str(status), f"{status // 100}xx")
-    return error
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait that a Retry-After header asks for; None when it asks for nothing."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass  # then it is a date
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (TypeError, ValueError):
-        return None
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 def _headers(call: Call, method: str) -> dict[str, str]:
@@ -129,101 +153,3 @@ def _json(call: Call, method: str) -> Any:
     if "json" in call.tool:
         return call.tool["json"]
     return call.items() if call.task.items is not None and method not in _SAFE else None
-
-
-def _read(response: httpx2.Response, limit: int) -> bytes:
-    data = bytearray()
-    for chunk in response.iter_bytes():
-        data += chunk
-        if len(data) > limit:
-            raise ResourceExhausted(f"the answer has more than {limit} bytes")
-    return bytes(data)
-
-
-def _body(response: httpx2.Response, data: bytes) -> Any:
-    media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media == "application/json" or media.endswith("+json"):
-        try:
-            return msgspec.json.decode(data) if data else None
-        except msgspec.DecodeError as error:
-            raise Transient(f"the answer calls itself JSON and is not: {error}") from error
-    return data.decode(response.encoding or "utf-8", "replace")
-
-
-# ---- where a request may go -----------------------------------------------------------------
-
-
-class Refused(httpcore2.ConnectError):
-    """The tool may not reach that address."""
-
-
-class Guarded(httpcore2.NetworkBackend):
-    """Connects to the addresses of a name, none of which may be refused."""
-
-    def __init__(self, allow_loopback: bool) -> None:
-        self._allow = allow_loopback
-        self._inner = httpcore2.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.NetworkStream:
-        addresses = resolve(host, port)
-        for address in addresses:
-            if not self._allow and refused(address):
-                raise Refused(
-                    f"{host} is {address}, on this machine or its link: "
-                    "say `allow_loopback: true` on the tool if that is meant"
-                )
-        return self._first(addresses, port, timeout, local_address, socket_options)
-
-    def _first(self, addresses: list[str], port: int, *rest: Any) -> httpcore2.NetworkStream:
-        """A connection to the first address that takes it."""
-        last: Exception | None = None
-        for address in addresses:
-            try:
-                return self._inner.connect_tcp(address, port, *rest)
-            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
-                last = error
-        raise last if last is not None else httpcore2.ConnectError("no address")
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise httpcore2.ConnectError(f"{host}: {error}") from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def refused(address: str) -> bool:
-    """Whether an address is this machine's own, or its link's."""
-    ip: Any = ipaddress.ip_address(address.partition("%")[0])
-    ip = getattr(ip, "ipv4_mapped", None) or ip
-    return bool(ip.is_loopback or ip.is_link_local or ip.is_unspecified)
-
-
-def _client(allow_loopback: bool) -> httpx2.Client:
-    """A client without the environment's proxies: what is judged is what is connected to."""
-    transport = httpx2.HTTPTransport(trust_env=False)
-    transport._pool = httpcore2.ConnectionPool(
-        ssl_context=httpx2.create_ssl_context(),
-        max_keepalive_connections=20,
-        keepalive_expiry=30.0,
-        network_backend=Guarded(allow_loopback),
-    )
-    return httpx2.Client(
-        transport=transport, trust_env=False, follow_redirects=True, max_redirects=5
-    )
-
-
-def _refusal(error: BaseException | None) -> Refused | None:
-    """The refusal among an exception's causes, if there is one."""
-    while error is not None and not isinstance(error, Refused):
-        error = error.__cause__ or error.__context__
-    return error

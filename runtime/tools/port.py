@@ -49,8 +49,17 @@ class Outcome:
     value: Any = None
 
 
+class Blob:
+    """Bytes of a media type, for a result: they travel by reference and are opened as bytes."""
+
+    __slots__ = ("data", "media")
+
+    def __init__(self, data: bytes, media: str) -> None:
+        self.data, self.media = data, media
+
+
 class Tool(Protocol):
-    """One kind of tool."""
+    """One kind of tool. One that does not ship with us also has a ``declaration``."""
 
     kind: ClassVar[str]
 

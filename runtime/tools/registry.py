@@ -12,15 +12,18 @@ from importlib import import_module
 from typing import Any, Final
 
 from runtime.errors import Permanent
+from runtime.playbook.kinds import GROUP, others
 from runtime.tools.port import Tool
 
-GROUP: Final = "trimtab.tools"
+__all__ = ["GROUP", "OURS", "kinds", "tool"]
+
 OURS: Final = {
     "python": "runtime.tools.python:PythonTool",
     "shell": "runtime.tools.shell:ShellTool",
     "http": "runtime.tools.http:HttpTool",
     "sql": "runtime.tools.sql:SqlTool",
     "history": "runtime.tools.history:HistoryTool",
+    "search": "runtime.tools.search:SearchTool",
 }
 
 
@@ -45,8 +48,5 @@ def kinds() -> dict[str, str]:
     return {**_others(), **OURS}
 
 
-@cache
 def _others() -> dict[str, str]:
-    from importlib.metadata import entry_points
-
-    return {entry.name: entry.value for entry in entry_points(group=GROUP)}
+    return {name: entry.value for name, entry in others().items()}

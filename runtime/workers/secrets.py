@@ -86,6 +86,15 @@ class Mask:
             if any(self._bytes.search(buffer) for buffer in _buffers(column)):
                 raise Permanent(f"column {name!r} of the result holds a secret; leave it out")
 
+    def blob(self, data: bytes) -> None:
+        """Refuse bytes that hold one.
+
+        Raises:
+            Permanent: they do.
+        """
+        if self._bytes is not None and self._bytes.search(data):
+            raise Permanent("bytes of the result hold a secret; leave it out")
+
     def report(self, report: Report) -> Report:
         """The report without them; its result was masked before it was stored."""
         return msgspec.structs.replace(

@@ -14,6 +14,7 @@ import msgspec
 from runtime.data import reference
 from runtime.data.objects import Objects
 from runtime.errors import Permanent, ResourceExhausted
+from runtime.tools.port import Blob
 from runtime.workers.secrets import Mask
 
 _NO_SECRETS: Final = Mask(())
@@ -64,6 +65,8 @@ class _Tables:
         self.rows = self.bytes = 0
 
     def __call__(self, value: Any) -> Any:
+        if isinstance(value, Blob):
+            return self._blob(value)
         table = _as_table(value)
         if table is None:
             return _nearest(value)
@@ -77,6 +80,11 @@ class _Tables:
         self.rows += ref["rows"]
         self.bytes += ref["bytes"]
         return ref
+
+    def _blob(self, blob: Blob) -> Any:
+        self._mask.blob(blob.data)
+        self.bytes += len(blob.data)
+        return self._objects.put_bytes(blob.data, "bin", blob.media)
 
 
 def _encode(value: Any, hook: _Tables) -> bytes:

@@ -18,64 +18,49 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from runtime.data.objects import Objects
+from runtime.conformance import Bench, broken_promises
 from runtime.errors import ToolError
+from runtime.playbook import kinds
 from runtime.playbook.tools import TOOLS
 from runtime.run.events import ERROR_CLASSES
 from runtime.run.state import WAITS_HERE
-from runtime.tools import faults, registry
+from runtime.tools import registry
+from runtime.tools.answer import retry_after
 from runtime.tools.bundled import Bundles
-from runtime.tools.http import refused, retry_after
-from runtime.tools.port import Call, Outcome
+from runtime.tools.guarded import refused
+from runtime.tools.port import Outcome
 from runtime.tools.python import PythonTool
-from runtime.workers.protocol import Items, Task
+from runtime.workers.protocol import Items
 
 REPOSITORY = Path(__file__).parents[2]
-KINDS = sorted(registry.kinds())
-
-
-class Room:
-    """A data folder and a bundle, and a way to call a tool in them as a worker would."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.objects = Objects(root / "objects")
-        self.bundle = root / "bundles" / "one"
-        self.bundle.mkdir(parents=True)
-
-    def call(self, tool: dict[str, Any], **options: Any) -> Call:
-        fields = {
-            "slot": 1, "run": "r", "playbook": "p", "version": "v", "step": "s", "number": 1,
-            "attempt": "r/s/3/1", "key": "the key", "args": {}, "workload": {},
-            "run_folder": str(self.root / "runs" / "r"), "bundle": str(self.bundle),
-            "objects": str(self.objects.root), "source_name": "clinic/cohort", "source_line": 2,
-        }  # fmt: skip
-        return Call(Task(tool=tool, **{**fields, **options}), self.objects)
-
-    def run(self, tool: dict[str, Any], **options: Any) -> Any:
-        return registry.tool(tool["kind"]).run(self.call(tool, **options)).value
-
-    def fault(self, tool: dict[str, Any], **options: Any) -> dict[str, Any]:
-        """The fault that the worker would report."""
-        call = self.call(tool, **options)
-        with pytest.raises(BaseException) as caught:  # noqa: PT011 - its class is looked at
-            registry.tool(tool["kind"]).run(call)
-        thrown = caught.value.__traceback__
-        assert thrown is not None
-        caught.value.__traceback__ = thrown.tb_next  # a worker's traceback begins at the tool
-        found = faults.from_exception(caught.value, call.origin)
-        names = [*getattr(caught.value, "names", ()), *faults.names_of(caught.value)]
-        return faults.refine(found, tool.get("errors"), *names)
+THIRD_PARTY = REPOSITORY / "tests" / "data" / "third_party"
+KINDS = sorted({*TOOLS, "shout"})
+"""Ours, and one that another distribution brings."""
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    yield Room(tmp_path)
+def room(tmp_path: Path) -> Iterator[Bench]:
+    yield Bench(tmp_path)
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Bundles)]
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
     registry.tool.cache_clear()
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """With a distribution on the path that adds the kind ``shout``."""
+    monkeypatch.syspath_prepend(str(THIRD_PARTY))
+    forget()
+    yield
+    forget()
+    sys.modules.pop("trimtab_shout", None)
+
+
+def forget() -> None:
+    for cached in (kinds.others, kinds._declared, kinds.verbatim, registry.tool):
+        cached.cache_clear()
 
 
 class TestEveryTool:
@@ -90,20 +75,23 @@ class TestEveryTool:
         assert WAITS_HERE.isdisjoint(registry.OURS)
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_it_knows_its_kind_and_is_made_once(self, kind: str) -> None:
-        tool = registry.tool(kind)
-        assert tool.kind == kind
-        assert registry.tool(kind) is tool
-        assert (type(tool).__doc__ or "").strip()
+    @pytest.mark.usefixtures("installed")
+    def test_it_keeps_what_every_kind_promises(self, kind: str) -> None:
+        assert broken_promises(kind) == []
 
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_an_empty_block_is_refused_in_words(self, room: Room, kind: str) -> None:
+    @pytest.mark.parametrize("kind", sorted({*KINDS} - WAITS_HERE))
+    @pytest.mark.usefixtures("installed")
+    def test_it_is_made_once_in_a_process(self, kind: str) -> None:
+        assert registry.tool(kind) is registry.tool(kind)
+
+    @pytest.mark.parametrize("kind", sorted({*KINDS} - WAITS_HERE))
+    @pytest.mark.usefixtures("installed")
+    def test_an_empty_block_is_refused_at_its_place(self, room: Bench, kind: str) -> None:
         fault = room.fault({"kind": kind}, system=True)
         assert fault["cls"] == "permanent"
-        assert len(fault["message"]) > 10
         assert fault["where"].startswith("clinic/cohort:2")
 
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", sorted(registry.OURS))
     def test_its_keys_stand_in_the_reference(self, kind: str) -> None:
         text = (REPOSITORY / "docs" / "reference" / "tools.md").read_text()
         section = text.partition(f"\n## {kind}\n")[2].partition("\n## ")[0]
@@ -111,18 +99,18 @@ class TestEveryTool:
             assert f"`{key}`" in section, f"{kind}.{key} is not in docs/reference/tools.md"
 
     def test_an_unknown_kind_says_which_are_known(self) -> None:
-        with pytest.raises(ToolError, match="known are history, http, python, shell, sql"):
+        with pytest.raises(ToolError, match="known are history, http, python, search, shell, sql"):
             registry.tool("prayer")
 
 
 class TestPython:
-    def write(self, room: Room, text: str, name: str = "work.py") -> None:
+    def write(self, room: Bench, text: str, name: str = "work.py") -> None:
         (room.bundle / name).write_text(text)
 
-    def call(self, room: Room, name: str, **options: Any) -> Any:
+    def call(self, room: Bench, name: str, **options: Any) -> Any:
         return room.run({"kind": "python", "call": f"work:{name}"}, **options)
 
-    def test_a_function_gets_what_it_asks_for_by_name(self, room: Room) -> None:
+    def test_a_function_gets_what_it_asks_for_by_name(self, room: Bench) -> None:
         self.write(
             room,
             "def f(items, table, batch, key, run_folder, workload, log, limit, extra=5):\n"
@@ -139,14 +127,14 @@ class TestPython:
         assert call.log.spend_usd == 0.5
         assert call.rows_in == 2
 
-    def test_what_is_not_asked_for_is_not_opened(self, room: Room) -> None:
+    def test_what_is_not_asked_for_is_not_opened(self, room: Bench) -> None:
         self.write(room, "def f(): return 1\ndef g(items): return items")
         gone = {**room.objects.put_json([1]), "$ref": "0" * 64 + ".json"}
         items = Items(gone, 0, 1, sliced=False)
         assert self.call(room, "f", items=items) == 1
         assert room.fault({"kind": "python", "call": "work:g"}, items=items)["cls"] == "data"
 
-    def test_references_among_the_arguments_are_opened(self, room: Room) -> None:
+    def test_references_among_the_arguments_are_opened(self, room: Bench) -> None:
         self.write(room, "def f(people, more): return [people.num_rows, more]")
         ref = room.objects.put_table(pa.table({"n": [1, 2, 3]}))
         call = room.call(
@@ -157,22 +145,22 @@ class TestPython:
         assert ref["$ref"] in call.inputs
         assert call.rows_in == 4
 
-    def test_what_it_lacks_or_does_not_take_is_said_before_it_runs(self, room: Room) -> None:
+    def test_what_it_lacks_or_does_not_take_is_said_before_it_runs(self, room: Bench) -> None:
         self.write(room, "def f(items, size): raise RuntimeError")
         fault = room.fault({"kind": "python", "call": "work:f"}, args={"sise": 1})
         assert "work:f needs `items`, `size` and takes no `sise`" in fault["message"]
 
-    def test_a_coroutine_is_run_to_its_end(self, room: Room) -> None:
+    def test_a_coroutine_is_run_to_its_end(self, room: Bench) -> None:
         self.write(
             room, "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return 'done'"
         )
         assert self.call(room, "f") == "done"
 
-    def test_a_function_with_keywords_takes_every_argument(self, room: Room) -> None:
+    def test_a_function_with_keywords_takes_every_argument(self, room: Bench) -> None:
         self.write(room, "def f(*parts, **all): return all")
         assert self.call(room, "f", args={"a": 1, "b": 2}) == {"a": 1, "b": 2}
 
-    def test_a_new_hash_is_new_code_and_an_old_one_is_kept(self, room: Room) -> None:
+    def test_a_new_hash_is_new_code_and_an_old_one_is_kept(self, room: Bench) -> None:
         tool = PythonTool()
 
         def value(bundle: Path) -> Any:
@@ -190,7 +178,7 @@ class TestPython:
         one, two = room.root / "bundles" / "one", room.root / "bundles" / "two"
         assert [value(b) for b in (one, two, one, two)] == [[1, 1], [2, 1], [1, 2], [2, 2]]
 
-    def test_a_traceback_shows_the_playbook_and_the_authors_lines_alone(self, room: Room) -> None:
+    def test_a_traceback_shows_the_playbook_and_the_authors_lines_alone(self, room: Bench) -> None:
         self.write(
             room,
             "import json\n\ndef f():\n    return inner('{')\n\n"
@@ -208,7 +196,7 @@ class TestPython:
         ]
         assert fault["message"].startswith("JSONDecodeError: Expecting property name")
 
-    def test_causes_are_told_in_the_order_they_happened(self, room: Room) -> None:
+    def test_causes_are_told_in_the_order_they_happened(self, room: Bench) -> None:
         self.write(
             room,
             "def f():\n    try: 1 / 0\n"
@@ -218,7 +206,7 @@ class TestPython:
         assert lines.index("  ZeroDivisionError: division by zero") < lines.index("which led to")
         assert lines[-1] == "  ValueError: outer"
 
-    def test_a_syntax_error_says_file_and_line(self, room: Room) -> None:
+    def test_a_syntax_error_says_file_and_line(self, room: Bench) -> None:
         self.write(room, "x = 1\ndef f(:\n    pass")
         fault = room.fault({"kind": "python", "call": "work:f"})
         assert (fault["cls"], fault["where"]) == ("permanent", "work.py:2")
@@ -234,24 +222,26 @@ class TestPython:
             ("statistics:mean", "has the name of another module"),
         ],
     )
-    def test_a_call_that_leads_nowhere_says_why(self, room: Room, call: str, told: str) -> None:
+    def test_a_call_that_leads_nowhere_says_why(self, room: Bench, call: str, told: str) -> None:
         self.write(room, "VALUE = 1")
         self.write(room, "def mean(): pass", "statistics.py")
         fault = room.fault({"kind": "python", "call": call})
         assert fault["cls"] == "permanent"
         assert told in fault["message"]
 
-    def test_a_missing_import_of_the_code_is_not_mistaken_for_the_module(self, room: Room) -> None:
+    def test_a_missing_import_of_the_code_is_not_mistaken_for_the_module(
+        self, room: Bench
+    ) -> None:
         self.write(room, "import absent_library\ndef f(): pass")
         fault = room.fault({"kind": "python", "call": "work:f"})
         assert fault["message"] == "ModuleNotFoundError: No module named 'absent_library'"
         assert fault["where"] == "work.py:1"
 
-    def test_installed_functions_can_be_called(self, room: Room) -> None:
+    def test_installed_functions_can_be_called(self, room: Bench) -> None:
         tool = {"kind": "python", "call": "statistics:mean"}
         assert room.run(tool, args={"data": [1, 2, 3]}) == 2
 
-    def test_inline_code_assigns_a_result_or_defines_main(self, room: Room) -> None:
+    def test_inline_code_assigns_a_result_or_defines_main(self, room: Bench) -> None:
         assert room.run({"kind": "python", "code": "result = a + 1"}, args={"a": 1}) == 2
         code = "def main(items): return [i * 2 for i in items]"
         items = Items([1, 2], 0, 2, sliced=True)
@@ -261,7 +251,7 @@ class TestPython:
         fault = room.fault({"kind": "python", "code": "x = 1"})
         assert "neither assigned `result`" in fault["message"]
 
-    def test_inline_code_is_named_by_its_line_in_the_playbook(self, room: Room) -> None:
+    def test_inline_code_is_named_by_its_line_in_the_playbook(self, room: Bench) -> None:
         code = "a = 1\n\nresult = a / 0\n"
         text = "workflow:\n  - step: s\n    tool:\n      kind: python\n      code: |\n"
         self.write(
@@ -273,12 +263,12 @@ class TestPython:
         broken = room.fault({"kind": "python", "code": "result = = 1"})
         assert broken["where"] == "clinic/cohort:2 (line 1 of its code)"
 
-    def test_a_tool_block_may_give_errors_another_class(self, room: Room) -> None:
+    def test_a_tool_block_may_give_errors_another_class(self, room: Bench) -> None:
         self.write(room, "def f(): raise KeyError('x')")
         tool = {"kind": "python", "call": "work:f", "errors": {"LookupError": "transient"}}
         assert room.fault(tool)["cls"] == "transient"
 
-    def test_the_record_and_services_are_for_system_runs(self, room: Room) -> None:
+    def test_the_record_and_services_are_for_system_runs(self, room: Bench) -> None:
         self.write(room, "def f(history): pass\ndef g(services): return services")
         for name in ("f", "g"):
             fault = room.fault({"kind": "python", "call": f"work:{name}"}, services={"a": 1})
@@ -288,17 +278,17 @@ class TestPython:
 
 
 class TestShell:
-    def test_the_output_is_the_result(self, room: Room) -> None:
+    def test_the_output_is_the_result(self, room: Bench) -> None:
         assert room.run({"kind": "shell", "run": "echo hi; echo no >&2"}) == {
             "exit_code": 0, "stdout": "hi\n",
         }  # fmt: skip
 
-    def test_the_last_line_may_be_json(self, room: Room) -> None:
+    def test_the_last_line_may_be_json(self, room: Bench) -> None:
         tool = {"kind": "shell", "run": "echo working; echo '{\"n\": 1}'", "output": "json"}
         assert room.run(tool) == {"n": 1}
         assert room.fault({**tool, "run": "echo nothing"})["cls"] == "data"
 
-    def test_an_exit_code_is_permanent_unless_said_otherwise(self, room: Room) -> None:
+    def test_an_exit_code_is_permanent_unless_said_otherwise(self, room: Bench) -> None:
         tool: dict[str, Any] = {"kind": "shell", "run": "echo 'no space' >&2; exit 75"}
         fault = room.fault(tool)
         assert (fault["cls"], fault["message"]) == ("permanent", "exit code 75: no space")
@@ -307,7 +297,7 @@ class TestShell:
         killed = room.fault({"kind": "shell", "run": "kill -9 $$"})
         assert killed["message"] == "signal 9 (SIGKILL)"
 
-    def test_values_reach_it_as_variables_never_as_code(self, room: Room) -> None:
+    def test_values_reach_it_as_variables_never_as_code(self, room: Bench) -> None:
         args = {"name": "$(touch owned); '\"", "many": [1, 2]}
         tool = {
             "kind": "shell",
@@ -317,21 +307,21 @@ class TestShell:
         out = room.run(tool, args=args)["stdout"]
         assert out == "$(touch owned); '\"|[1,2]|the key|3\n"
 
-    def test_items_come_on_standard_input(self, room: Room) -> None:
+    def test_items_come_on_standard_input(self, room: Bench) -> None:
         items = Items([{"a": 1}, {"a": 2}], 0, 2, sliced=True)
         assert room.run({"kind": "shell", "run": "cat"}, items=items)["stdout"] == (
             '{"a":1}\n{"a":2}\n'
         )
 
-    def test_words_are_run_without_a_shell(self, room: Room) -> None:
+    def test_words_are_run_without_a_shell(self, room: Bench) -> None:
         assert room.run({"kind": "shell", "run": ["echo", "$HOME", 3]})["stdout"] == "$HOME 3\n"
         assert "no program" in room.fault({"kind": "shell", "run": ["/no/such"]})["message"]
 
-    def test_it_runs_in_the_runs_folder(self, room: Room) -> None:
+    def test_it_runs_in_the_runs_folder(self, room: Bench) -> None:
         room.run({"kind": "shell", "run": "echo x > made"})
         assert (room.root / "runs" / "r" / "made").exists()
 
-    def test_what_it_leaves_running_is_not_waited_for(self, room: Room) -> None:
+    def test_what_it_leaves_running_is_not_waited_for(self, room: Bench) -> None:
         started = time.monotonic()
         out = room.run({"kind": "shell", "run": "sleep 30 & echo $!"})["stdout"]
         assert time.monotonic() - started < 20
@@ -339,14 +329,14 @@ class TestShell:
         os.kill(int(out), 9)
 
     def test_both_outputs_are_passed_on_whole_and_in_time(
-        self, room: Room, capfd: pytest.CaptureFixture[str]
+        self, room: Bench, capfd: pytest.CaptureFixture[str]
     ) -> None:
         run = "seq 1 60000; seq 1 60000 >&2; exec >&- 2>&-; sleep 0.05; exit 3"
         assert room.fault({"kind": "shell", "run": run})["message"] == "exit code 3: 60000"
         said = capfd.readouterr()
         assert said.out == said.err == "".join(f"{n}\n" for n in range(1, 60001))
 
-    def test_what_prints_for_ever_in_the_background_is_not_waited_for(self, room: Room) -> None:
+    def test_what_prints_for_ever_in_the_background_is_not_waited_for(self, room: Bench) -> None:
         file = room.root / "pid"
         room.run({"kind": "shell", "run": f"yes & echo $! > {file}; sleep 0.1"})
         os.kill(int(file.read_text()), 9)
@@ -403,7 +393,7 @@ def service() -> Iterator[tuple[str, type[Service]]]:
 
 @pytest.fixture
 def request_(
-    room: Room, service: tuple[str, type[Service]]
+    room: Bench, service: tuple[str, type[Service]]
 ) -> Iterator[Callable[..., dict[str, Any]]]:
     def tool(path: str, **more: Any) -> dict[str, Any]:
         return {"kind": "http", "url": service[0] + path, "allow_loopback": True, **more}
@@ -415,7 +405,7 @@ def request_(
 
 class TestHttp:
     def test_json_comes_back_as_a_value_over_one_connection(
-        self, room: Room, request_: Callable[..., dict[str, Any]], service: Any
+        self, room: Bench, request_: Callable[..., dict[str, Any]], service: Any
     ) -> None:
         for _ in range(3):
             answer = room.run(request_("/200", params={"q": "a b"}))
@@ -426,7 +416,7 @@ class TestHttp:
         assert "Idempotency-Key" not in service[1].seen[0]
 
     def test_a_write_carries_its_body_and_the_idempotency_key(
-        self, room: Room, request_: Callable[..., dict[str, Any]], service: Any
+        self, room: Bench, request_: Callable[..., dict[str, Any]], service: Any
     ) -> None:
         room.run(request_("/200", method="POST", json={"a": 1}, headers={"X-Me": "1"}))
         items = Items([{"id": 1}], 0, 1, sliced=True)
@@ -446,7 +436,7 @@ class TestHttp:
         ],
     )  # fmt: skip
     def test_statuses_have_classes(
-        self, room: Room, request_: Callable[..., dict[str, Any]], path: str, cls: str,
+        self, room: Bench, request_: Callable[..., dict[str, Any]], path: str, cls: str,
         wait: float | None,
     ) -> None:  # fmt: skip
         fault = room.fault(request_(path))
@@ -455,13 +445,13 @@ class TestHttp:
         refined = room.fault(request_(path, errors={path[1:4]: "data", "Exception": "data"}))
         assert refined["cls"] == "data"
 
-    def test_a_refused_connection_is_transient(self, room: Room) -> None:
+    def test_a_refused_connection_is_transient(self, room: Bench) -> None:
         tool = {"kind": "http", "url": "http://127.0.0.1:9/", "allow_loopback": True}
         assert room.fault(tool)["cls"] == "transient"
         assert room.fault({"kind": "http", "url": "ftp://x/"})["cls"] == "permanent"
 
     def test_this_machine_is_refused_by_any_name_unless_allowed(
-        self, room: Room, request_: Callable[..., dict[str, Any]], service: Any
+        self, room: Bench, request_: Callable[..., dict[str, Any]], service: Any
     ) -> None:
         port = service[0].rsplit(":", 1)[1]
         for host in ("127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]", "0.0.0.0"):
@@ -471,7 +461,7 @@ class TestHttp:
         assert service[1].seen == []
 
     def test_cookies_of_one_attempt_are_not_sent_by_the_next(
-        self, room: Room, request_: Callable[..., dict[str, Any]], service: Any
+        self, room: Bench, request_: Callable[..., dict[str, Any]], service: Any
     ) -> None:
         for _ in range(2):
             assert "set-cookie" not in room.run(request_("/200/cookie"))["headers"]
@@ -479,12 +469,12 @@ class TestHttp:
         assert len(service[1].connections) == 1
 
     def test_a_redirect_is_followed(
-        self, room: Room, request_: Callable[..., dict[str, Any]]
+        self, room: Bench, request_: Callable[..., dict[str, Any]]
     ) -> None:
         assert room.run(request_("/302"))["body"] == {"ok": True}
 
     def test_an_answer_over_the_limit_is_refused(
-        self, room: Room, request_: Callable[..., dict[str, Any]]
+        self, room: Bench, request_: Callable[..., dict[str, Any]]
     ) -> None:
         assert room.fault(request_("/200"), output_bytes=4)["cls"] == "resource"
 
@@ -510,20 +500,20 @@ class TestHttp:
 
 
 class TestSql:
-    def test_values_are_bound_from_with_and_workload(self, room: Room) -> None:
+    def test_values_are_bound_from_with_and_workload(self, room: Bench) -> None:
         for engine in ("duckdb", "sqlite"):
             tool = {"kind": "sql", "engine": engine, "query": "select $a as a, $b as b, '$c' as c"}
             table = room.run(tool, args={"a": "x'; drop"}, workload={"a": "hidden", "b": 2})
             assert table.to_pylist() == [{"a": "x'; drop", "b": 2, "c": "$c"}], engine
 
     @pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
-    def test_a_name_that_nobody_gave_is_named(self, room: Room, engine: str) -> None:
+    def test_a_name_that_nobody_gave_is_named(self, room: Bench, engine: str) -> None:
         fault = room.fault({"kind": "sql", "engine": engine, "query": "select $x"}, args={"y": 1})
         assert fault["cls"] == "permanent"
         assert "$x" in fault["message"]
         assert "y" in fault["message"]
 
-    def test_the_batch_is_a_table_called_items(self, room: Room) -> None:
+    def test_the_batch_is_a_table_called_items(self, room: Bench) -> None:
         ref = room.objects.put_table(pa.table({"n": list(range(100))}))
         items = Items(ref, 10, 5, sliced=False)
         tool = {"kind": "sql", "engine": "duckdb", "query": "select sum(n)::bigint s from items"}
@@ -532,21 +522,21 @@ class TestSql:
         tool = {"kind": "sql", "engine": "sqlite", "query": query}
         assert room.run(tool, items=items).to_pylist() == [{"s": 60}]
 
-    def test_tables_among_the_arguments_can_be_selected_from(self, room: Room) -> None:
+    def test_tables_among_the_arguments_can_be_selected_from(self, room: Bench) -> None:
         ref = room.objects.put_table(pa.table({"n": [1, 2, 3]}))
         query = "select * from people where n > $least"
         tool = {"kind": "sql", "engine": "duckdb", "query": query}
         assert room.run(tool, args={"people": ref, "least": 1})["n"].to_pylist() == [2, 3]
 
     @pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
-    def test_a_database_lasts_as_long_as_its_file(self, room: Room, engine: str) -> None:
+    def test_a_database_lasts_as_long_as_its_file(self, room: Bench, engine: str) -> None:
         tool = {"kind": "sql", "engine": engine, "database": "kept.db"}
         made = "create table t (n integer); insert into t values (1), (2);"
         assert room.run({**tool, "query": made}) is None
         assert room.run({**tool, "query": "select * from t;"})["n"].to_pylist() == [1, 2]
         assert (room.root / "runs" / "r" / "kept.db").exists()
 
-    def test_a_script_that_fails_changes_nothing_in_sqlite(self, room: Room) -> None:
+    def test_a_script_that_fails_changes_nothing_in_sqlite(self, room: Bench) -> None:
         tool = {"kind": "sql", "engine": "sqlite", "database": "kept.db"}
         room.run({**tool, "query": "create table t (n integer)"})
         fault = room.fault({**tool, "query": "insert into t values (1); select * from nowhere"})
@@ -554,7 +544,7 @@ class TestSql:
         assert room.run({**tool, "query": "select * from t"}).num_rows == 0
 
     def test_a_busy_database_is_transient(
-        self, room: Room, monkeypatch: pytest.MonkeyPatch
+        self, room: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("runtime.tools.sql._WAIT_S", 0.05)
         tool = {"kind": "sql", "engine": "sqlite", "database": "kept.db"}
@@ -564,7 +554,7 @@ class TestSql:
         assert room.fault({**tool, "query": "insert into t values (1)"})["cls"] == "transient"
         other.close()
 
-    def test_sqlite_columns_find_a_type(self, room: Room) -> None:
+    def test_sqlite_columns_find_a_type(self, room: Bench) -> None:
         query = (
             "select 1 n, 0.5 x, 'a' s, x'00' b, null z, 1 as mixed "
             "union all select null, 1, 'b', null, null, 'two'"
@@ -579,7 +569,7 @@ class TestSql:
         assert (empty.num_rows, empty.column_names) == (0, ["n"])
 
     @pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
-    def test_facts_of_the_attempt_can_be_bound_too(self, room: Room, engine: str) -> None:
+    def test_facts_of_the_attempt_can_be_bound_too(self, room: Bench, engine: str) -> None:
         query = "select $key as key, $run_folder as home, cast($batch as varchar) as batch"
         tool = {"kind": "sql", "engine": engine, "query": query}
         (row,) = room.run(tool, items=Items([1], 7, 1, sliced=True)).to_pylist()
@@ -589,7 +579,7 @@ class TestSql:
 
     @pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
     @pytest.mark.parametrize("name", ["../../keys.db", "{root}/keys.db", ".", "../r2/x.db"])
-    def test_a_database_lies_in_the_runs_folder(self, room: Room, engine: str, name: str) -> None:
+    def test_a_database_lies_in_the_runs_folder(self, room: Bench, engine: str, name: str) -> None:
         name = name.format(root=room.root)
         tool = {"kind": "sql", "engine": engine, "query": "select 1 as n", "database": name}
         fault = room.fault(tool)
@@ -613,7 +603,7 @@ class TestSql:
             "set allowed_directories = ['/']", "reset lock_configuration",
         ],
     )  # fmt: skip
-    def test_duckdb_stays_within_the_folders_of_its_run(self, room: Room, query: str) -> None:
+    def test_duckdb_stays_within_the_folders_of_its_run(self, room: Bench, query: str) -> None:
         for name in ("admin.key", "tokens.json", "journal.db"):
             (room.root / name).write_text("{}")
         for name in ("products", "runs/r"):
@@ -624,7 +614,7 @@ class TestSql:
         assert list(room.root.rglob("out.csv")) == []
 
     def test_duckdb_reads_and_writes_the_files_of_its_run(
-        self, room: Room, monkeypatch: pytest.MonkeyPatch
+        self, room: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         home = room.root / "runs" / "r"
         room.run({"kind": "sql", "query": f"copy (select 1 as n) to '{home}/made.csv'"})
@@ -642,7 +632,7 @@ class TestSql:
         monkeypatch.setenv("TRIMTAB_SQL_FOLDERS", f"/nowhere:{room.root}/elsewhere")
         assert room.run(kept, args=args).to_pylist() == [{"n": 2}]
 
-    def test_duckdb_sees_no_variable_of_the_program(self, room: Room) -> None:
+    def test_duckdb_sees_no_variable_of_the_program(self, room: Bench) -> None:
         fault = room.fault({"kind": "sql", "query": "select 1 as n; select * from result"})
         assert "result does not exist" in fault["message"]
 
@@ -652,7 +642,7 @@ class TestSql:
          "attach 'keys.db' as k", "attach 'file:{root}/keys.db' as k",
          "attach '{root}/runs/r/../../keys.db' as k"],
     )  # fmt: skip
-    def test_sqlite_stays_within_the_runs_folder(self, room: Room, query: str) -> None:
+    def test_sqlite_stays_within_the_runs_folder(self, room: Bench, query: str) -> None:
         sqlite3.connect(room.root / "keys.db").close()
         tool = {"kind": "sql", "engine": "sqlite", "query": query.format(root=room.root)}
         fault = room.fault(tool)
@@ -661,20 +651,20 @@ class TestSql:
         beside = f"attach '{room.root}/runs/r/more.db' as more"
         assert room.run({"kind": "sql", "engine": "sqlite", "query": beside}) is None
 
-    def test_a_query_may_lie_in_a_file(self, room: Room) -> None:
+    def test_a_query_may_lie_in_a_file(self, room: Bench) -> None:
         (room.bundle / "q.sql").write_text("select 42 as n")
         tool = {"kind": "sql", "engine": "duckdb", "file": "q.sql"}
         assert room.run(tool).to_pylist() == [{"n": 42}]
         assert room.fault({**tool, "file": "no.sql"})["cls"] == "permanent"
 
-    def test_a_wrong_query_says_what_is_wrong(self, room: Room) -> None:
+    def test_a_wrong_query_says_what_is_wrong(self, room: Bench) -> None:
         fault = room.fault({"kind": "sql", "engine": "duckdb", "query": "selct 1"})
         assert fault["cls"] == "permanent"
         assert "selct" in fault["message"]
 
 
 class TestHistory:
-    def test_an_ordinary_run_may_not_read(self, room: Room) -> None:
+    def test_an_ordinary_run_may_not_read(self, room: Bench) -> None:
         fault = room.fault({"kind": "history", "query": "runs_recent"})
         assert fault["cls"] == "permanent"
         assert "system runs only" in fault["message"]
