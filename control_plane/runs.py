@@ -308,10 +308,11 @@ class _Folding:
         if event.outcome == "succeeded":
             step.batches_done += 1
             step.items_done += items
-        else:
+        elif event.outcome != "cancelled" or not event.moot:
             step.failed_attempts += 1
             step.fault = event.fault
-        self._ended(step, event, at)
+        if not event.moot:
+            self._ended(step, event, at)
 
     def _ended(self, step: StepView, event: AttemptFinished, at: float) -> None:
         single = event.batch < 0 and event.outcome != "succeeded" and event.retry_at is None

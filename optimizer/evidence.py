@@ -179,7 +179,8 @@ def _group(columns: dict[str, Array], counted: dict[str, int]) -> Batches:
     keys = np.char.add(
         np.char.add(columns["run"].astype(str), "/"), _whole(columns["batch"]).astype(str)
     )
-    order = np.lexsort((columns["number"], keys))
+    again = columns["retried"].astype(bool)  # of tries side by side the last one decides
+    order = np.lexsort((~again, columns["number"], keys))
     c = {name: values[order] for name, values in columns.items()}
     fresh = np.r_[True, keys[order][1:] != keys[order][:-1]][: len(keys)]
     begin = np.flatnonzero(fresh)
@@ -200,9 +201,9 @@ def _group(columns: dict[str, Array], counted: dict[str, int]) -> Batches:
         items=_whole(c["items"][begin]),
         seconds=_sums(c["run_s"].astype(float), begin),
         cost=_sums(cost, begin),
-        retried=c["outcome"][begin] != "succeeded",
+        retried=~np.isin(c["outcome"][begin], ("succeeded", "cancelled")),
         failed=c["outcome"][last] != "succeeded",
-        start=c["scheduled_at"][begin],
+        start=np.minimum.reduceat(c["scheduled_at"], begin) if len(begin) else c["scheduled_at"],
         end=c["at"][last],
         experiment=c["experiment"][begin],
         arm=c["arm"][begin],

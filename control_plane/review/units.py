@@ -47,6 +47,8 @@ class Block:
     retried: int = 0
     failed_items: int = 0
     ended: float = 0.0
+    beside: set[str] = field(default_factory=set)
+    """Open tries of batches of which more than one was begun at once: all have their cost."""
 
     def finish(self, event: AttemptFinished, at: float, *, rescue: bool) -> None:
         """Take one try of one of its batches into account."""
@@ -54,10 +56,11 @@ class Block:
         self.ended = max(self.ended, at)
         if self.cost is not None:
             self.cost = None if event.cost_usd is None else self.cost + event.cost_usd
-        failed = event.outcome != "succeeded"
+        failed = event.outcome != "succeeded" and not event.moot
         if failed and event.number == 1 and not rescue:
             self.retried += 1
-        if event.retry_at is not None:
+        self.beside.discard(event.attempt)
+        if event.retry_at is not None or event.moot:
             return
         self.open.discard(event.batch)
         if failed and not rescue:
@@ -89,6 +92,8 @@ class Units:
                 self._shares = event.shares
             case EachCut() if event.step == self.started.step:
                 self._cut(run, event, recorded.at)
+            case AttemptScheduled() if event.step == self.started.step and event.hedges:
+                self._hedged(run, event.batch, {event.attempt, event.hedges})
             case AttemptScheduled() if event.step == self.started.step and event.batch == -1:
                 self._single(run, event, recorded.at)
             case AttemptFinished() if event.step == self.started.step:
@@ -104,7 +109,7 @@ class Units:
         Ask after a whole commit was taken: a failed batch and the cut that rescues it are
         committed together.
         """
-        done = [key for key, block in self._blocks.items() if not block.open]
+        done = [key for key, block in self._blocks.items() if not block.open and not block.beside]
         for key in sorted(done, key=lambda k: self._blocks[k].ended):
             block = self._blocks.pop(key)
             if block.whole and block.own:
@@ -173,6 +178,12 @@ class Units:
         )  # fmt: skip
         self._batches[(run, -1)] = (key, False)
 
+    def _hedged(self, run: str, batch: int, attempts: set[str]) -> None:
+        found = self._batches.get((run, batch))
+        block = self._blocks.get(found[0]) if found is not None else None
+        if block is not None:
+            block.beside |= attempts
+
     def _finished(self, run: str, event: AttemptFinished, at: float) -> None:
         found = self._batches.get((run, event.batch))
         block = self._blocks.get(found[0]) if found is not None else None
@@ -193,6 +204,7 @@ class Units:
             if block.open and not block.failed_items:
                 del self._blocks[key]
             block.open.clear()
+            block.beside.clear()
         for batch in [k for k in self._batches if k[0] == run]:
             del self._batches[batch]
 

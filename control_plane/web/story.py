@@ -279,6 +279,8 @@ class RunStory:
             step.cost_usd = (step.cost_usd or 0.0) + event.cost_usd
         if one is not None:
             _close(one, event, at)
+        if event.moot:
+            return
         self._count(step, one, event)
         if event.arcs is not None or (event.batch < 0 and event.retry_at is None):
             _conclude(step, event)

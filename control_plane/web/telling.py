@@ -113,6 +113,8 @@ def _piece(batch: int, number: int) -> str:
 
 def _scheduled(event: AttemptScheduled) -> str:
     said = _piece(event.batch, event.number)
+    if event.hedges is not None:
+        said += ", beside the one that takes long"
     if event.batch >= 0:
         said += f", {words.plural(event.items, 'item')}"
     return said + (f", arm {event.arm}" if event.arm else "")
@@ -125,6 +127,8 @@ def _finished(event: AttemptFinished) -> str:
         said += f"; {event.fault.cls}: {words.first_line(event.fault.message)}"
     if event.retry_at is not None:
         said += "; will be tried again"
+    if event.moot:
+        said += "; another try of the same work decides"
     return said
 
 

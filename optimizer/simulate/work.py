@@ -267,6 +267,8 @@ class Reading:
             return
         cold = event.worker not in self._warm and event.worker != ""
         self._warm.add(event.worker)
+        if event.moot:  # what is estimated is the try that counted, without what ran beside it
+            return
         fired.tries.setdefault(event.batch, []).append(_Tried(scheduled_at, at, event, cold))
         if event.arcs is not None or (event.batch < 0 and event.retry_at is None):
             self._end(fired, at, event.arcs or ())

@@ -79,6 +79,11 @@ class Version:
         return any(s.queue_timeout_s is not None for s in steps)
 
     @cached_property
+    def has_hedges(self) -> bool:
+        """Whether any step is hedged."""
+        return any(step.hedge is not None for step in self.playbook.steps)
+
+    @cached_property
     def code(self) -> str:
         """The folder that holds the bundle's files; made when it is not there."""
         target = self.folder.bundles / self.registered.version

@@ -121,6 +121,11 @@ class Dispatch:
         """Whether a worker has the attempt."""
         return attempt in self._slots
 
+    def sent_at(self, attempt: str) -> float | None:
+        """When a worker was given the attempt; None when none has it."""
+        slot = self._slots.get(attempt)
+        return None if slot is None else self._flights[slot].sent_at
+
     def kill(self, attempt: str, outcome: str) -> bool:
         """End a running attempt's process; False when no worker has it."""
         slot = self._slots.get(attempt)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from runtime.engine import children
 from runtime.engine.actor import Actor, withheld
-from runtime.engine.sending import Sending
+from runtime.engine.hedging import Hedging
 from runtime.run.decide import Decision, Ended
 from runtime.run.events import Fault
 from runtime.run.state import Try
 
 
-class Due(Sending):
+class Due(Hedging):
     """Answers the timers of runs."""
 
     def _due(self, run: str) -> None:
@@ -23,6 +23,7 @@ class Due(Sending):
             if why and not self._dispatch.kill(tried.attempt, "timed_out"):
                 ended = Ended(tried.attempt, "timed_out", Fault("timeout", why))
                 self._act(actor, lambda d, ended=ended: d.ended(ended))  # type: ignore[misc]
+        self._note_late(actor)
         self._arm(actor)
 
     def _overdue(self, actor: Actor, tried: Try) -> str:

@@ -13,6 +13,7 @@ from runtime.engine.family import Family
 from runtime.engine.queue import Ready
 from runtime.run.decide import LET_RUN
 from runtime.run.events import (
+    AttemptFinished,
     AttemptLeased,
     AttemptScheduled,
     ConfigStored,
@@ -48,6 +49,8 @@ class Effects(Family):
                 self._queue(r.stream[4:], event.attempt)
             elif isinstance(event, AttemptLeased):
                 self._queue(r.stream[4:], event.attempt, first=True)
+            elif isinstance(event, AttemptFinished):
+                self._end_beaten(r.stream[4:])
             elif isinstance(event, RunCompleted | RunFailed | RunCancelled):
                 self._ended(r.stream[4:])
             else:
@@ -79,8 +82,9 @@ class Effects(Family):
                 self._begin_child(actor, tried)
             return
         uses = actor.version.uses(tried.step)
-        pace = self._dispatch.pace(actor.version, tried.step)
-        ready = Ready(run, attempt, actor.state.priority, uses, pace)
+        hedge = tried.is_hedge
+        pace = None if hedge else self._dispatch.pace(actor.version, tried.step)
+        ready = Ready(run, attempt, actor.state.priority, uses, pace, hedge)
         self._dispatch.ready.put(ready, first=first)
 
     def _tell(self, recorded: Sequence[Recorded]) -> None:

@@ -90,8 +90,9 @@ def _copy(recorded: Recorded, branch: Branch, waits: set[str]) -> RunEvent:
             return _submitted(event, branch)
         case AttemptScheduled():
             return event.but(
-                attempt=_named(event.attempt, old, new), key=_named(event.key, old, new)
-            )
+                attempt=_named(event.attempt, old, new), key=_named(event.key, old, new),
+                hedges=event.hedges and _named(event.hedges, old, new),
+            )  # fmt: skip
         case AttemptLeased() | AttemptFinished():
             return event.but(attempt=_named(event.attempt, old, new))
         case TimerSet():

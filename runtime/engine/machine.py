@@ -60,6 +60,8 @@ class Machine(ABC):
         self._waiters: defaultdict[str, list[asyncio.Future[RunRow]]] = defaultdict(list)
         self._listeners: list[Listener] = []
         self._leasing: set[str] = set()
+        self._late: dict[str, str] = {}
+        """Tries that take long and may be hedged, with their runs."""
         self._taken_back: set[str] = set()
         self._rate_timer: asyncio.TimerHandle | None = None
         self._closed = self._pumping = False

@@ -12,7 +12,7 @@ import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from runtime.engine.pace import Pace
 from runtime.playbook.model import Limit
@@ -23,6 +23,7 @@ class Ready:
     """An attempt that may be sent.
 
     ``uses`` names the limits it is under; ``pace`` tells whether its step's tries are short.
+    A ``hedge`` goes after all others.
     """
 
     run: str
@@ -30,6 +31,7 @@ class Ready:
     priority: int = 0
     uses: tuple[str, ...] = ()
     pace: Pace | None = None
+    hedge: bool = False
 
 
 @dataclass(slots=True)
@@ -53,6 +55,12 @@ class _Gate:
         self.seen_at = at
         return at if self.allowance >= 1.0 else at + (1.0 - self.allowance) / rate
 
+    def next_held(self) -> _Place:
+        """Take the one held back longest; a hedge only when nothing else is."""
+        place = next((p for p in self.held if not p[2].hedge), self.held[0])
+        self.held.remove(place)
+        return place
+
     def take(self) -> None:
         self.in_flight += 1
         if self.limit.per_second is not None:
@@ -61,6 +69,9 @@ class _Gate:
 
 _Place: TypeAlias = tuple[int, int, Ready]
 """An attempt with what it is sorted by: priority, then order. It is kept while held back."""
+
+_LAST: Final = 1 << 40
+"""The rank of hedges: higher than any priority, so that they are taken last."""
 
 
 class WorkQueue:
@@ -91,7 +102,8 @@ class WorkQueue:
         """Let an attempt wait; ``first`` puts it before its equals."""
         self._count += 1
         order = -self._count if first else self._count
-        heapq.heappush(self._heap, (-ready.priority, order, ready))
+        rank = _LAST if ready.hedge else -ready.priority
+        heapq.heappush(self._heap, (rank, order, ready))
 
     def next(
         self, at: float, fits: Callable[[Ready], bool] = lambda _: True
@@ -118,6 +130,16 @@ class WorkQueue:
             again = min(again, opens)
         return None, again
 
+    def spare_at(self, uses: tuple[str, ...], at: float) -> float:
+        """When a hedge under these limits may pass: ``at``, later, or never as things are.
+
+        Never while anything waits for a slot, or is held back by one of these limits.
+        """
+        gates = [self._gate(name) for name in uses]
+        if self._heap or any(gate.held for gate in gates):
+            return math.inf
+        return max((gate.opens_at(at) for gate in gates), default=at)
+
     def done(self, attempt: str) -> None:
         """An attempt that was taken has ended, or was never sent: its limits give way."""
         for name in self._holding.pop(attempt, ()):
@@ -132,9 +154,9 @@ class WorkQueue:
 
     def _release(self, name: str) -> None:
         """Let the one that has been held back longest be looked at again."""
-        held = self._gate(name).held
-        if held:
-            heapq.heappush(self._heap, held.popleft())
+        gate = self._gate(name)
+        if gate.held:
+            heapq.heappush(self._heap, gate.next_held())
 
     def _gate(self, name: str) -> _Gate:
         """The gate of a limit; one that is no longer declared stands open."""

@@ -51,6 +51,7 @@ STEP: Final = {
     "compensate": "a tool that undoes the step when the run fails later",
     "effect": "none, idempotent or once: whether trying again is safe",
     "retry": "when to try again",
+    "hedge": "when a second try begins beside one that takes long",
     "timeout": "how long one attempt may take",
     "queue_timeout": "how long an attempt may wait for a slot",
     "total_timeout": "how long the step may take, retries and batches included",
@@ -61,10 +62,10 @@ STEP: Final = {
     "publishes": "the step's result becomes a version of a data product",
     "record": "what of the step's texts is kept in the record",
 }
-STEP_LATER: Final = ("hedge", "alternatives")
+STEP_LATER: Final = ("alternatives",)
 TOOL_ONLY: Final = (
-    "with", "each", "repeat", "effect", "retry", "timeout", "queue_timeout", "total_timeout",
-    "runs_on", "uses", "compensate", "tune", "slo", "publishes",
+    "with", "each", "repeat", "effect", "retry", "hedge", "timeout", "queue_timeout",
+    "total_timeout", "runs_on", "uses", "compensate", "tune", "slo", "publishes",
 )  # fmt: skip
 """Step keys that mean nothing on a step that only routes."""
 FINALLY: Final = (
@@ -93,6 +94,10 @@ RETRY: Final = {
     "max": "the longest delay",
     "jitter": "full (any delay up to the computed one) or none",
     "on": "the classes of error that are tried again",
+}
+HEDGE: Final = {
+    "after": "how long a try may run before another begins beside it",
+    "max": "how many may begin beside the first",
 }
 JOIN: Final = {
     "all": "true: fires once every input is live or dead",

@@ -19,10 +19,11 @@ KNOBS: Final[dict[str, KnobClass]] = {
     "each.in_flight": "concurrency",
     "retry.attempts": "retry",
     "timeout": "timeout",
+    "hedge": "timeout",
     "runs_on": "placement",
 }
 
-LATER: Final = ("hedge", "alternatives", "retry.on")
+LATER: Final = ("alternatives", "retry.on")
 """Knobs of the design that do not work yet."""
 
 LIMITS: Final[dict[str, tuple[int, int]]] = {
@@ -42,4 +43,6 @@ def defaults(step: Step) -> dict[str, Json]:
     }
     if step.each is not None:
         values |= {"each.batch": step.each.batch, "each.in_flight": step.each.in_flight}
+    if step.hedge is not None:
+        values["hedge"] = step.hedge.after_s
     return values

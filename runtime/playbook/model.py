@@ -79,6 +79,14 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Hedge:
+    """Another try begins beside one that has run for ``after_s``, ``max`` of them at most."""
+
+    after_s: float
+    max: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Knob:
     """What may be tuned on a step, within which bounds or among which choices."""
 
@@ -165,6 +173,7 @@ class Step:
     join: Join = field(default_factory=Join)
     each: Each | None = None
     retry: Retry = field(default_factory=Retry)
+    hedge: Hedge | None = None
     timeout_s: float | None = None
     total_timeout_s: float | None = None
     queue_timeout_s: float | None = None

@@ -12,6 +12,7 @@ from typing import Any, Final
 from runtime.playbook import keys
 from runtime.playbook.arcs import CATCHABLE, ROUNDS
 from runtime.playbook.blocks import PATH, TOOL_CLASSES
+from runtime.playbook.hedging import HEDGES
 from runtime.playbook.inputs import TYPES
 from runtime.playbook.joins import INPUTS, KINDS
 from runtime.playbook.kinds import KindFault, declaration, names
@@ -118,6 +119,7 @@ def _step_shapes() -> dict[str, Schema]:
         "compensate": {"$ref": "#/$defs/tool"},
         "effect": {"enum": ["none", "idempotent", "once"]},
         "retry": _retry(),
+        "hedge": _hedge(),
         "timeout": _DURATION,
         "queue_timeout": _DURATION,
         "total_timeout": _DURATION,
@@ -193,6 +195,11 @@ def _retry() -> Schema:
         "on": _words(RETRYABLE),
     }
     return _object(keys.RETRY, shapes)
+
+
+def _hedge() -> Schema:
+    long = _object(keys.HEDGE, {"after": _DURATION, "max": _count(HEDGES)}, required=["after"])
+    return {"anyOf": [_DURATION, long]}
 
 
 def _tune() -> Schema:

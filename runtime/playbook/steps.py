@@ -15,6 +15,7 @@ from runtime.playbook.arcs import ROUNDS, read_arcs, read_split
 from runtime.playbook.blocks import FILE, TOOL_CLASSES, note_texts, read_block
 from runtime.playbook.draft import Draft, Mention, StepDraft
 from runtime.playbook.expressions import WORDS
+from runtime.playbook.hedging import read_hedge
 from runtime.playbook.joins import read_join
 from runtime.playbook.kinds import declaration
 from runtime.playbook.knobs import LIMITS
@@ -99,16 +100,18 @@ def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
     each = _each(read, part.child("each"))
     retry = _retry(part.child("retry"))
     timeout = _duration(part, "timeout")
+    effect = _effect(part.child("effect"), tool)
     step = Step(
         name=read.name,
         tool=tool,
         each=each,
         repeat=_repeat(read, part.child("repeat")),
         retry=retry,
+        hedge=read_hedge(part.child("hedge"), part, effect),
         timeout_s=timeout,
         total_timeout_s=_duration(part, "total_timeout"),
         queue_timeout_s=_duration(part, "queue_timeout"),
-        effect=_effect(part.child("effect"), tool),
+        effect=effect,
         runs_on=_runs_on(part.child("runs_on")),
         uses=_uses(part.child("uses")),
         compensate=_compensate(read, part.child("compensate"), draft),

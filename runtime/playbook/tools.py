@@ -75,7 +75,9 @@ CLASSES: Final = (
     "transient", "timeout", "throttled", "permanent", "data", "resource", "unknown"
 )  # fmt: skip
 """The classes that a worker's tool can give its errors."""
-_HERE: Final = ("each", "effect", "publishes", "queue_timeout", "runs_on", "tune", "uses")
+_HERE: Final = (
+    "each", "effect", "hedge", "publishes", "queue_timeout", "runs_on", "tune", "uses",
+)  # fmt: skip
 _ERRORS: Final = ToolKey("refines which class an error has", "errors", verbatim=True)
 _PAGES: Final = {
     "next": ToolKey(

@@ -5,10 +5,15 @@ The author's own value must lie within them, and the step must have what the kno
 
 from __future__ import annotations
 
+from typing import Final
+
 from runtime.playbook import keys
 from runtime.playbook.knobs import KNOBS, LATER, LIMITS, defaults
 from runtime.playbook.model import Json, Knob, Step
 from runtime.playbook.part import CLASS_HINT, WORD, Part
+
+_NEEDED: Final = ("each", "timeout", "hedge")
+"""Keys that a step must have for their knobs to turn anything."""
 
 
 def read_tune(part: Part | None, step_part: Part, step: Step) -> tuple[Knob, ...]:
@@ -66,15 +71,15 @@ def _choices(name: str, part: Part) -> tuple[Json, ...]:
 def _knob_value(name: str, part: Part) -> Json:
     if name in LIMITS:
         return part.whole(name, *LIMITS[name])
-    if name == "timeout":
+    if KNOBS[name] == "timeout":
         return part.duration(name)
     return part.text("hardware class", WORD, CLASS_HINT)
 
 
 def _has(name: str, part: Part, step: Part) -> bool:
     """Whether the step has what the knob turns."""
-    needs = {"batch": "each", "concurrency": "each", "timeout": "timeout"}.get(KNOBS[name])
-    if needs is None or step.child(needs) is not None:
+    needs = name.partition(".")[0]
+    if needs not in _NEEDED or step.child(needs) is not None:
         return True
     part.refuse(f"{name} cannot be tuned: the step has no {needs}", f"add {needs}", at=part.key)
     return False
@@ -96,6 +101,8 @@ def _is_stated(name: str, step: Part) -> bool:
     """Whether the author gave the knob a value that could be read."""
     owner, _, inner = name.partition(".")
     stated = step.child(owner)
+    if stated is not None and name == "hedge" and stated.node.kind == "map":
+        inner = "after"
     if stated is not None and inner:
         stated = stated.child(inner)
     if stated is None:

@@ -131,7 +131,7 @@ def _attempt(r: Recorded, e: AttemptFinished, lookup: Lookup) -> Row:
         run.playbook if run else "", run.version if run else "", run.number if run else 0,
         e.step, e.batch, plan.block, plan.start, e.attempt, e.number, e.outcome,
         fault.cls if fault else "", fault.message if fault else "",
-        cause(e.step, fault) if fault else "", int(e.retry_at is not None),
+        cause(e.step, fault) if fault else "", int(e.retry_at is not None or e.moot),
         e.queue_s, e.run_s, e.total_s, plan.items, e.rows_in, e.rows_out, e.bytes_in, e.bytes_out,
         e.cpu_s, e.rss_peak, e.worker, e.hardware, e.environment, e.price_usd_hour, e.cost_usd,
         e.spend_usd, plan.config, _whole(knobs.get(_EACH)), _whole(knobs.get("each.in_flight")),
@@ -177,7 +177,9 @@ def _moves(r: Recorded, lookup: Lookup) -> Iterator[tuple[float, str, str]]:
     """Yield the transitions that one durable fact stands for: when, which, and with what."""
     e = r.event
     if isinstance(e, AttemptScheduled):
-        if e.number == 1 and e.batch <= 0:
+        if e.hedges is not None:
+            yield r.at, "hedged", e.hedges
+        elif e.number == 1 and e.batch <= 0:
             yield r.at, "token.consumed", e.step
         yield r.at, "configured", e.config
         yield r.at, "scheduled", e.arm or ""
@@ -223,7 +225,8 @@ class _Tally:
         event = recorded.event
         if isinstance(event, AttemptFinished):
             self.attempts += 1
-            self.failed += event.outcome != "succeeded"
+            beaten = event.moot and event.outcome == "cancelled"
+            self.failed += event.outcome != "succeeded" and not beaten
             if event.cost_usd is not None:
                 self.cost = (self.cost or 0.0) + event.cost_usd
         elif isinstance(event, EachCut):

@@ -75,6 +75,8 @@ class Batches(Trying):
         each = self.state.steps[tried.step].each
         if each is None:
             raise ValueError(tried.attempt)
+        if self._is_moot(tried, ended):
+            return
         over = each.fault is not None or self._taken_back(tried, each)
         retry_at = None if over else self._retry_at(step, tried, ended)
         finished = self._finished(tried, ended, retry_at)

@@ -53,6 +53,10 @@ class Decision(Firing):
         if tried is None:
             return
         ended = self._as_unknown(tried, ended)
+        if ended.attempt in self.state.beaten:
+            self._beaten(tried, ended)
+            self._advance(tried.step)
+            return
         for event in ended.beside:
             self._emit(event)
         if self.state.steps[tried.step].each is None:
@@ -189,7 +193,9 @@ class Decision(Firing):
     def _no_more_tries(self, step: Step) -> None:
         """A step's total timeout has passed: what runs is ended, and then so is the step."""
         known = self.state.steps[step.name]
-        flying = any(t.step == step.name for t in self.state.attempts.values())
+        beaten = self.state.beaten
+        flying = any(t.step == step.name and t.attempt not in beaten
+                     for t in self.state.attempts.values())  # fmt: skip
         if known.status != "active" or flying:
             return
         each = known.each

@@ -38,7 +38,7 @@ from runtime.run.events import (
     TimerSet,
 )
 from runtime.run.life import Move, after
-from runtime.run.state import Block, Each, Pause, Round, RunState, Try, Work
+from runtime.run.state import Block, Each, Pause, Race, Round, RunState, Try, Work
 
 APPROVAL = "approval:"
 """Begins the name of the signal that answers a step; no other signal may have such a name."""
@@ -115,7 +115,11 @@ def _submitted(state: RunState, event: RunSubmitted, at: float) -> None:
 def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
     step = state.steps[event.step]
     work = (event.step, event.batch)
-    if work in state.pauses:
+    if event.hedges is not None:
+        race = state.races.setdefault(work, Race([event.hedges]))
+        race.open.append(event.attempt)
+        race.hedges += 1
+    elif work in state.pauses:
         del state.pauses[work]
     elif step.each is None:
         if event.step not in state.net.beside:
@@ -127,6 +131,7 @@ def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
     state.attempts[event.attempt] = Try(
         event.attempt, event.step, event.batch, event.number, state.seq, at, event.config,
         event.start, event.items, event.block, event.args, event.experiment, event.key,
+        event.hedges is not None,
     )  # fmt: skip
 
 
@@ -178,9 +183,13 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
     tried = state.attempts.pop(event.attempt)
     work = (event.step, event.batch)
     if event.outcome == "lost":
-        state.losses[work] = state.losses.get(work, 0) + 1
+        state.losses[work] = state.losses.get(work, 0) + (not event.moot)
         if event.worker:  # a server that is restarted loses what waited for a worker, too
             state.deaths[work] = state.deaths.get(work, 0) + 1
+    if event.moot:
+        _leave_race(state, event)
+        return
+    _decide_race(state, event)
     if event.retry_at is not None:
         state.pauses[work] = Pause(event.number + 1, event.retry_at)
         if event.outcome == "succeeded":
@@ -207,6 +216,21 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
         _produce(state, event.step, event.arcs)
     if step.status == "done":
         state.order.append(event.step)
+
+
+def _leave_race(state: RunState, event: AttemptFinished) -> None:
+    """A try ended of which nothing follows: it was beaten, or others are still in the race."""
+    state.beaten.discard(event.attempt)
+    race = state.races.get((event.step, event.batch))
+    if race is not None and event.attempt in race.open:
+        race.open.remove(event.attempt)
+
+
+def _decide_race(state: RunState, event: AttemptFinished) -> None:
+    """A try ended that decides its work: what else is open of it is beaten."""
+    race = state.races.pop((event.step, event.batch), None)
+    if race is not None:
+        state.beaten.update(attempt for attempt in race.open if attempt != event.attempt)
 
 
 def _another_round(state: RunState, event: AttemptFinished) -> None:

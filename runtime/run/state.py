@@ -42,6 +42,7 @@ class Try:
     args: dict[str, Json] | None
     experiment: str | None
     key: str
+    is_hedge: bool = False
     leased: bool = False
 
     @property
@@ -53,6 +54,16 @@ class Try:
     def waits_here(self) -> bool:
         """Whether no worker runs it: it waits for a time, a signal or another run."""
         return self.kind in WAITS_HERE
+
+
+@dataclass(slots=True)
+class Race:
+    """Tries of one piece of work that are open at once: a first one and its hedges."""
+
+    open: list[str]
+    """In the order in which they began."""
+    hedges: int = 0
+    """How many began beside the first, whether they are open or not."""
 
 
 @dataclass(slots=True)
@@ -172,6 +183,10 @@ class RunState:
     ctx: dict[str, Json] = field(default_factory=dict)
     attempts: dict[str, Try] = field(default_factory=dict)
     pauses: dict[Work, Pause] = field(default_factory=dict)
+    races: dict[Work, Race] = field(default_factory=dict)
+    """Work of which more than one try was begun at once, until it is decided."""
+    beaten: set[str] = field(default_factory=set)
+    """Tries that are open though another of the same work was first: they are to end."""
     losses: dict[Work, int] = field(default_factory=dict)
     """How many tries of a piece of work were lost."""
     deaths: dict[Work, int] = field(default_factory=dict)

@@ -59,6 +59,53 @@ class Trying(Deciding):
             )
         )  # fmt: skip
 
+    # ---- hedges -------------------------------------------------------------------------
+
+    def hedge(self, attempt: str) -> None:
+        """Begin another try beside one that takes long, unless it no longer would help."""
+        tried = self.state.attempts.get(attempt)
+        if tried is None or not self._may_hedge(tried):
+            return
+        race = self.state.races.get((tried.step, tried.batch))
+        beside = race.hedges + 1 if race is not None else 1
+        each = self.state.steps[tried.step].each
+        block = each.block_of(tried.batch) if each is not None else None
+        self._emit(
+            AttemptScheduled(
+                f"{tried.key}/{tried.number}.{beside}", tried.step, tried.number, tried.config,
+                tried.key, tried.batch, tried.block, tried.start, tried.items, tried.args,
+                tried.experiment, block.arm if block is not None else None,
+                block.share if block is not None else None, attempt,
+            )
+        )  # fmt: skip
+
+    def _may_hedge(self, tried: Try) -> bool:
+        step = self.playbook.step(tried.step)
+        each = self.state.steps[tried.step].each
+        race = self.state.races.get((tried.step, tried.batch))
+        return (
+            self.state.status == "running"
+            and step.hedge is not None
+            and step.effect != "once"
+            and tried.attempt not in self.state.beaten
+            and tried.step not in self.state.expired
+            and (each is None or each.fault is None)
+            and (race is None or race.hedges < step.hedge.max)
+        )
+
+    def _is_moot(self, tried: Try, ended: Ended) -> bool:
+        """Whether nothing follows, since another try may yet succeed; its event is then out."""
+        race = self.state.races.get((tried.step, tried.batch))
+        if ended.outcome == "succeeded" or race is None or len(race.open) < 2:
+            return False
+        self._emit(self._finished(tried, ended, None).but(moot=True))
+        return True
+
+    def _beaten(self, tried: Try, ended: Ended) -> None:
+        """A try ended, as it was asked to or not, after another of the same work was first."""
+        ended = replace(ended, outcome="cancelled", fault=None, result=None)
+        self._emit(self._finished(tried, ended, None).but(moot=True))
+
     # ---- ends ---------------------------------------------------------------------------
 
     def _step_ended(self, tried: Try, ended: Ended) -> None:
@@ -71,6 +118,8 @@ class Trying(Deciding):
                 ended = replace(ended, outcome="failed", fault=again)
             else:
                 retry_at = again
+        if self._is_moot(tried, ended):
+            return
         finished = self._finished(tried, ended, retry_at)
         if retry_at is not None:
             self._emit(finished)

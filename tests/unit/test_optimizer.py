@@ -364,3 +364,18 @@ def test_limits_are_read_from_a_policy() -> None:
 def test_a_reason_reads_as_json() -> None:
     reason = Reason("p#s", "live", "a proposal of this step is under way")
     assert reason.to_json()["reason"] == "live"
+
+
+@pytest.mark.parametrize("hedge_won", [True, False])
+def test_tries_side_by_side_are_one_batch_and_the_one_that_decided_it_speaks(
+    hedge_won: bool,
+) -> None:
+    (won,) = attempts({"run": "r", "n": 1}).to_pylist()
+    beaten = won | {"attempt": won["attempt"] + ".1", "outcome": "cancelled", "retried": 1,
+                    "scheduled_at": won["scheduled_at"] + (-9 if hedge_won else 9),
+                    "at": won["at"] + 20.0}  # fmt: skip
+    found = batches(pa.Table.from_pylist([won, beaten]))
+    assert len(found) == 1
+    assert found.seconds[0] == 2 * won["run_s"]
+    assert (found.failed[0], found.retried[0], found.end[0]) == (False, False, won["at"])
+    assert found.start[0] == min(won["scheduled_at"], beaten["scheduled_at"])

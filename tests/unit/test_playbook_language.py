@@ -9,7 +9,8 @@ import pytest
 
 from runtime.net.faults import flow_faults, refuse_flow
 from runtime.playbook.bundle import load, load_text
-from runtime.playbook.model import Arc, Join, Limit, Playbook, Reduce, Repeat
+from runtime.playbook.knobs import defaults
+from runtime.playbook.model import Arc, Hedge, Join, Limit, Playbook, Reduce, Repeat
 from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
 
 BASE = (Path(__file__).parents[1] / "data" / "faults" / "base.yaml").read_text(encoding="utf-8")
@@ -274,3 +275,51 @@ def test_faults_of_the_files_and_of_the_flow_are_told_together(tmp_path: Path) -
         (6, "workflow[0].tool.call"),
         (9, "workflow[1].join"),
     ]
+
+
+# ---- hedges -----------------------------------------------------------------------------
+
+HEDGED = '- step: a\n  tool: {kind: python, call: "m:f"}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "hedge"),
+    [
+        ("hedge: 2s", Hedge(2.0)),
+        ("hedge: {after: 500ms}", Hedge(0.5)),
+        ("hedge: {after: 2s, max: 3}", Hedge(2.0, 3)),
+    ],
+)
+def test_a_hedge_is_a_time_or_says_how_many_too(text: str, hedge: Hedge) -> None:
+    step = parse(steps(HEDGED + f"  {text}\n  tune: {{hedge: {{min: 10ms, max: 1m}}}}")).step("a")
+    assert step.hedge == hedge
+    assert defaults(step)["hedge"] == hedge.after_s
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "message"),
+    [
+        ("hedge: 2", 7, 10, "hedge must be a duration"),
+        ("hedge: {max: 1}", 7, 10, "hedge says after how long"),
+        ("hedge: {after: 2s, max: 6}", 7, 27, "hedge.max must be 1 to 5"),
+        ("hedge: {after: 2s, most: 1}", 7, 22, "unknown key most"),
+        ("hedge: 2s\n  effect: once", 7, 3, "at most once cannot be hedged"),
+        ("publishes: {product: a.b}\n  hedge: 2s", 8, 3, "publishes cannot be hedged"),
+        ("tune: {hedge: {min: 1s, max: 2s}}", 7, 10, "the step has no hedge"),
+        ("hedge: 5s\n  tune: {hedge: {min: 1s, max: 2s}}", 8, 17, "outside 1 to 2"),
+        ("hedge: {after: 5s}\n  tune: {hedge: {min: 1s, max: 2s}}", 8, 17, "outside 1 to 2"),
+    ],
+)
+def test_a_hedge_that_makes_no_sense_is_refused_at_its_place(
+    text: str, line: int, column: int, message: str
+) -> None:
+    found = only_fault_of(steps(HEDGED + f"  {text}"))
+    assert (found[0], found[1] - 2) == (line, column)
+    assert message in found[2]
+
+
+@pytest.mark.parametrize("tool", ["{kind: shell, run: ls}", "{kind: wait, for: 5m}"])
+def test_a_tool_that_acts_once_or_that_nobody_runs_is_not_hedged(tool: str) -> None:
+    line, column, message = only_fault_of(steps(f"- step: a\n  tool: {tool}\n  hedge: 2s"))
+    assert (line, column) == (7, 5)
+    assert "hedge" in message

@@ -98,6 +98,7 @@ def test_the_steps_own_knob_values_have_the_registrys_names(orders: Playbook) ->
         "retry.attempts": 3,
         "timeout": None,
         "runs_on": "cpu-small",
+        "hedge": 5.0,
     }
     assert set(defaults(orders.step("enrich"))) == set(KNOBS)
     assert "each.batch" not in defaults(orders.step("load"))
@@ -226,11 +227,9 @@ STEP = '- step: a\n  tool: {kind: python, call: "m:f"}\n'
 @pytest.mark.parametrize(
     ("text", "line", "column", "message"),
     [
-        ("hedge: 3s", 7, 5, "hedge is not supported yet"),
         ("join: {all: true, losers: cancel}", 7, 31, "losers cancel is not supported yet"),
         ("alternatives: []", 7, 5, "alternatives is not supported yet"),
         ("tune: {retry.on: [data]}", 7, 12, "retry.on is not supported yet"),
-        ("tune: {hedge: {min: 1s, max: 2s}}", 7, 12, "hedge is not supported yet"),
     ],
 )
 def test_a_key_of_the_design_that_does_not_work_yet_is_refused(

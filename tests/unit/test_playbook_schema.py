@@ -99,7 +99,7 @@ def test_what_parses_fits_the_schema(text: str) -> None:
         ("each.batch: {", "each.bach: {"),
         ("kind: http", "kind: htp"),
         ("success: 99.5%", "success: 99.5"),
-        ("total_timeout: 5m", "hedge: 2s"),
+        ("hedge: {after: 5s, max: 1}", "hedge: 2"),
         ("losers: finish", "losers: cancel"),
         ("{at_least: 1, ", "{at_least: 1, any: true, "),
         ("max: 20", "max: 0"),
@@ -116,8 +116,8 @@ def test_a_wrong_key_or_shape_does_not_fit_the_schema(find: str, put: str) -> No
 def test_the_reference_names_every_key_tool_and_knob() -> None:
     tables = [
         keys.PLAYBOOK, keys.METADATA, keys.INPUT, keys.STEP, keys.ARC, keys.EACH, keys.FAILURES,
-        keys.RETRY, keys.JOIN, keys.REPEAT, keys.REDUCERS, keys.LIMIT, keys.BOUNDS, keys.SLO,
-        keys.PUBLISHES, keys.RECORD, KNOBS, TOOLS,
+        keys.RETRY, keys.HEDGE, keys.JOIN, keys.REPEAT, keys.REDUCERS, keys.LIMIT, keys.BOUNDS,
+        keys.SLO, keys.PUBLISHES, keys.RECORD, KNOBS, TOOLS,
         *(tool.keys for tool in TOOLS.values()),
     ]  # fmt: skip
     words = {word for table in tables for word in table}

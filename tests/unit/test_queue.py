@@ -89,3 +89,19 @@ def test_whatever_the_limits_everything_is_sent_once_and_no_limit_is_passed(
             assert again == math.inf
             queue.done(flying.pop(chance.randrange(len(flying))))
     assert sorted(sent) == sorted(uses)
+
+
+def test_hedges_go_last_of_all_and_last_of_what_a_limit_holds_back() -> None:
+    queue = WorkQueue()
+    queue.limit({"api": Limit(in_flight=1)})
+    queue.put(Ready("r", "hedge", priority=9, uses=("api",), hedge=True))
+    assert queue.spare_at((), 0.0) == math.inf
+    queue.put(Ready("r", "low", priority=-9))
+    queue.put(Ready("r", "one", uses=("api",)))
+    assert [queue.next(0.0)[0].attempt for _ in range(2)] == ["one", "low"]  # type: ignore[union-attr]
+    assert queue.next(0.0)[0] is None
+    queue.put(Ready("r", "two", uses=("api",)))
+    assert queue.next(0.0)[0] is None
+    assert (queue.spare_at((), 0.0), queue.spare_at(("api",), 0.0)) == (0.0, math.inf)
+    queue.done("one")
+    assert queue.next(0.0)[0] == Ready("r", "two", uses=("api",))

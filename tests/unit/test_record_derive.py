@@ -196,6 +196,26 @@ def test_every_transition_of_an_attempt_is_a_row() -> None:
     assert len(places) == len(set(places))
 
 
+def test_a_hedge_and_the_one_it_beat_are_rows_of_one_try() -> None:
+    journal = Journal()
+    journal.add(
+        "run/a", RunSubmitted("p", "v", 3, {}, "ann"), RunStarted(),
+        AttemptScheduled("a/s/-1/1", "s", 1, "c1", "k"),
+        AttemptScheduled("a/s/-1/1.1", "s", 1, "c1", "k", hedges="a/s/-1/1"),
+        AttemptFinished("a/s/-1/1.1", "s", 1, "succeeded", 4, cost_usd=0.25, arcs=[]),
+        AttemptFinished("a/s/-1/1", "s", 1, "cancelled", 3, cost_usd=0.5, moot=True),
+        RunCompleted(),
+    )  # fmt: skip
+    rows = derive(_facts(journal), journal)
+    moves = [r["transition"] for r in _columns("transition", rows)]
+    assert (moves.count("token.consumed"), moves.count("hedged")) == (1, 1)
+    assert [(r["outcome"], r["retried"]) for r in _columns("attempt", rows)] == [
+        ("succeeded", 0), ("cancelled", 1),
+    ]  # fmt: skip
+    (run,) = _columns("run", rows)
+    assert (run["attempts"], run["failed_attempts"], run["cost_usd"]) == (2, 0, 0.75)
+
+
 def test_failures_of_one_cause_share_a_point_that_counts_them() -> None:
     journal = lived()
     fault = Fault("transient", "no answer after 99 s for patient 4", "cohort.py:12")

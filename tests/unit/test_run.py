@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.net.compile import compile_net
-from runtime.playbook.model import Arc, Join, Playbook, Repeat, Retry, Step
+from runtime.playbook.model import Arc, Hedge, Join, Playbook, Repeat, Retry, Step
 from runtime.playbook.model import Each as EachSpec
 from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended
@@ -415,11 +415,12 @@ def test_switchback_blocks_come_in_drained_pairs_with_the_arms_own_concurrency()
     st.sampled_from(["none", "blocks", "switchback"]), st.randoms(use_true_random=False),
     st.integers(0, 40),
 )  # fmt: skip
-def test_whatever_fails_is_lost_or_taken_back_every_item_is_done_exactly_once(
+def test_whatever_fails_is_lost_hedged_or_taken_back_every_item_is_done_exactly_once(
     count: int, batch: int, in_flight: int, block: int, design: str, chance: random.Random,
     takeback: int,
 ) -> None:  # fmt: skip
-    w = mapped(count, batch, in_flight, retry=Retry(attempts=50, initial_s=0.1))
+    retry, hedge = Retry(attempts=5, initial_s=0.1), Hedge(1.0, 2)
+    w = mapped(count, batch, in_flight, retry=retry, hedge=hedge)
     if design != "none":
         arms = {"candidate": {"each.batch": 7, "each.in_flight": 3}}
         w.layers = trial(design, arms, max(block, 7), 0.5)
@@ -436,6 +437,8 @@ def test_whatever_fails_is_lost_or_taken_back_every_item_is_done_exactly_once(
             continue
         bad = [failed(), Ended("", "lost", ev.Fault("lost", ""))]
         tried = chance.choice(flying)
+        if chance.random() < 0.3:
+            d.act(lambda x, name=tried.attempt: x.hedge(name))  # type: ignore[misc]
         unlucky = tried.number <= 3 and chance.random() < 0.3
         d.end(tried, chance.choice(bad) if unlucky else OK)
     assert d.state.status == "completed"
@@ -451,6 +454,133 @@ def test_a_fold_up_to_any_event_is_the_state_then(upto: int) -> None:
     for event in d.log[:upto]:
         evolve(state, event, 1.0)
     assert state.seq == min(upto, len(d.log))
+
+
+# ---- hedges -----------------------------------------------------------------------------
+
+
+def hedged(d: Driver, tried: Try) -> list[Try]:
+    """Hedge a try; returns what was begun beside it."""
+    before = set(d.state.attempts)
+    d.act(lambda x: x.hedge(tried.attempt))
+    return [t for name, t in d.state.attempts.items() if name not in before]
+
+
+def told(d: Driver) -> list[tuple[str, str, bool]]:
+    return [(f.attempt, f.outcome, f.moot) for f in d.of(ev.AttemptFinished)]
+
+
+@pytest.mark.parametrize("winner", [0, 1])
+def test_of_a_try_and_its_hedge_the_first_to_succeed_decides_and_the_other_is_beaten(
+    winner: int,
+) -> None:
+    d = Driver(world(step("a", "b", hedge=Hedge(2.0)), step("b")))
+    (first,) = d.flying()
+    (second,) = hedged(d, first)
+    assert (second.number, second.key, second.config) == (first.number, first.key, first.config)
+    pair = [first, second]
+    d.end(pair[winner], replace(OK, result="mine"))
+    assert d.state.beaten == {pair[1 - winner].attempt}
+    assert [t.step for t in d.flying()] == [pair[1 - winner].step, "b"]
+    d.end(pair[1 - winner], replace(OK, result="too late", facts={"cost_usd": 0.5}))
+    assert told(d) == [
+        (pair[winner].attempt, "succeeded", False), (pair[1 - winner].attempt, "cancelled", True),
+    ]  # fmt: skip
+    assert d.of(ev.AttemptFinished)[1].cost_usd == 0.5
+    assert d.state.steps["a"].value == "mine"
+    assert d.state.steps["a"].times == 1
+
+
+def test_a_run_ends_only_when_the_beaten_try_has() -> None:
+    d = Driver(world(step("a", hedge=Hedge(2.0))))
+    (first,) = d.flying()
+    (second,) = hedged(d, first)
+    d.end(second)
+    assert d.state.status == "running"
+    d.end(first, failed())
+    assert d.state.status == "completed"
+
+
+def test_a_try_and_its_hedge_count_as_one_against_the_limit_of_retries() -> None:
+    d = Driver(world(step("a", retry=Retry(attempts=2), hedge=Hedge(2.0))))
+    for number in (1, 2):
+        (first,) = d.flying()
+        (second,) = hedged(d, first)
+        assert first.number == number
+        d.end(first, failed())
+        assert d.state.pauses == {}
+        d.end(second, failed())
+        d.world.at += 60
+        d.act(Decision.due)
+    assert [f.moot for f in d.of(ev.AttemptFinished)] == [True, False, True, False]
+    assert d.state.status == "failed"
+
+
+def test_a_pair_that_is_lost_counts_as_one_loss_but_both_deaths_count_as_poison() -> None:
+    d = Driver(world(step("a", retry=Retry(attempts=1), hedge=Hedge(2.0))))
+    died = Ended("", "lost", ev.Fault("lost", "killed"), facts={"worker": "w"})
+    begun = 0
+    while not d.state.ended:
+        for first in d.flying():
+            begun += 1
+            (second,) = hedged(d, first)
+            d.end(first, died)
+            d.end(second, died)
+        d.world.at += 60
+        d.act(Decision.due)
+    assert begun == 3
+    assert d.state.status == "failed"
+
+
+def test_no_more_are_hedged_than_the_step_says_and_none_that_would_not_help() -> None:
+    d = Driver(mapped(4, batch=1, in_flight=2, hedge=Hedge(2.0, 2)))
+    one, other = d.flying()
+    (second,) = hedged(d, one)
+    (third,) = hedged(d, second)
+    assert hedged(d, third) == []
+    assert [t.attempt for t in (one, second, third)] == [
+        "r/map/0/1", "r/map/0/1.1", "r/map/0/1.2",
+    ]  # fmt: skip
+    d.act(lambda x: x.pause("me"))
+    assert hedged(d, other) == []
+    d.act(lambda x: x.resume("me"))
+    d.end(second)
+    assert hedged(d, one) == []
+    d.act(lambda x: x.cancel("me", ""))
+    assert hedged(d, other) == []
+
+
+def test_a_step_without_a_hedge_or_with_effect_once_begins_no_second_try() -> None:
+    for kw in ({}, {"hedge": Hedge(2.0), "effect": "once"}):
+        d = Driver(world(step("a", **kw)))
+        assert hedged(d, d.flying()[0]) == []
+
+
+def test_a_hedged_batch_takes_one_place_of_those_in_flight() -> None:
+    d = Driver(mapped(5, batch=1, in_flight=2, hedge=Hedge(2.0)))
+    first = d.flying()[0]
+    (second,) = hedged(d, first)
+    assert [t.batch for t in d.flying()] == [0, 1, 0]
+    d.end(second)
+    assert [t.batch for t in d.flying()] == [0, 1, 2]
+    d.run_out(lambda t: replace(OK, result=t.batch))
+    assert d.state.result["results"] == [1, 1, 2, 3, 4]
+
+
+def test_a_step_out_of_time_ends_though_a_beaten_try_still_runs() -> None:
+    retry = Retry(attempts=9, initial_s=50.0, jitter="none")
+    d = Driver(
+        mapped(2, batch=1, in_flight=2, hedge=Hedge(2.0), retry=retry, total_timeout_s=20.0)
+    )
+    one, other = d.flying()
+    (second,) = hedged(d, one)
+    d.end(second)
+    d.end(other, failed())
+    d.world.at += 21
+    d.act(Decision.due)
+    assert d.state.status == "failing"
+    d.end(one, Ended("", "cancelled"))
+    assert d.state.status == "failed"
 
 
 # ---- time -------------------------------------------------------------------------------

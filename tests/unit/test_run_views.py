@@ -65,6 +65,18 @@ def test_items_batches_tries_and_cost_are_summed_by_step() -> None:
     assert (view.workload, view.labels, view.number) == ({"n": 1}, {"a": "b"}, 3)
 
 
+def test_a_hedge_that_beat_its_try_is_no_failure_and_both_have_their_cost() -> None:
+    beside = scheduled(-1, items=1).but(attempt="x.1", hedges=scheduled(-1).attempt)
+    view = told(
+        scheduled(-1, items=1), beside,
+        finished(-1, cost_usd=0.25, arcs=[]).but(attempt="x.1"),
+        finished(-1, outcome="cancelled", cost_usd=0.5, moot=True), RunCompleted(5),
+    ).get(RUN)  # fmt: skip
+    (step,) = view.steps
+    assert (step.attempts, step.failed_attempts, step.batches_done) == (2, 0, 1)
+    assert (step.state, step.fault, step.cost_usd) == ("completed", None, 0.75)
+
+
 def test_a_step_that_failed_for_good_has_its_fault() -> None:
     view = told(
         scheduled(-1, items=1), finished(-1, outcome="failed", fault=FAULT), RunFailed("s", FAULT)

@@ -14,6 +14,7 @@ class AttemptScheduled(Fact, frozen=True):
     not an ``each``; in a loop the step carries its round, as ``<step>~<round>``. ``key``
     is the idempotency key, the same over all tries. ``args`` are the rendered inputs of a
     step that is not an ``each``. ``start`` and ``items`` are the batch's item range.
+    ``hedges`` is the attempt beside which this one begins, of the same ``number``.
     """
 
     TYPE: ClassVar[str] = "attempt.scheduled"
@@ -31,6 +32,7 @@ class AttemptScheduled(Fact, frozen=True):
     experiment: str | None = None
     arm: str | None = None
     share: float | None = None
+    hedges: str | None = None
 
 
 class AttemptLeased(Fact, frozen=True):
@@ -51,6 +53,8 @@ class AttemptFinished(Fact, frozen=True):
     failure is more than the step allows, nothing more of it is scheduled. ``arcs``, ``sets`` and
     ``value`` are set on the attempt that ends its step: the targets taken, the context
     values set, and the step's value when it differs from ``result`` (an ``each``).
+    ``moot``: another try of the same work, begun beside it, decided the work or still may;
+    nothing follows from this one, but it had its cost.
     Seconds: ``queue_s`` from scheduled to handed to a worker, ``run_s`` in the tool,
     ``total_s`` their sum. ``cost_usd`` is price × reserved slot time + ``spend_usd``;
     None when no price is known.
@@ -88,3 +92,4 @@ class AttemptFinished(Fact, frozen=True):
     arcs: list[str] | None = None
     sets: dict[str, Json] | None = None
     value: Json = None
+    moot: bool = False

@@ -88,6 +88,21 @@ def test_every_try_of_a_block_counts_in_time_and_cost_and_retried_counts_batches
     assert unit.cost_per_item == pytest.approx(0.004 / 50)
 
 
+@pytest.mark.parametrize("first_fails", [True, False])
+def test_a_hedged_batch_is_final_when_both_tries_are_and_both_count_in_cost(
+    first_fails: bool,
+) -> None:
+    hedge = AttemptScheduled("r/s/0/1.1", "s", 1, "c", "k", 0, hedges="r/s/0/1")
+    moot = done(0, 3.0, well=False).but(moot=True)
+    won = done(0, 1.0).but(attempt="r/s/0/1.1")
+    ends = [(moot, 3.0), (won, 4.0)] if first_fails else [(won, 3.0), (moot, 4.0)]
+    before = [(cut(0, 0, 50, 50, 0), 1.0), (hedge, 2.0)]
+    assert fold(before, ends[:1]) == []
+    (unit,) = fold(before, ends[:1], ends[1:])
+    assert (unit.seconds_per_item, unit.retried, unit.failed_items) == (4.0 / 50, 0, 0)
+    assert unit.cost_per_item == pytest.approx(0.002 / 50)
+
+
 def test_a_rescued_batch_is_the_candidates_failure_and_its_rescue_belongs_to_the_block() -> None:
     failed = [(cut(0, 0, 50, 50, 0), 1.0), (done(0, 2.0, well=False), 3.0)]
     rescued = [*failed, (rescue(0, 0, 50, 1, 0), 3.0)]
