@@ -10,7 +10,7 @@
 
 Answers are the API's JSON. A refusal raises `ApiError` with the server's problem; no
 server raises `Unreachable`. Playbook authors import ``trimtab.errors`` from here to say
-of which class a failure is.
+of which class a failure is, and `progress` to say how far they are.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from runtime import errors
+from runtime.tools.progress import progress
 
 if TYPE_CHECKING:
     import httpx2
@@ -451,4 +452,7 @@ def _admin_key(data: str | Path | None) -> str | None:
         return None
 
 
-__all__ = ["ApiError", "BadName", "Client", "ClientError", "TookTooLong", "Unreachable", "errors"]
+__all__ = [
+    "ApiError", "BadName", "Client", "ClientError", "TookTooLong", "Unreachable", "errors",
+    "progress",
+]  # fmt: skip

@@ -157,7 +157,10 @@ async def _open_parts(
     keys = open_keys(folder, clock)
     opened.callback(keys.close)
     pool = LocalPool(settings.workers.slots, folder)
-    engine = await Engine.open(folder, pool, clock=clock, services={"data": str(folder.root)})
+    engine = await Engine.open(
+        folder, pool, clock=clock, services={"data": str(folder.root)},
+        attempt=settings.workers.attempt,
+    )  # fmt: skip
     recorder = RecorderProcess(folder) if settings.record.enabled else None
     opened.push_async_callback(_end_processes, engine, recorder, settings.server.grace_s)
     if recorder is not None:

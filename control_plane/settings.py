@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 from runtime.data.folder import DataFolder, read_json, write_json
+from runtime.workers.limits import Limits, share_of_memory
 
 Scalar: TypeAlias = str | int | float | bool
 Sources: TypeAlias = dict[str, str]
@@ -100,6 +101,23 @@ class WorkerSettings:
     """The worker processes of the local pool."""
 
     slots: int = _set(8, "How many attempts may run at once.", _within(1, 1024))
+    memory_mb: int = _set(
+        0, "Megabytes that an attempt may hold where its step sets no `memory`; 0 for three "
+        "quarters of the machine's.", _within(0),
+    )  # fmt: skip
+    output_mb: int = _set(
+        1024, "Megabytes that a result may have where its step sets no `output`.", _within(1)
+    )
+    processes: int = _set(
+        256, "Processes that an attempt may have at once where its step does not say.",
+        _within(1, 100_000),
+    )  # fmt: skip
+
+    @property
+    def attempt(self) -> Limits:
+        """What one attempt may take where its step does not say otherwise."""
+        memory = self.memory_mb << 20 if self.memory_mb else share_of_memory()
+        return Limits(memory, self.output_mb << 20, self.processes)
 
 
 @dataclass(frozen=True, slots=True)

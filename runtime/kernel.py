@@ -10,8 +10,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -102,17 +101,10 @@ def kill_group(pid: int) -> None:
         return  # it had not become a leader yet, or the group is empty
 
 
-@contextmanager
-def memory_limit(size: int | None) -> Iterator[None]:
-    """Refuse this process more than ``size`` bytes of data memory for a while."""
-    if size is None:
-        yield
-        return
+def limit_memory(size: int | None) -> None:
+    """Refuse this process more than ``size`` bytes of data memory from now on."""
     import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = hard if size is None else size
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

@@ -84,7 +84,11 @@ async def _run_here(place: Here, wanted: Wanted) -> Mapping[str, Any]:
 
     settings, _ = place.settings()
     bundle = _bundle(wanted)
-    async with open_local(place.folder, settings.workers.slots) as engine:
+    opened = open_local(
+        place.folder, settings.workers.slots, attempt=settings.workers.attempt,
+        grace_s=settings.server.grace_s,
+    )  # fmt: skip
+    async with opened as engine:
         playbook, version = wanted.target, wanted.version
         if bundle is not None:
             registered = await engine.register(bundle, ACTOR)

@@ -23,8 +23,10 @@ from runtime.playbook.model import Step
 from runtime.run.decide import Ended
 from runtime.run.events import CheckFailed, Fault, Json, ProductPublished, RunEvent
 from runtime.run.state import RunState, Try
+from runtime.workers.limits import Limits
 from runtime.workers.port import Pool
 from runtime.workers.protocol import Items, Publish, Report, Task
+from runtime.workers.seat import Verdict
 
 
 @dataclass(slots=True)
@@ -63,8 +65,9 @@ class Dispatch:
 
     def __init__(
         self, pool: Pool, folder: DataFolder, prices: Prices, services: Mapping[str, Json],
-        clock: Callable[[], float],
+        clock: Callable[[], float], limits: Limits,
     ) -> None:  # fmt: skip
+        self._limits = limits
         self._pool, self._folder, self._prices = pool, folder, prices
         self._services, self._clock = dict(services), clock
         self.products = Products()
@@ -126,7 +129,7 @@ class Dispatch:
         slot = self._slots.get(attempt)
         return None if slot is None else self._flights[slot].sent_at
 
-    def kill(self, attempt: str, outcome: str) -> bool:
+    def kill(self, attempt: str, outcome: Verdict) -> bool:
         """End a running attempt's process; False when no worker has it."""
         slot = self._slots.get(attempt)
         if slot is not None:
@@ -149,8 +152,10 @@ class Dispatch:
         fault = Fault(**report.fault) if report.fault else None
         facts = self._facts(flight, worker, report)
         beside = self._beside(flight.tried.step, report)
+        stopped = report.outcome == "stopped"
+        outcome = "failed" if stopped else report.outcome
         return flight.run, Ended(
-            flight.tried.attempt, report.outcome, fault, report.result, facts, beside
+            flight.tried.attempt, outcome, fault, report.result, facts, beside, cut_off=stopped
         )
 
     def _facts(self, flight: Flight, worker: str, report: Report) -> dict[str, Json]:
@@ -197,6 +202,9 @@ class Dispatch:
             tool=rendered["tool"], args=rendered["with"], workload=state.workload,
             bundle=version.code, run_folder=edge.run_folder(state.run), objects=self._objects,
             system=state.system, items=_items(state, tried), timeout_s=values.get("timeout"),
+            memory_bytes=step.memory_bytes or self._limits.memory_bytes,
+            output_bytes=step.output_bytes or self._limits.output_bytes,
+            processes=step.processes or self._limits.processes, heartbeat_s=step.heartbeat_s,
             publish=self._publish(step), secrets=version.playbook.secrets,
             source_name=version.registered.path, source_line=step.place.line,
             services=self._services if state.system else {},

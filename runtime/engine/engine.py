@@ -36,6 +36,7 @@ from runtime.run.events import (
 )
 from runtime.run.evolve import APPROVAL
 from runtime.run.state import RunState
+from runtime.workers.limits import Limits as AttemptLimits
 from runtime.workers.port import Pool
 
 
@@ -46,11 +47,12 @@ class Engine(Branching):
     async def open(
         cls, folder: DataFolder, pool: Pool, *, clock: Callable[[], float] = time.time,
         chance: random.Random | None = None, services: Mapping[str, Json] | None = None,
-        limits: Mapping[str, Limit] | None = None,
+        limits: Mapping[str, Limit] | None = None, attempt: AttemptLimits | None = None,
     ) -> Engine:  # fmt: skip
         """Take the data folder, fold what it holds, and go on with every unfinished run.
 
-        ``limits`` are those of the whole installation, for any playbook's steps to use.
+        ``limits`` are those of the whole installation, for any playbook's steps to use;
+        ``attempt`` is what one attempt may take where its step does not say.
 
         Raises:
             FolderInUse: another process owns the folder.
@@ -65,10 +67,13 @@ class Engine(Branching):
             ) from None
         Objects(folder.objects).store.sweep(math.inf)
         folder.sweep()
-        engine = cls(folder, pool, lock, clock, chance or random.SystemRandom(), services or {})
+        engine = cls(
+            folder, pool, lock, clock, chance or random.SystemRandom(), services or {},
+            attempt or AttemptLimits(),
+        )  # fmt: skip
         engine._dispatch.ready.limit(limits or {})
         engine._fold()
-        pool.start(engine._loop, engine._report)
+        pool.start(engine._loop, engine._report, engine._pump_soon)
         engine._recover()
         return engine
 

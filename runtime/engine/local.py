@@ -12,13 +12,19 @@ from typing import Final
 
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine
+from runtime.workers.limits import Limits
 
 SLOTS: Final = 8
 
 
 @asynccontextmanager
-async def open_local(folder: DataFolder, slots: int = SLOTS) -> AsyncIterator[Engine]:
+async def open_local(
+    folder: DataFolder, slots: int = SLOTS, *, attempt: Limits | None = None, grace_s: float = 2.0
+) -> AsyncIterator[Engine]:
     """Open an engine on a data folder, and close it at the end.
+
+    ``attempt`` is what one attempt may take where its step does not say, ``grace_s`` how
+    long what runs may go on at the end.
 
     Raises:
         FolderInUse: a server or another run owns the folder.
@@ -27,8 +33,9 @@ async def open_local(folder: DataFolder, slots: int = SLOTS) -> AsyncIterator[En
 
     folder.prepare()
     pool = LocalPool(slots, folder)
-    engine = await Engine.open(folder, pool, services={"data": str(folder.root)})
+    services = {"data": str(folder.root)}
+    engine = await Engine.open(folder, pool, services=services, attempt=attempt)
     try:
         yield engine
     finally:
-        await engine.close()
+        await engine.close(grace_s)

@@ -34,6 +34,7 @@ from runtime.journal.sqlite import SqliteJournal, SqliteReader
 from runtime.run.decide import Decision
 from runtime.run.events import AttemptFinished, Json, Recorded, RunFailing, TimerSet
 from runtime.run.layers import Layers
+from runtime.workers.limits import Limits as AttemptLimits
 from runtime.workers.port import Pool
 
 _LOG: Final = logging.getLogger("trimtab.engine")
@@ -44,7 +45,7 @@ class Machine(ABC):
 
     def __init__(
         self, folder: DataFolder, pool: Pool, lock: FileLock, clock: Callable[[], float],
-        chance: random.Random, services: Mapping[str, Json],
+        chance: random.Random, services: Mapping[str, Json], attempt: AttemptLimits,
     ) -> None:  # fmt: skip
         self.folder, self.layers, self.catalogue = folder, Layers(), Catalogue(folder)
         self._loop = asyncio.get_running_loop()
@@ -52,7 +53,8 @@ class Machine(ABC):
         self._writing = SqliteJournal(folder.journal, clock())
         self.journal: SqliteReader = self._writing.reader()
         self._commit = Committer(self._writing, self._loop, self._died, self._pump)
-        self._dispatch = Dispatch(pool, folder, load_prices(folder.root), services, clock)
+        prices = load_prices(folder.root)
+        self._dispatch = Dispatch(pool, folder, prices, services, clock, attempt)
         self._timers = Timers(self._loop, clock, self._due)
         self._configs = Configurations()
         self._actors: dict[str, Actor] = {}

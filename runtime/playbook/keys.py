@@ -55,6 +55,10 @@ STEP: Final = {
     "timeout": "how long one attempt may take",
     "queue_timeout": "how long an attempt may wait for a slot",
     "total_timeout": "how long the step may take, retries and batches included",
+    "heartbeat": "how long an attempt may give no sign of life, such as a word of progress",
+    "memory": "how much memory an attempt and its processes may hold, such as 512MB",
+    "output": "how large an attempt's result may be, such as 64MB",
+    "processes": "how many processes an attempt may have at once, beside the worker's own",
     "uses": "limits the step is under, of the playbook or of the installation",
     "runs_on": "the hardware class of the workers",
     "tune": "which knobs may be tuned, within which bounds",
@@ -65,12 +69,13 @@ STEP: Final = {
 STEP_LATER: Final = ("alternatives",)
 TOOL_ONLY: Final = (
     "with", "each", "repeat", "effect", "retry", "hedge", "timeout", "queue_timeout",
-    "total_timeout", "runs_on", "uses", "compensate", "tune", "slo", "publishes",
+    "total_timeout", "heartbeat", "memory", "output", "processes", "runs_on", "uses",
+    "compensate", "tune", "slo", "publishes",
 )  # fmt: skip
 """Step keys that mean nothing on a step that only routes."""
 FINALLY: Final = (
-    "step", "tool", "with", "effect", "retry", "timeout", "queue_timeout", "runs_on", "uses",
-    "record",
+    "step", "tool", "with", "effect", "retry", "timeout", "queue_timeout", "heartbeat", "memory",
+    "output", "processes", "runs_on", "uses", "record",
 )  # fmt: skip
 """Keys of a step of ``finally``: it runs in its order, and nothing follows from it."""
 ARC: Final = {

@@ -177,6 +177,10 @@ class Step:
     timeout_s: float | None = None
     total_timeout_s: float | None = None
     queue_timeout_s: float | None = None
+    heartbeat_s: float | None = None
+    memory_bytes: int | None = None
+    output_bytes: int | None = None
+    processes: int | None = None
     effect: Effect = "idempotent"
     runs_on: str = "local"
     args: dict[str, Json] = field(default_factory=dict)
@@ -230,5 +234,7 @@ def compensation(step: Step) -> Step:
     """Return the step that undoes ``step``; it is called ``<name>.compensate``."""
     return Step(
         f"{step.name}.compensate", tool=step.compensate, retry=step.retry,
-        timeout_s=step.timeout_s, runs_on=step.runs_on, args=step.args, place=step.place,
+        timeout_s=step.timeout_s, heartbeat_s=step.heartbeat_s, memory_bytes=step.memory_bytes,
+        output_bytes=step.output_bytes, processes=step.processes, runs_on=step.runs_on,
+        args=step.args, place=step.place,
     )  # fmt: skip

@@ -14,7 +14,14 @@ from typing import Final
 from runtime.playbook.faults import PlaybookFault, did_you_mean
 from runtime.playbook.model import Json, Place
 from runtime.playbook.tree import Node
-from runtime.playbook.units import DURATION_HINT, SHARE_HINT, duration_s, share
+from runtime.playbook.units import (
+    DURATION_HINT,
+    SHARE_HINT,
+    SIZE_HINT,
+    duration_s,
+    share,
+    size_bytes,
+)
 
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -163,6 +170,15 @@ class Part:
         found = share(value) if isinstance(value, str) else None
         if found is None:
             self.refuse(f"{what} must be a percentage, not {self._seen()}", SHARE_HINT)
+        return found
+
+    def size(self, what: str) -> int | None:
+        """Return the bytes of a size, above nothing."""
+        value = self.node.value
+        found = size_bytes(value) if isinstance(value, str) else None
+        if not found:
+            self.refuse(f"{what} must be a size, not {self._seen()}", SIZE_HINT)
+            return None
         return found
 
     def choice(

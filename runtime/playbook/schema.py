@@ -17,7 +17,7 @@ from runtime.playbook.inputs import TYPES
 from runtime.playbook.joins import INPUTS, KINDS
 from runtime.playbook.kinds import KindFault, declaration, names
 from runtime.playbook.knobs import KNOBS, LIMITS
-from runtime.playbook.steps import RETRYABLE
+from runtime.playbook.steps import PROCESSES, RETRYABLE
 from runtime.playbook.tools import ToolKey, ToolKind
 
 Schema = dict[str, Any]
@@ -37,6 +37,9 @@ _DURATION: Final[Schema] = {
     "examples": ["250ms", "30s", "1h30m"],
 }
 _TEMPLATE: Final[Schema] = {"type": "string", "pattern": r"\{\{"}
+_SIZE: Final[Schema] = {
+    "type": "string", "pattern": r"^\d{1,9}(\.\d{1,3})? ?(kB|KB|MB|GB|TB)$",
+}  # fmt: skip
 _SHARE: Final[Schema] = {"type": "string", "pattern": r"^\d{1,3}(\.\d+)? ?%$"}
 _WORD: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"}
 _FLAG: Final[Schema] = {"const": True}
@@ -123,6 +126,10 @@ def _step_shapes() -> dict[str, Schema]:
         "timeout": _DURATION,
         "queue_timeout": _DURATION,
         "total_timeout": _DURATION,
+        "heartbeat": _DURATION,
+        "memory": _SIZE,
+        "output": _SIZE,
+        "processes": _count(PROCESSES),
         "runs_on": _WORD,
         "tune": _tune(),
         "slo": _object(keys.SLO, {"p95": _DURATION, "success": _SHARE}),

@@ -38,6 +38,7 @@ RESERVED: Final = frozenset({"workload", "ctx", "item", "batch", "run", "repeat"
 """Words that cannot name a step: expressions mean something else by them."""
 
 RETRYABLE: Final = (*TOOL_CLASSES, "lost")
+PROCESSES: Final = 100_000
 _PRODUCT: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 
 
@@ -111,6 +112,10 @@ def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
         timeout_s=timeout,
         total_timeout_s=_duration(part, "total_timeout"),
         queue_timeout_s=_duration(part, "queue_timeout"),
+        heartbeat_s=_duration(part, "heartbeat"),
+        memory_bytes=_size(part, "memory"),
+        output_bytes=_size(part, "output"),
+        processes=_processes(part.child("processes")),
         effect=effect,
         runs_on=_runs_on(part.child("runs_on")),
         uses=_uses(part.child("uses")),
@@ -203,6 +208,15 @@ def _set_value(part: Part) -> Json:
 def _duration(part: Part, name: str) -> float | None:
     child = part.child(name)
     return child.duration(name) if child is not None else None
+
+
+def _size(part: Part, name: str) -> int | None:
+    child = part.child(name)
+    return child.size(name) if child is not None else None
+
+
+def _processes(part: Part | None) -> int | None:
+    return part.whole("processes", 1, PROCESSES) if part is not None else None
 
 
 def _each(read: StepDraft, part: Part | None) -> Each | None:

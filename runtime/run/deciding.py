@@ -84,6 +84,8 @@ class Ended:
     facts: dict[str, Json] = field(default_factory=dict)
     beside: tuple[RunEvent, ...] = ()
     """Events that became true with it: a product published, a check that failed."""
+    cut_off: bool = False
+    """Whether it was ended while it ran, because it was over a limit."""
 
 
 class Deciding:

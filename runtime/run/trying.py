@@ -227,8 +227,10 @@ class Trying(Deciding):
     def _as_unknown(self, tried: Try, ended: Ended) -> Ended:
         """A ``once`` step whose try was cut off may have taken effect: nobody knows."""
         once = self.playbook.step(tried.step).effect == "once"
-        if not (once and tried.leased and ended.outcome in ("lost", "timed_out")):
+        cut_off = ended.cut_off or ended.outcome in ("lost", "timed_out")
+        if not (once and tried.leased and cut_off):
             return ended
-        how = ended.outcome.replace("_", " ")
-        text = f"{how} after it was allowed to act: it may have taken effect"
+        why = f" ({ended.fault.message})" if ended.cut_off and ended.fault is not None else ""
+        how = "stopped" if ended.cut_off else ended.outcome.replace("_", " ")
+        text = f"{how} after it was allowed to act: it may have taken effect{why}"
         return replace(ended, fault=Fault("unknown", text))

@@ -20,6 +20,7 @@ from runtime.errors import Permanent
 from runtime.tools.bundled import Bundles
 from runtime.tools.faults import INLINE
 from runtime.tools.port import Call, Outcome
+from runtime.tools.progress import progress
 
 
 def _services(call: Call) -> Any:
@@ -45,6 +46,7 @@ OFFERS: Final[dict[str, Callable[[Call], Any]]] = {
     "run_folder": lambda call: call.run_folder,
     "workload": lambda call: call.open(call.task.workload),
     "log": lambda call: call.log,
+    "progress": lambda _: progress,
     "services": _services,
     "history": _history,
 }

@@ -12,6 +12,8 @@ import select
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from contextlib import closing
 from typing import IO, Any, ClassVar, Final
 
 import msgspec
@@ -20,10 +22,13 @@ from runtime import kernel
 from runtime.errors import DataError, Permanent
 from runtime.tools.faults import clip, how_it_ended
 from runtime.tools.port import SECRET_PREFIX, Call, Outcome, encode_json
+from runtime.tools.progress import parsed, progress
 
 _KEPT: Final = 1 << 20
 """How much of the output's end is kept for the result."""
 _SHOWN: Final = 64 * 1024
+_LINE: Final = 1000
+"""How much of a line of progress is read."""
 _PIPE_READS: Final = 16
 """Reads of 64 KiB that empty the largest pipe; a writer that never stops has no more of them."""
 
@@ -57,28 +62,33 @@ class ShellTool:
 
 def _execute(command: str | list[str], call: Call, stdin: IO[bytes]) -> tuple[int, str, str]:
     """Run the command; return its exit code and the ends of what it said on both outputs."""
-    with _started(command, call, stdin) as process:
+    with closing(_Told()) as told, _started(command, call, stdin, told) as process:
         if process.stdout is None or process.stderr is None:
             raise Permanent("the command's output could not be caught")
         out, err = _Output(process.stdout, 1), _Output(process.stderr, 2)
-        _listen(process, [out, err])
+        _listen(process, [out, err, told])
         return process.wait(), out.text, err.text
 
 
-def _started(command: str | list[str], call: Call, stdin: IO[bytes]) -> subprocess.Popen[bytes]:
+def _started(
+    command: str | list[str], call: Call, stdin: IO[bytes], told: _Told
+) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(  # noqa: S603 - this is what the tool is for
             command,
             shell=isinstance(command, str),
             cwd=call.run_folder,
-            env=_environment(call),
+            env={"TRIMTAB_PROGRESS": told.path, **_environment(call)},
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=_die_with_worker,
+            preexec_fn=_begin,
+            pass_fds=(told.theirs,),
         )
     except FileNotFoundError as error:
         raise Permanent(f"there is no program {error.filename!r}") from error
+    finally:
+        os.close(told.theirs)
 
 
 def _command(call: Call) -> str | list[str]:
@@ -89,8 +99,39 @@ def _command(call: Call) -> str | list[str]:
     return call.text("run")
 
 
-def _die_with_worker() -> None:
+def _begin() -> None:
+    """Die with the worker, whose watch looks after the memory of commands: they get no limit."""
     kernel.die_with_parent(signal.SIGKILL)
+    kernel.limit_memory(None)
+
+
+class _Told:
+    """Lines of progress that the command writes to the file ``$TRIMTAB_PROGRESS``."""
+
+    def __init__(self) -> None:
+        self.fd, self.theirs = os.pipe()
+        os.set_blocking(self.fd, False)
+        self._line = b""
+
+    @property
+    def path(self) -> str:
+        """What the command opens to write a line."""
+        return f"/proc/self/fd/{self.theirs}"
+
+    def pass_on(self) -> bool:
+        """Tell the newest whole line that came; whether it is still open."""
+        try:
+            data = os.read(self.fd, 1 << 16)
+        except BlockingIOError:
+            return True
+        *lines, rest = (self._line + data).split(b"\n")
+        self._line = rest[-_LINE:]
+        if lines:
+            progress(*parsed(lines[-1][:_LINE].decode("utf-8", "replace")))
+        return bool(data)
+
+    def close(self) -> None:
+        os.close(self.fd)
 
 
 class _Output:
@@ -120,7 +161,7 @@ class _Output:
         return True
 
 
-def _listen(process: subprocess.Popen[bytes], outputs: list[_Output]) -> None:
+def _listen(process: subprocess.Popen[bytes], outputs: Sequence[_Output | _Told]) -> None:
     """Pass the outputs on until the command has exited or has closed them.
 
     What it started in the background may hold a pipe open for ever; it is not waited for.

@@ -23,7 +23,12 @@ class Items(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One attempt to run. Paths are absolute; ``tool`` and ``args`` are already rendered."""
+    """One attempt to run. Paths are absolute; ``tool`` and ``args`` are already rendered.
+
+    Its limits: ``timeout_s`` in all, ``heartbeat_s`` between two signs of life,
+    ``memory_bytes`` and ``processes`` of the worker and what it starts, ``output_bytes``
+    of the result.
+    """
 
     slot: int
     attempt: str
@@ -44,6 +49,8 @@ class Task(msgspec.Struct, frozen=True):
     timeout_s: float | None = None
     memory_bytes: int | None = None
     output_bytes: int = 1 << 30
+    processes: int = 256
+    heartbeat_s: float | None = None
     publish: Publish | None = None
     secrets: tuple[str, ...] = ()
     source_name: str = ""

@@ -5,39 +5,36 @@ known to be short may wait behind one another, so that one message carries many;
 not begun is taken back and given to another when one ahead takes long after all, or its
 process dies. What a process said before it died still counts: its socket is read to the
 end before the pool speaks for it. A task therefore has exactly one report: the worker's
-own, or the pool's when the worker is gone. Nothing here polls, and there is one timer for
-all deadlines.
+own, or the pool's when the worker is gone. The `nursery` keeps the processes coming, the
+`deadlines` and the `watch` say which task is to be ended.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import os
-import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from runtime.data.folder import DataFolder
 from runtime.tools import faults
+from runtime.workers.deadlines import Deadlines
+from runtime.workers.nursery import WITH_TEMPLATE, Nursery
 from runtime.workers.port import OnReport
-from runtime.workers.process import TemplateProcess
-from runtime.workers.protocol import Report, Task
-from runtime.workers.seat import Given, Seat
-from runtime.workers.template import DOWN, KILL, SPAWN, UP_RUNS
+from runtime.workers.protocol import Progress, Report, Task
+from runtime.workers.seat import Given, Seat, Verdict
+from runtime.workers.watch import Watch
 
-LONGEST_PAUSE_S: Final = 5.0
-_FIRST_PAUSE_S: Final = 0.05
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _TRIES: Final = 5
 """How often a task is handed to a new process when the old ones died before reading it."""
-_STALLED_S: Final = 0.1
-"""How long a worker with more than one task may be silent before the others are taken back."""
-_WITH_TEMPLATE: Final = "the process that started it died, and it died with it"
+
+
+def _nobody() -> None:
+    """Nobody asked to hear of room."""
 
 
 class LocalPool:
@@ -58,7 +55,6 @@ class LocalPool:
         self.bytes_sent = 0
         self.bytes_received = 0
         self._seats = [Seat(f"{name}-{number}") for number in range(slots)]
-        self._by_number: dict[int, Seat] = {}
         self._by_slot: dict[int, Seat | None] = {}
         """Where each task is; None for one that waits in ``_returned``."""
         self._idle: list[Seat] = []
@@ -68,29 +64,35 @@ class LocalPool:
         """Seats that were given tasks since the last flush."""
         self._returned: deque[Given] = deque()
         """Tasks that were given to a process and not begun: they go before all others."""
-        self._numbers = 0
-        self._template: TemplateProcess | None = None
-        self._template_deaths = 0
-        self._deadline: asyncio.TimerHandle | None = None
-        self._respawns: set[asyncio.TimerHandle] = set()
+        self._nursery = Nursery(self._seats, self)
+        self._deadlines = Deadlines(
+            self._seats, over=self._over_time, stalled=self._relieve, looked=self._give_returned
+        )
+        self._watch = Watch(self._seats, self._over_limit)
         self._quiet = asyncio.Event()
-        self._stopping = self._silent = False
+        self._shut = self._stopping = self._silent = False
         self._loop: asyncio.AbstractEventLoop
         self._on_report: OnReport
+        self._on_room: Callable[[], None]
 
-    def start(self, loop: asyncio.AbstractEventLoop, on_report: OnReport) -> None:
+    def start(
+        self, loop: asyncio.AbstractEventLoop, on_report: OnReport,
+        on_room: Callable[[], None] = _nobody,
+    ) -> None:  # fmt: skip
         """Start the template and one worker a slot. Tasks may be sent at once."""
-        self._loop, self._on_report = loop, on_report
-        self._start_template()
+        self._loop, self._on_report, self._on_room = loop, on_report, on_room
+        self._deadlines.start(loop)
+        self._watch.start(loop)
+        self._nursery.start(loop)
 
     def free(self) -> int:
         """How many tasks may be sent now."""
-        return 0 if self._stopping else len(self._idle)
+        return 0 if self._shut else len(self._idle)
 
     def room(self, expect_s: float) -> bool:
         """Whether a task that should take so long may be sent, if need be behind others."""
-        if self._idle or self._stopping:
-            return not self._stopping
+        if self._idle or self._shut:
+            return not self._shut
         while self._open:
             seat = next(iter(self._open))
             if seat.has_room(expect_s):
@@ -134,8 +136,8 @@ class LocalPool:
             self._write(seat)
         self._unsaid.clear()
 
-    def kill(self, slot: int, outcome: str) -> None:
-        """End that task's process; its report will carry ``outcome``.
+    def kill(self, slot: int, outcome: Verdict, told: str = "") -> None:
+        """End that task's process; its report will carry ``outcome``, and ``told`` as the reason.
 
         A report that the worker had already sent wins: what happened, happened. A slot
         that runs nothing is left alone, since its report was given. Tasks that wait behind
@@ -148,17 +150,79 @@ class LocalPool:
             self._take_back(seat)
             given = seat.queue[-1] if seat.queue else None
             if given is not None and given.slot == slot and not given.verdict:
-                given.verdict = outcome
-                self._end(seat)
+                given.verdict, given.told = outcome, told
+                self._retire(seat)
+                self._nursery.end(seat)
         for given in [g for g in self._returned if g.slot == slot]:
-            given.verdict = outcome
+            given.verdict, given.told = outcome, told
             self._returned.remove(given)
             self._loop.call_soon(self._speak_for, given, self.name, 0.0, "")
         self._give_returned()
 
-    def _end(self, seat: Seat) -> None:
-        self._retire(seat)
-        self._tell_template(KILL, seat.number)
+    def workers(self) -> list[dict[str, object]]:
+        """One line a process: name, pid, state, attempt, since, restarts."""
+        return [seat.line() for seat in self._seats]
+
+    def said(self) -> dict[str, Progress]:
+        """What running tasks told of their progress last, by attempt."""
+        running = (seat.queue[0] for seat in self._seats if seat.queue)
+        return {given.attempt: given.said for given in running if given.said is not None}
+
+    def health(self) -> dict[str, Any]:
+        """Whether the pool works or pauses, after how many deaths, and for how long yet."""
+        until, intensity = self._nursery.paused_until, self._nursery.intensity
+        return {
+            "name": self.name,
+            "state": "working" if until is None else "paused",
+            "for_s": None if until is None else max(until - self._loop.time(), 0.0),
+            "deaths": intensity.deaths,
+            "pauses": intensity.pauses,
+            "last_death": intensity.told,
+        }
+
+    async def stop(self, grace_s: float = 2.0) -> None:
+        """Let running tasks end within the grace, then end every process. Reports none after."""
+        self._stopping = self._shut = True
+        if self._by_slot and grace_s > 0:
+            self._quiet.clear()
+            with suppress(TimeoutError):  # what still runs is ended below, unreported
+                await asyncio.wait_for(self._quiet.wait(), grace_s)
+        self._silent = True
+        self._deadlines.stop()
+        self._watch.stop()
+        self._returned.clear()
+        for seat in self._seats:
+            self._leave(seat)
+        await self._nursery.stop()
+
+    # ---- giving -------------------------------------------------------------------------
+
+    def _give(self, seat: Seat, given: Given) -> None:
+        given.tries += 1
+        self._by_slot[given.slot] = seat
+        seat.take(given, self._loop.time())
+        self.bytes_sent += len(given.data)
+        self._unsaid[seat] = None
+        self._open.pop(seat, None)
+        if not seat.closed:
+            self._open[seat] = None
+        if seat.pid and len(seat.queue) == 1:
+            self._deadlines.set(seat)
+        elif len(seat.queue) == 2:
+            self._deadlines.watch(seat)
+        if not self._watch.awake:
+            self._watch.wake()
+
+    def _write(self, seat: Seat) -> None:
+        if seat.sock is None:
+            return
+        fd = seat.sock.fileno()
+        whole = seat.push()
+        if whole and seat.writing:
+            self._loop.remove_writer(fd)
+        elif not whole and not seat.writing:
+            self._loop.add_writer(fd, self._write, seat)
+        seat.writing = not whole
 
     def _take_back(self, seat: Seat) -> None:
         """Take the tasks that a worker has not begun; who calls this gives them again."""
@@ -175,153 +239,33 @@ class LocalPool:
             self._give(self._idle.pop(), self._returned.popleft())
         self.flush()
 
-    def workers(self) -> list[dict[str, object]]:
-        """One line a process: name, pid, state, attempt, since, restarts."""
-        return [seat.line() for seat in self._seats]
-
-    async def stop(self, grace_s: float = 2.0) -> None:
-        """Let running tasks end within the grace, then end every process. Reports none after."""
-        self._stopping = True
-        if self._by_slot and grace_s > 0:
-            self._quiet.clear()
-            with suppress(TimeoutError):  # what still runs is ended below, unreported
-                await asyncio.wait_for(self._quiet.wait(), grace_s)
-        self._silent = True
-        self._cancel_timers()
-        self._returned.clear()
-        for seat in self._seats:
-            self._leave(seat)
-        if self._template is not None:
-            template, self._template = self._template, None
-            self._loop.remove_reader(template.control.fileno())
-            await template.end()
-
-    # ---- the template -------------------------------------------------------------------
-
-    def _start_template(self) -> None:
-        self._template = template = TemplateProcess()
-        self._loop.add_reader(template.control.fileno(), self._hear_template, template)
-        for seat in self._seats:
-            if seat.state == "down":
-                self._spawn(seat)
-
-    def _restart_template(self) -> None:
-        try:
-            self._start_template()
-        except OSError:  # no process or descriptor to be had now
-            self._template_deaths += 1
-            self._later(self._template_deaths, self._restart_template)
-
-    def _hear_template(self, template: TemplateProcess) -> None:
-        messages = template.receive()
-        if messages is None:
-            self._template_died(template)
-            return
-        for what, number, value in messages:
-            seat = self._by_number.get(number)
-            if seat is None:
-                continue
-            if what == UP_RUNS:
-                self._runs(seat, value)
-            else:
-                self._buried(seat, os.waitstatus_to_exitcode(value))
-
-    def _tell_template(self, what: bytes, number: int, *fds: int) -> None:
-        if self._template is not None:
-            self._template.send(DOWN.pack(what, number), *fds)
-
-    def _template_died(self, template: TemplateProcess) -> None:
-        """Its workers die with it; each is buried when its socket ends. Start another."""
-        self._loop.remove_reader(template.control.fileno())
-        template.bury()
-        self._template = None
-        self._template_deaths += 1
-        for seat in self._seats:
-            if seat.state == "down":
-                continue
-            seat.orphaned = True
-            self._retire(seat)
-            self._loop.call_soon(self._read, seat, seat.number)
-            self._loop.call_later(1.0, self._give_up_on, seat, seat.number)
-        self._later(self._template_deaths, self._restart_template)
-
-    def _give_up_on(self, seat: Seat, number: int) -> None:
-        """Bury a worker whose socket somebody still holds open."""
-        if seat.number == number:
-            self._buried(seat, -9, _WITH_TEMPLATE)
-
-    # ---- a seat's process ---------------------------------------------------------------
-
-    def _spawn(self, seat: Seat) -> None:
-        """Have a process forked for this seat; it can be given a task at once."""
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        tickets = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._numbers += 1
-        seat.sit(self._numbers, ours, tickets)
-        self._by_number[seat.number] = seat
-        self._tell_template(SPAWN, seat.number, theirs.fileno(), tickets[0])
-        theirs.close()
-        self._loop.add_reader(ours.fileno(), self._read, seat, seat.number)
-        self._idle.insert(0, seat)
-        self._give_returned()
-
-    def _runs(self, seat: Seat, pid: int) -> None:
-        seat.pid = pid
-        if seat.state == "starting":
-            seat.state = "idle"
-        self._set_deadline(seat)  # starting up is not its time
-
-    def _give(self, seat: Seat, given: Given) -> None:
-        given.tries += 1
-        self._by_slot[given.slot] = seat
-        seat.take(given, self._loop.time())
-        self.bytes_sent += len(given.data)
-        self._unsaid[seat] = None
+    def _make_idle(self, seat: Seat) -> None:
+        seat.state = "idle"
         self._open.pop(seat, None)
-        if not seat.closed:
-            self._open[seat] = None
-        if seat.pid and len(seat.queue) == 1:
-            self._set_deadline(seat)
-        elif len(seat.queue) == 2:
-            self._watch(seat)
+        self._idle.append(seat)
 
-    def _write(self, seat: Seat) -> None:
-        if seat.sock is None:
-            return
-        fd = seat.sock.fileno()
-        whole = seat.push()
-        if whole and seat.writing:
-            self._loop.remove_writer(fd)
-        elif not whole and not seat.writing:
-            self._loop.add_writer(fd, self._write, seat)
-        seat.writing = not whole
+    # ---- hearing ------------------------------------------------------------------------
 
     def _read(self, seat: Seat, number: int, to_the_end: bool = False) -> None:
         if seat.number != number or seat.sock is None or seat.ended:
             return
-        now = self._loop.time()
+        now, heard = self._loop.time(), False
         try:
             for report in seat.receive(to_the_end):
                 self.bytes_received += seat.frame
                 self._report(seat, report, now)
+                heard = True
         except msgspec.MsgspecError as error:
             seat.mute(f"what it said was no report ({error})")
-            self._tell_template(KILL, number)
+            self._nursery.end(seat)
         if seat.ended:
             self._retire(seat)
             self._loop.remove_reader(seat.sock.fileno())
             if seat.orphaned:
-                self._buried(seat, -9, _WITH_TEMPLATE)
-        elif seat.queue:
-            self._set_deadline(seat)
-
-    def _retire(self, seat: Seat) -> None:
-        """Give it nothing more; the word of its end is on its way."""
-        seat.state = "ending"
-        self._open.pop(seat, None)
-        if seat in self._idle:
-            self._idle.remove(seat)
+                self.gone(seat, -9, WITH_TEMPLATE)
+        elif (heard or seat.waits) and seat.queue:
+            seat.waits = False
+            self._deadlines.set(seat)
 
     def _report(self, seat: Seat, report: Report, now: float) -> None:
         """A worker's own word on its task."""
@@ -330,7 +274,8 @@ class LocalPool:
             return
         if given.verdict == "timed_out" and report.run_s > (given.timeout_s or 0.0):
             return  # it came too late; the burial will say so
-        seat.deaths = self._template_deaths = 0
+        seat.deaths = 0
+        self._nursery.well()
         seat.done(now)
         if seat.state == "busy":
             if not seat.queue:
@@ -340,12 +285,46 @@ class LocalPool:
                 self._open[seat] = None
         self._settle(given, seat.name, report)
 
-    def _make_idle(self, seat: Seat) -> None:
-        seat.state = "idle"
-        self._open.pop(seat, None)
-        self._idle.append(seat)
+    def _speak_for(self, given: Given, worker: str, run_s: float, told: str) -> None:
+        """Report a task whose process cannot."""
+        if given.slot in self._by_slot:
+            self._settle(given, worker, given.last_word(run_s, told))
 
-    def _buried(self, seat: Seat, code: int, why: str = "") -> None:
+    def _settle(self, given: Given, worker: str, report: Report) -> None:
+        """A task is over: forget it, and tell."""
+        del self._by_slot[given.slot]
+        if not self._by_slot:
+            self._quiet.set()
+        self._deliver(worker, report)
+
+    def _deliver(self, worker: str, report: Report) -> None:
+        if not self._silent:
+            self._on_report(worker, report)
+
+    # ---- a seat's process: what the nursery tells ----------------------------------------
+
+    def sat(self, seat: Seat) -> None:
+        """A process is on its way to this seat; it can be given a task at once."""
+        if seat.sock is not None:
+            self._loop.add_reader(seat.sock.fileno(), self._read, seat, seat.number)
+        self._idle.insert(0, seat)
+        self._give_returned()
+        if not self._shut:
+            self._on_room()
+
+    def runs(self, seat: Seat) -> None:
+        """The seat's process runs: its id is known."""
+        if seat.state == "starting":
+            seat.state = "idle"
+        self._deadlines.set(seat)  # starting up is not its time
+
+    def orphaned(self, seat: Seat) -> None:
+        """The seat's process dies, because the template did."""
+        seat.orphaned = True
+        self._retire(seat)
+        self._loop.call_soon(self._read, seat, seat.number)
+
+    def gone(self, seat: Seat, code: int, why: str = "") -> None:
         """The process is gone: hear what it still said, speak for it, and start another."""
         number = seat.number
         self._retire(seat)
@@ -355,14 +334,22 @@ class LocalPool:
         name, run_s = seat.name, self._loop.time() - seat.heard_at
         self._hand_over(seat, told)
         begun = list(seat.queue)
-        if not any(given.verdict for given in begun):
+        ended = any(given.verdict for given in begun)
+        if not ended:
             seat.deaths += 1
         self._leave(seat)
-        if not self._stopping and self._template is not None:
-            self._later(seat.deaths, lambda: self._again(seat))
+        if not self._stopping:
+            known = ended or why == WITH_TEMPLATE  # the template's death counts once
+            self._nursery.replace(seat, begun[0].work if begun else "", "" if known else told)
         for given in begun:
             self._speak_for(given, name, run_s, told)
         self._give_returned()
+
+    def paused(self, on: bool) -> None:
+        """The whole pool pauses, or goes on."""
+        self._shut = on or self._stopping
+        if not self._shut:
+            self._on_room()
 
     def _hand_over(self, seat: Seat, told: str) -> None:
         """What a dead process had not begun goes to others, but not for ever."""
@@ -372,26 +359,16 @@ class LocalPool:
             self._returned.remove(given)
             self._loop.call_soon(self._speak_for, given, seat.name, 0.0, told)
 
-    def _speak_for(self, given: Given, worker: str, run_s: float, told: str) -> None:
-        """Report a task whose process cannot."""
-        if given.slot in self._by_slot:
-            self._settle(given, worker, given.last_word(run_s, told))
-
-    def _again(self, seat: Seat) -> None:
-        if self._template is not None and seat.state == "down":
-            seat.restarts += 1
-            self._spawn(seat)
-
-    def _settle(self, given: Given, worker: str, report: Report) -> None:
-        """A task is over: forget it, and tell."""
-        del self._by_slot[given.slot]
-        if not self._by_slot:
-            self._quiet.set()
-        self._deliver(worker, report)
+    def _retire(self, seat: Seat) -> None:
+        """Give it nothing more; the word of its end is on its way."""
+        seat.state = "ending"
+        self._open.pop(seat, None)
+        if seat in self._idle:
+            self._idle.remove(seat)
 
     def _leave(self, seat: Seat) -> None:
         """Close the seat's socket and forget its process."""
-        self._by_number.pop(seat.number, None)
+        self._nursery.forget(seat)
         self._open.pop(seat, None)
         self._unsaid.pop(seat, None)
         if seat in self._idle:
@@ -401,58 +378,7 @@ class LocalPool:
             self._loop.remove_writer(seat.sock.fileno())
         seat.stand_up()
 
-    def _deliver(self, worker: str, report: Report) -> None:
-        if not self._silent:
-            self._on_report(worker, report)
-
-    # ---- time ---------------------------------------------------------------------------
-
-    def _later(self, deaths: int, act: Callable[[], None]) -> None:
-        """Do it now after a first death, later the more of them came in a row."""
-        pause = min(_FIRST_PAUSE_S * 2 ** (deaths - 2), LONGEST_PAUSE_S) if deaths > 1 else 0.0
-
-        def fire() -> None:
-            self._respawns.discard(handle)
-            if not self._stopping:
-                act()
-
-        handle = self._loop.call_later(pause, fire)
-        self._respawns.add(handle)
-
-    def _set_deadline(self, seat: Seat) -> None:
-        """Its first task began when the one before it was heard of, or was just given."""
-        limit = seat.queue[0].timeout_s if seat.queue else None
-        seat.deadline = None if limit is None else self._loop.time() + limit
-        if seat.queue:
-            self._watch(seat)
-
-    def _watch(self, seat: Seat) -> None:
-        """See that the pool's one timer fires no later than this seat needs it."""
-        due = math.inf if seat.deadline is None else seat.deadline
-        if len(seat.queue) > 1:
-            due = min(due, seat.heard_at + _STALLED_S)
-        if due == math.inf:
-            return
-        if self._deadline is not None:
-            if self._deadline.when() <= due:
-                return
-            self._deadline.cancel()
-        self._deadline = self._loop.call_at(due, self._scan)
-
-    def _scan(self) -> None:
-        """End what is over its time; wake again for the next that could be."""
-        self._deadline = None
-        now = self._loop.time()
-        for seat in self._seats:
-            if not seat.queue or not seat.pid:
-                continue
-            if len(seat.queue) > 1 and seat.heard_at + _STALLED_S <= now:
-                self._relieve(seat, now)
-            if seat.deadline is not None and seat.deadline <= now:
-                self._over_time(seat)
-            if seat.queue and not seat.queue[0].verdict:
-                self._watch(seat)
-        self._give_returned()
+    # ---- what takes too long, or too much ------------------------------------------------
 
     def _relieve(self, seat: Seat, now: float) -> None:
         """A task takes long after all, or the machine is slow: let nothing wait behind it."""
@@ -468,10 +394,7 @@ class LocalPool:
         if len(seat.queue) == 1:
             self.kill(first.slot, "timed_out")
         elif seat.queue:
-            self._set_deadline(seat)
+            self._deadlines.set(seat)
 
-    def _cancel_timers(self) -> None:
-        for handle in (*self._respawns, *filter(None, [self._deadline])):
-            handle.cancel()
-        self._respawns.clear()
-        self._deadline = None
+    def _over_limit(self, given: Given, verdict: Verdict, told: str) -> None:
+        self.kill(given.slot, verdict, told)

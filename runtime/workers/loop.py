@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,16 +25,21 @@ import msgspec
 from runtime import kernel
 from runtime.data import reference
 from runtime.data.objects import Objects
-from runtime.tools import faults
+from runtime.tools import faults, progress
 from runtime.tools.port import Call
 from runtime.tools.registry import tool
-from runtime.workers import secrets
+from runtime.workers import secrets, usage
+from runtime.workers.cage import Cage
 from runtime.workers.capture import Capture
 from runtime.workers.outbox import Outbox
-from runtime.workers.protocol import FRAME, Report, Task
+from runtime.workers.protocol import FRAME, HEADER, Report, Task
+from runtime.workers.room import Room
 from runtime.workers.settle import Settled, settle
+from runtime.workers.teller import THREAD, Teller
 
-_HEADER: Final = 4
+_LARGE: Final = 64 << 20
+"""A worker that held less at its peak is not asked how much it still holds."""
+_OWN_THREADS: Final = frozenset({"capture", "outbox", THREAD})
 _SELF: Final = resource.RUSAGE_SELF
 _CHILDREN: Final = resource.RUSAGE_CHILDREN
 
@@ -45,12 +51,15 @@ class Setting:
     environment: str
 
 
-def serve(sock: socket.socket, tickets: int, setting: Setting) -> None:
+def serve(sock: socket.socket, tickets: int, setting: Setting, own: Cage) -> None:
     """Answer every task that was not taken back, until the server is gone."""
-    worker, inbox = Worker(setting), _Inbox(sock)
+    inbox = _Inbox(sock)
+    worker = Worker(setting, Teller(inbox.outbox), own)
     decode = msgspec.msgpack.Decoder(Task).decode
     pid, ticket = os.getpid(), b""
     for generation, frame in inbox.frames():
+        if worker.held and worker.is_large_for(decode(frame).memory_bytes):
+            return  # it was not begun, and goes to a smaller one
         ticket = ticket or _ticket(tickets)
         if not ticket or ticket[0] != generation:
             continue
@@ -59,7 +68,10 @@ def serve(sock: socket.socket, tickets: int, setting: Setting) -> None:
         if os.getpid() != pid:
             os._exit(0)  # a child that the tool forked and let come back to us
         data = _encoded(report)
-        inbox.outbox.put(len(data).to_bytes(_HEADER, "little") + data, more=inbox.has_more)
+        inbox.outbox.put(len(data).to_bytes(HEADER, "little") + data, more=inbox.has_more)
+        if worker.is_spent:
+            inbox.outbox.flush()
+            return
 
 
 def _ticket(tickets: int) -> bytes:
@@ -117,10 +129,20 @@ class _Inbox:
 
 
 class Worker:
-    """Runs attempts, one after another."""
+    """Runs attempts, one after another.
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+    ``held`` is what it still had in memory after a large one; ``is_spent`` says that an
+    attempt left something in the process that the next shall not meet.
+    """
+
+    def __init__(self, setting: Setting, teller: Teller, own: Cage) -> None:
+        self._setting, self._teller, self._cage = setting, teller, own
+        self._room = Room(lambda note: teller(None, None, note, waits=True))
+        self._limits: tuple[int | None, int] = (None, 0)
+        self._threads = 0
+        """How many there were when none was a stranger."""
+        self.held, self.is_spent = 0, False
+        progress.told_to(teller)
         self._capture = Capture()
         self._stores: dict[str, Objects] = {}
         self._home = os.open(".", os.O_RDONLY)
@@ -136,10 +158,15 @@ class Worker:
         call = Call(task, self._objects(task.objects))
         call.bytes_in = size
         mask = secrets.Mask(known.values())
+        if (task.memory_bytes, task.processes) != self._limits:
+            self._limit(task)
+        self._teller.begin(task.slot, mask)
         ended = self._run(call, known, mask)
+        self._teller.end()
         if kernel.has_children():
             kernel.end_children()
         report = self._report(call, ended, meter)
+        self._look_back(task, report)
         return mask.report(report) if mask else report
 
     def _run(self, call: Call, known: dict[str, str], mask: secrets.Mask) -> _Ended:
@@ -147,11 +174,30 @@ class Worker:
             if call.task.secrets:
                 call.task = secrets.reveal(call.task, known)
                 call.tool = call.task.tool
-            with kernel.memory_limit(call.task.memory_bytes):
-                value = tool(str(call.tool.get("kind"))).run(call).value
-                return _finish(call, value, mask)
+            value = tool(str(call.tool.get("kind"))).run(call).value
+            return _finish(call, value, mask, self._room)
         except BaseException as error:  # a tool may raise anything at all
             return _Ended(fault=_fault(error, call), checks=getattr(error, "checks", None))
+
+    def _limit(self, task: Task) -> None:
+        """Have the kernel hold this attempt's limits, and those after it with the same."""
+        kernel.limit_memory(task.memory_bytes)
+        self._cage.allow(task.processes)
+        self._limits = (task.memory_bytes, task.processes)
+
+    def is_large_for(self, limit: int | None) -> bool:
+        """Whether what it holds would leave an attempt less than half of its memory."""
+        return limit is not None and 2 * self.held > limit
+
+    def _look_back(self, task: Task, report: Report) -> None:
+        """See what the attempt left in the process: memory, or threads that go on."""
+        large = report.rss_peak > _LARGE
+        self.held = usage.memory_bytes([os.getpid()], sys.maxsize) if large else 0
+        self.is_spent = self.is_large_for(task.memory_bytes)
+        threads = threading.active_count()
+        if threads != self._threads:
+            self._threads = threads
+            self.is_spent = self.is_spent or _strangers()
 
     def _report(self, call: Call, ended: _Ended, meter: _Meter) -> Report:
         run_s, cpu_s, peak = meter.read()
@@ -202,18 +248,25 @@ class _Ended:
     checks: list[Any] | None = None
 
 
-def _finish(call: Call, value: Any, mask: secrets.Mask) -> _Ended:
+def _strangers() -> bool:
+    """Whether a thread runs that is not ours."""
+    others = (t for t in threading.enumerate() if t is not threading.main_thread())
+    return any(thread.name not in _OWN_THREADS for thread in others)
+
+
+def _finish(call: Call, value: Any, mask: secrets.Mask, room: Room) -> _Ended:
     """Publish what was made, when the step publishes, and settle it."""
     publish = call.task.publish
     if publish is None:
-        return _Ended(settle(value, call.objects, call.task.output_bytes, mask))
+        return _Ended(settle(value, call.objects, call.task.output_bytes, mask, room.keep))
     from runtime.data.product import publish_table
     from runtime.tools.port import table_of
 
     opened = call.objects.read(value) if reference.is_table(value) else value
     table = table_of(opened)
-    settled = settle(table, call.objects, call.task.output_bytes, mask)
-    published = publish_table(table, publish, Path(call.task.bundle), call.inputs)
+    settled = settle(table, call.objects, call.task.output_bytes, mask, room.keep)
+    bundle = Path(call.task.bundle)
+    published = room.keep(lambda: publish_table(table, publish, bundle, call.inputs))
     return _Ended(settled, published=published)
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-from runtime.workers.protocol import Report, Task
+from runtime.workers.protocol import Progress, Report, Task
+from runtime.workers.seat import Verdict
 
 OnReport = Callable[[str, Report], None]
 """Called in the loop's thread with the worker's name and its report. Once per task."""
@@ -25,8 +26,14 @@ class Pool(Protocol):
     name: str
     slots: int
 
-    def start(self, loop: asyncio.AbstractEventLoop, on_report: OnReport) -> None:
-        """Start the processes; their sockets are read on ``loop``."""
+    def start(
+        self, loop: asyncio.AbstractEventLoop, on_report: OnReport,
+        on_room: Callable[[], None] = ...,
+    ) -> None:  # fmt: skip
+        """Start the processes; their sockets are read on ``loop``.
+
+        ``on_room`` is called when a worker is there again after deaths or a pause.
+        """
         ...
 
     def free(self) -> int:
@@ -49,12 +56,20 @@ class Pool(Protocol):
         """Let go what was sent, one message a worker."""
         ...
 
-    def kill(self, slot: int, outcome: str) -> None:
-        """End that task's process; its report will carry ``outcome`` (timed_out, cancelled)."""
+    def kill(self, slot: int, outcome: Verdict, told: str = "") -> None:
+        """End that task's process; its report will carry ``outcome``, and why as ``told``."""
         ...
 
     def workers(self) -> list[dict[str, object]]:
         """One line a process: name, pid, state, attempt, since, restarts."""
+        ...
+
+    def said(self) -> dict[str, Progress]:
+        """What running tasks told of their progress last, by attempt."""
+        ...
+
+    def health(self) -> dict[str, Any]:
+        """Whether the pool works or pauses: name, state, for_s, deaths, pauses, last_death."""
         ...
 
     async def stop(self, grace_s: float = 2.0) -> None:

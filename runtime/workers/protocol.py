@@ -4,7 +4,8 @@ A worker never touches the journal. For each `Task` it runs the tool, writes lar
 to the object store and answers with one `Report`, in order. A report is a 4-byte
 little-endian length and then the struct. A task's length is followed by one byte, its
 *generation*, and before the worker begins it it takes one byte from the pipe of tickets:
-none there, or one of another generation, and the task was taken back.
+none there, or one of another generation, and the task was taken back. Between reports a
+worker may tell of progress: a length of `ASIDE` and more, and then a `Progress`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ import msgspec
 from runtime.data.product import Publish
 from runtime.tools.task import Items, Task
 
-__all__ = ["FRAME", "MOST_TICKETS", "Items", "Publish", "Report", "Task"]
+__all__ = [
+    "ASIDE", "FRAME", "HEADER", "LONGEST_ASIDE", "MOST_TICKETS", "Items", "Progress",
+    "Publish", "Report", "Task",
+]  # fmt: skip
 
 FRAME: Final = struct.Struct("<IB")
 """Before a task: its length and its generation."""
@@ -25,8 +29,30 @@ MOST_TICKETS: Final = 128
 """How many tasks a worker may have at once."""
 
 
+HEADER: Final = 4
+"""Bytes of the length before a report."""
+ASIDE: Final = 1 << 31
+"""Added to the length of a message that is no report."""
+LONGEST_ASIDE: Final = 4096
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far the running task is: ``done`` of ``total``, and a few words."""
+
+    slot: int
+    done: float | None = None
+    total: float | None = None
+    note: str = ""
+    at: float = 0.0
+    waits: bool = False
+    """It waits for room on the disk, and its time does not run."""
+
+
 class Report(msgspec.Struct, frozen=True):
     """How it went. ``fault`` has the fields of `runtime.run.events.Fault`.
+
+    ``outcome`` is one of the events' outcomes, or ``stopped`` for a task that was ended
+    because it was over a limit.
 
     ``result`` is JSON or a reference. ``published`` has the fields of
     ``ProductPublished`` less step; ``checks`` those of a failed contract.

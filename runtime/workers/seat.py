@@ -19,18 +19,28 @@ from typing import Final, Literal
 import msgspec
 
 from runtime.tools import faults
-from runtime.workers.protocol import FRAME, MOST_TICKETS, Report, Task
+from runtime.workers.protocol import (
+    ASIDE,
+    FRAME,
+    HEADER,
+    LONGEST_ASIDE,
+    MOST_TICKETS,
+    Progress,
+    Report,
+    Task,
+)
 
 State = Literal["starting", "idle", "busy", "ending", "down"]
+Verdict = Literal["timed_out", "cancelled", "stopped"]
+"""Why a task was ended from outside; ``stopped``: it was over a limit."""
 
-HEADER: Final = 4
-"""Bytes of the length before a report."""
 WINDOW_S: Final = 0.006
 """How much expected work may lie before a worker, so that nothing waits behind it for long."""
 _LONGEST_REPORT: Final = 64 << 20
 _CHUNK: Final = 1 << 18
 _GENERATIONS: Final = 256
 _DECODE: Final = msgspec.msgpack.Decoder(Report).decode
+_DECODE_ASIDE: Final = msgspec.msgpack.Decoder(Progress).decode
 
 
 class Given:
@@ -38,21 +48,33 @@ class Given:
 
     ``expect_s`` is how long it should take, when that is known to be short: only then may
     it wait behind another, or another behind it. ``verdict`` is what it is to be called
-    that was ended from outside.
+    that was ended from outside, ``told`` why. ``said`` is the progress it told last, and
+    ``said_at`` the loop's time then.
     """
 
-    __slots__ = ("attempt", "data", "expect_s", "slot", "timeout_s", "tries", "verdict")
+    __slots__ = (
+        "attempt", "data", "expect_s", "heartbeat_s", "memory_bytes", "processes", "said",
+        "said_at", "slot", "timeout_s", "told", "tries", "verdict", "work",
+    )  # fmt: skip
 
     def __init__(self, task: Task, data: bytes, expect_s: float | None = None) -> None:
         self.slot, self.attempt, self.timeout_s = task.slot, task.attempt, task.timeout_s
+        self.memory_bytes, self.processes = task.memory_bytes, task.processes
+        self.heartbeat_s, self.work = task.heartbeat_s, f"{task.version}/{task.step}"
         self.data, self.expect_s = data, expect_s
-        self.tries, self.verdict = 0, ""
+        self.tries, self.told = 0, ""
+        self.verdict: Verdict | None = None
+        self.said: Progress | None = None
+        self.said_at = 0.0
 
     def last_word(self, run_s: float, told: str) -> Report:
         """The report that nobody else will give."""
         outcome = self.verdict or "lost"
         if outcome == "timed_out":
-            fault = faults.fault("timeout", f"it ran longer than {self.timeout_s} s and was ended")
+            why = self.told or f"it ran longer than {self.timeout_s} s and was ended"
+            fault = faults.fault("timeout", why)
+        elif outcome == "stopped":
+            fault = faults.fault("resource", self.told)
         elif outcome == "cancelled":
             fault = faults.fault("cancelled", "it was ended because its run was cancelled")
         else:
@@ -73,6 +95,8 @@ class Seat:
         self.since = time.time()
         self.out, self.buffer = bytearray(), bytearray()
         self.ended = self.orphaned = self.writing = False
+        self.waits = False
+        """Whether its task waits for room on the disk, and its time is to begin anew."""
         self.why = ""
         self.queue: deque[Given] = deque()
         self.load_s = 0.0
@@ -193,15 +217,26 @@ class Seat:
         try:
             while len(buffer) - at >= HEADER:
                 size = int.from_bytes(buffer[at : at + HEADER], "little")
-                if size > _LONGEST_REPORT:
-                    raise msgspec.DecodeError(f"it would have {size} bytes")
+                aside = size > _LONGEST_REPORT
+                if aside:
+                    size = _aside(size)
                 end = at + HEADER + size
                 if len(buffer) < end:
                     return
                 self.frame, start, at = HEADER + size, at + HEADER, end
+                if aside:
+                    self._hear_aside(_DECODE_ASIDE(memoryview(buffer)[start:end]))
+                    continue
                 yield _DECODE(memoryview(buffer)[start:end])
         finally:
             self.buffer += buffer[at:]
+
+    def _hear_aside(self, said: Progress) -> None:
+        """Remember what the running task told of itself."""
+        given = self.head(said.slot)
+        if given is not None:
+            given.said, given.said_at = said, time.monotonic()
+            self.waits = self.waits or said.waits
 
     def death(self, code: int) -> str:
         """How the process ended, in words."""
@@ -220,3 +255,14 @@ class Seat:
             "since": self.since,
             "restarts": self.restarts,
         }
+
+
+def _aside(size: int) -> int:
+    """The length of a message that is no report.
+
+    Raises:
+        msgspec.DecodeError: it is nothing that a worker says.
+    """
+    if not ASIDE <= size <= ASIDE + LONGEST_ASIDE:
+        raise msgspec.DecodeError(f"it would have {size} bytes")
+    return size - ASIDE

@@ -7,6 +7,7 @@ for becomes the nearest thing (a date its text, a set a list). Counting happens 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,7 @@ from runtime.data import reference
 from runtime.data.objects import Objects
 from runtime.errors import Permanent, ResourceExhausted
 from runtime.tools.port import Blob
+from runtime.workers.room import at_once
 from runtime.workers.secrets import Mask
 
 _NO_SECRETS: Final = Mask(())
@@ -29,7 +31,13 @@ class Settled:
     bytes: int
 
 
-def settle(value: Any, objects: Objects, limit: int, mask: Mask = _NO_SECRETS) -> Settled:
+Keep = Callable[[Callable[[], Any]], Any]
+"""Does what writes to the disk, and may wait for room there."""
+
+
+def settle(
+    value: Any, objects: Objects, limit: int, mask: Mask = _NO_SECRETS, keep: Keep = at_once
+) -> Settled:
     """Return the value as JSON or a reference, with its size and without secrets.
 
     What it refers to was perhaps written long ago, and is pinned.
@@ -41,7 +49,8 @@ def settle(value: Any, objects: Objects, limit: int, mask: Mask = _NO_SECRETS) -
     """
     if value is None:
         return Settled(None, 0, 0)
-    tables = _Tables(objects, limit, mask)
+    _refuse_long(value, limit)
+    tables = _Tables(objects, limit, mask, keep)
     data = _encode(value, tables)
     if b'"$ref"' in data:
         objects.pin(msgspec.json.decode(data))
@@ -53,15 +62,26 @@ def settle(value: Any, objects: Objects, limit: int, mask: Mask = _NO_SECRETS) -
     if reference.is_reference(result):
         return Settled(result, result.get("rows") or 0, result["bytes"])
     if len(data) > reference.INLINE_LIMIT:
-        result = objects.put_json(result)
+        large = result
+        result = keep(lambda: objects.put_json(large))
     return Settled(result, rows, size)
+
+
+def _refuse_long(value: Any, limit: int) -> None:
+    """Refuse a long text before it is copied: as JSON it is no shorter."""
+    parts = value.values() if isinstance(value, dict) else [value]
+    for part in parts:
+        if isinstance(part, (str, bytes, bytearray)) and len(part) > limit:
+            raise ResourceExhausted(
+                f"the result has more than {len(part)} bytes; this step may return {limit}"
+            )
 
 
 class _Tables:
     """Puts each table met on the way into the store, and adds them up."""
 
-    def __init__(self, objects: Objects, limit: int, mask: Mask) -> None:
-        self._objects, self._limit, self._mask = objects, limit, mask
+    def __init__(self, objects: Objects, limit: int, mask: Mask, keep: Keep) -> None:
+        self._objects, self._limit, self._mask, self._keep = objects, limit, mask, keep
         self.rows = self.bytes = 0
 
     def __call__(self, value: Any) -> Any:
@@ -76,7 +96,7 @@ class _Tables:
                 f"this step may return {self._limit}"
             )
         self._mask.table(table)
-        ref = self._objects.put_table(table)
+        ref = self._keep(lambda: self._objects.put_table(table))
         self.rows += ref["rows"]
         self.bytes += ref["bytes"]
         return ref
@@ -84,7 +104,7 @@ class _Tables:
     def _blob(self, blob: Blob) -> Any:
         self._mask.blob(blob.data)
         self.bytes += len(blob.data)
-        return self._objects.put_bytes(blob.data, "bin", blob.media)
+        return self._keep(lambda: self._objects.put_bytes(blob.data, "bin", blob.media))
 
 
 def _encode(value: Any, hook: _Tables) -> bytes:

@@ -24,6 +24,8 @@ from typing import Final
 
 from runtime import kernel
 from runtime.tools import python as _python
+from runtime.workers import cage
+from runtime.workers.cage import Cage
 from runtime.workers.environment import environment
 from runtime.workers.loop import Setting, serve
 
@@ -47,6 +49,7 @@ class Template:
         self._control = control
         self._setting = setting
         self._pids: dict[int, int] = {}
+        self._cages: dict[int, Cage] = {}
         self._buffer = bytearray()
         self._sockets: list[int] = []
         self._wake, wake = socket.socketpair()
@@ -65,8 +68,11 @@ class Template:
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             for pid in self._pids:
+                self._cages[pid].kill()
                 kernel.kill_group(pid)
             kernel.end_children()
+            for caged in self._cages.values():
+                caged.remove()
 
     def close(self) -> None:
         """Let go of what is the template's own."""
@@ -104,26 +110,31 @@ class Template:
         return bool(data)
 
     def _spawn(self, number: int, sock: socket.socket, tickets: int) -> None:
+        own = cage.build(number)
         try:
             pid = os.fork()
         except OSError:  # no process to be had now: the pool tries again, more slowly
+            own.remove()
             sock.close()
             os.close(tickets)
             self._control.sendall(UP.pack(UP_ENDED, number, NO_PROCESS))
             return
         if pid == 0:
-            self._become_worker(sock, tickets)
+            self._become_worker(sock, tickets, own)
         sock.close()
         os.close(tickets)
-        self._pids[pid] = number
+        self._pids[pid], self._cages[pid] = number, own
         self._control.sendall(UP.pack(UP_RUNS, number, pid))
 
-    def _become_worker(self, sock: socket.socket, tickets: int) -> None:
+    def _become_worker(self, sock: socket.socket, tickets: int, own: Cage) -> None:
         """Be the worker on this socket until it ends. Never returns."""
         code, said = 1, os.dup(2)
         try:
             parent = os.getppid()
             os.setsid()
+            own.enter()
+            if not own.holds:
+                cage.limit_user()
             kernel.die_with_parent()
             kernel.adopt_orphans()
             signal.set_wakeup_fd(-1)
@@ -132,7 +143,7 @@ class Template:
             self.close()
             with suppress(ConnectionError):  # the pool closed while we spoke
                 if os.getppid() == parent:
-                    serve(sock, tickets, self._setting)
+                    serve(sock, tickets, self._setting, own)
             code = 0
         finally:
             if code:
@@ -144,6 +155,7 @@ class Template:
     def _kill(self, number: int) -> None:
         for pid, known in self._pids.items():
             if known == number:
+                self._cages[pid].kill()
                 kernel.kill_group(pid)
 
     def _reap(self) -> None:
@@ -156,8 +168,10 @@ class Template:
                 kernel.kill_group(pid)  # before the reaping: until then the id is its own
             _, status = os.waitpid(pid, 0)
             if pid in self._pids:
-                number = self._pids.pop(pid)
+                number, own = self._pids.pop(pid), self._cages.pop(pid)
+                own.kill()
                 kernel.end_children(keep=self._pids)
+                own.remove()
                 self._control.sendall(UP.pack(UP_ENDED, number, status))
 
 
@@ -181,6 +195,7 @@ def main(fd: int, parent: int) -> None:
     sys.dont_write_bytecode = True
     os.set_inheritable(fd, False)
     template = Template(socket.socket(fileno=fd), Setting(environment()))
+    cage.sweep()
     gc.collect()
     gc.freeze()
     if os.getppid() == parent:

@@ -1,10 +1,10 @@
-"""Durations and shares are read as people write them."""
+"""Durations, shares and sizes are read as people write them."""
 
 from __future__ import annotations
 
 import pytest
 
-from runtime.playbook.units import duration_s, share
+from runtime.playbook.units import duration_s, share, size_bytes
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,12 @@ def test_a_duration_has_units_from_long_to_short(text: str, seconds: float | Non
 )
 def test_a_share_is_a_percentage_of_at_most_the_whole(text: str, value: float | None) -> None:
     assert share(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("64MB", 64 << 20), ("512 MB", 512 << 20), ("1.5GB", 3 << 29), ("1kB", 1024),
+     ("2TB", 2 << 40), ("0MB", 0), ("64", None), ("64mb", None), ("-1MB", None), ("MB", None)],
+)  # fmt: skip
+def test_a_size_has_one_unit(text: str, size: int | None) -> None:
+    assert size_bytes(text) == size
