@@ -138,7 +138,8 @@ class Objects:
         """A JSON value with every reference inside replaced by what it stands for."""
         if isinstance(value, dict):
             if reference.is_reference(value):
-                return self.read(value)
+                read = self.read(value)  # a large value may hold references of its own
+                return self.open(read) if value["media"] == reference.JSON else read
             return {name: self.open(part) for name, part in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.open(part) for part in value]

@@ -157,6 +157,11 @@ def test_references_are_opened_wherever_they_stand(objects: Objects) -> None:
     assert list(reference.references({"a": [inner, {"b": inner}]})) == [inner, inner]
 
 
+def test_a_reference_inside_a_large_value_is_opened_too(objects: Objects) -> None:
+    outer = objects.put_json({"texts": ["x"], "more": objects.put_json([1])})
+    assert objects.open(outer) == {"texts": ["x"], "more": [1]}
+
+
 def test_a_missing_or_damaged_object_is_a_data_error(objects: Objects) -> None:
     ref = objects.put_json([1, 2, 3])
     path = objects.path(ref)
