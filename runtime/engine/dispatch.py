@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from runtime.data.folder import DataFolder
+from runtime.engine.batch import batch_names
 from runtime.engine.catalogue import Version
 from runtime.engine.edge import RunEdge
 from runtime.engine.pace import Pace
@@ -186,8 +187,8 @@ class Dispatch:
     def _render(
         self, state: RunState, step: Step, edge: RunEdge, tried: Try
     ) -> dict[str, Json] | Fault:
-        batch = {"index": tried.batch, "start": tried.start, "count": tried.items}
-        return edge.render(state, step, {"batch": batch})
+        each = state.steps[step.name].each
+        return edge.render(state, step, batch_names(tried, each.source if each else None))
 
     def _task(
         self, state: RunState, version: Version, step: Step, edge: RunEdge, tried: Try,

@@ -20,7 +20,7 @@ from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
 from runtime.data.reference import JSON, is_reference
 from runtime.engine.catalogue import Version
-from runtime.playbook.expressions import ABSENT, Expressions
+from runtime.playbook.expressions import ABSENT, SKIPPED, Expressions
 from runtime.playbook.faults import ExpressionFault
 from runtime.playbook.kinds import KindFault, verbatim
 from runtime.playbook.model import Reduce, Step
@@ -130,13 +130,13 @@ class RunEdge:
             return self.fault(step, error)
 
     def render(
-        self, state: RunState, step: Step, extra: Mapping[str, Json] | None = None
+        self, state: RunState, step: Step, extra: dict[str, Json] | None = None
     ) -> dict[str, Json] | Fault:
         fixed = self._version.fixed_inputs(step)
         if fixed is not None:
             return fixed
-        own = dict(extra or {}) | {"repeat": _round(state, step)}
-        names = ChainMap[str, Any](own, self.names(state))
+        own = {"repeat": _round(state, step)}
+        names = ChainMap[str, Any](own, {} if extra is None else extra, self.names(state))
         tool = step.tool or {}
         try:
             kept = verbatim(str(tool["kind"])) if tool else frozenset()
@@ -298,7 +298,7 @@ class StepValue(dict[str, Any]):
 
 def _value_of(status: str, value: Json, fault: Fault | None) -> Json:
     if status == "skipped":
-        return {"skipped": True}
+        return SKIPPED
     if status == "failed":
         return _failed_value(value, fault)
     return StepValue(value) if isinstance(value, dict) else value

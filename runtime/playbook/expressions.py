@@ -57,6 +57,10 @@ _CONSTANTS: Final = {
     "true": True, "True": True, "false": False, "False": False, "none": None, "None": None,
 }  # fmt: skip
 _LAZY: Final = frozenset({"if", "and", "or", "is", "default"})
+SKIPPED: Final[Json] = {"skipped": True}
+"""Stands for a step that was skipped: null, with ``.skipped``."""
+_ASKS_SKIPPED: Final = "ºskipped"
+"""What ``.skipped`` is spelled as where a value has no fields: a name that nobody can give."""
 ABSENT: Final[Json] = object()
 """Stands for a name that has no value yet: an expression may ask for it, and not count on it."""
 _TOKEN: Final = re.compile(
@@ -337,7 +341,9 @@ def _given(expression: Expression, names: Mapping[str, Json]) -> dict[str, Json]
             if value is ABSENT:
                 _lacking(expression, name, given)
                 continue
-            given[root] = value
+            given[root] = None if value is SKIPPED else value
+            if value is SKIPPED or not isinstance(value, Mapping):
+                given[root + _ASKS_SKIPPED] = value is SKIPPED
         if name.sure and len(name.path) > 1:
             _walk(expression, name, given)
     return given
@@ -375,10 +381,14 @@ def _walk(expression: Expression, name: Name, names: Mapping[str, Json]) -> Json
     value = _root(expression, name, names)
     if value is ABSENT:
         _absent(expression, name)
+    if value is SKIPPED and len(name.path) == 1:
+        return None
     for depth, key in enumerate(name.path[1:], start=1):
         try:
             value = _field(value, key)
         except (KeyError, AttributeError):
+            if key == "skipped" and depth == 1:
+                return False
             _missing(expression, name, depth, value)
     return value
 
@@ -424,10 +434,21 @@ def _environment(fuel: int) -> minijinja.Environment:
 _environments: Final = lru_cache(maxsize=8)(_environment)
 
 
+def _spelled(expression: Expression, given: dict[str, Json]) -> str:
+    """The text, with a name of its own for each ``x.skipped`` whose x has no fields."""
+    text = expression.text
+    for name in reversed(expression.names):  # so that the places before stay where they are
+        asks = name.path[0] + _ASKS_SKIPPED
+        if name.path[1:2] == ("skipped",) and asks in given:
+            end = text.index("skipped", name.offset + len(name.path[0])) + len("skipped")
+            text = text[: name.offset] + asks + text[end:]
+    return text
+
+
 def _evaluate(
     expression: Expression, prefix: str, suffix: str, given: dict[str, Json], fuel: int
 ) -> Json:
-    source = prefix + expression.text + suffix
+    source = prefix + _spelled(expression, given) + suffix
     try:
         return _environments(fuel).eval_expr(source, **given)
     except minijinja.TemplateError as error:
