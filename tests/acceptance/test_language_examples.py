@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from ruamel.yaml import YAML
@@ -23,7 +24,7 @@ from runtime.engine.local import open_local
 from runtime.playbook import keys
 from runtime.playbook.bundle import load_text
 from runtime.playbook.parse import parse
-from runtime.playbook.tools import TOOLS
+from runtime.playbook.tools import TOOLS, ToolKey
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs" / "language").glob("*.md"))
@@ -31,6 +32,7 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"(?:#|--) (\S+\.\w+)\n")
 ELSEWHERE = {
     "tool history": "only system playbooks may: test_optimize_playbook.py",
+    "tool search": "only system playbooks may: test_tools.py",
 }
 """Keys whose example needs more than an engine, and the tests that show them."""
 
@@ -89,13 +91,20 @@ RUNS = [(e, told) for e in EXAMPLES for told in e.runs]
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Answers every request with what it was."""
+    """Answers every request with what it was, and /list with a page of the numbers below five."""
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        told = {"path": self.path, "body": body, "who": self.headers.get("X-Who")}
-        answer = json.dumps(told).encode()
+        told: dict[str, Any] = {"path": self.path, "body": body, "who": self.headers.get("X-Who")}
         self.send_response(200)
+        if self.path.startswith("/list"):
+            asked = {name: int(value) for name, value in parse_qsl(urlsplit(self.path).query)}
+            start = asked.get("from", 2 * asked.get("page", 1) - 2)
+            more = start + 2 if start + 2 < 5 else None
+            told = {"found": list(range(start, min(start + 2, 5))), "more": more}
+            if more is not None:
+                self.send_header("Link", f'</list?from={more}>; rel="next"')
+        answer = json.dumps(told).encode()
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -239,7 +248,7 @@ def of_step(table: str, step: Mapping[str, Any]) -> Iterator[str]:
     for block in (step.get("tool"), step.get("compensate")):
         if block:
             yield f"tool {block['kind']}"
-            yield from (f"{block['kind']} {key}" for key in block if key != "kind")
+            yield from of_tool(block["kind"], block, TOOLS[block["kind"]].keys)
     arcs = step.get("next")
     for arc in arcs if isinstance(arcs, list) else []:
         yield from under("arc", arc) if isinstance(arc, dict) else ()
@@ -248,6 +257,20 @@ def of_step(table: str, step: Mapping[str, Any]) -> Iterator[str]:
     for value in step.get("set", {}).values():
         if isinstance(value, dict) and len(value) == 1 and set(value) <= set(keys.REDUCERS):
             yield from under("reducers", value)
+
+
+def of_tool(kind: str, block: Mapping[str, Any], known: Mapping[str, ToolKey]) -> Iterator[str]:
+    for key, value in block.items():
+        if key != "kind":
+            yield f"{kind} {key}"
+        if key in known and known[key].within:
+            yield from of_tool(f"{kind} {key}", value, known[key].within)
+
+
+def keys_of(kind: str, known: Mapping[str, ToolKey]) -> Iterator[str]:
+    for name, key in known.items():
+        yield f"{kind} {name}"
+        yield from keys_of(f"{kind} {name}", key.within)
 
 
 def wanted() -> set[str]:
@@ -259,8 +282,8 @@ def wanted() -> set[str]:
     }
     tables["finally"] = list(keys.FINALLY)
     tables["tool"] = list(TOOLS)
-    tables |= {kind: list(tool.keys) for kind, tool in TOOLS.items()}
-    return {f"{table} {key}" for table, found in tables.items() for key in found}
+    of_tools = {key for kind, tool in TOOLS.items() for key in keys_of(kind, tool.keys)}
+    return of_tools | {f"{table} {key}" for table, found in tables.items() for key in found}
 
 
 def test_every_key_of_every_table_is_in_an_example_that_runs() -> None:

@@ -239,7 +239,7 @@ def test_a_key_of_the_design_that_does_not_work_yet_is_refused(
     assert (fault.line, fault.column, fault.message) == (line, column, message)
 
 
-@pytest.mark.parametrize("kind", ["search", "agent"])
+@pytest.mark.parametrize("kind", ["agent"])
 def test_a_tool_of_the_design_that_does_not_work_yet_is_refused(kind: str) -> None:
     fault = only_fault_of(steps(f"- step: a\n  tool: {{kind: {kind}}}"))
     assert (fault.line, fault.column) == (6, 18)
