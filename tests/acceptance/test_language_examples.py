@@ -214,6 +214,7 @@ def test_every_example_is_run(example: Example) -> None:
 
 NESTED = {
     "metadata": "metadata", "each": "each", "failures": "failures", "retry": "retry",
+    "hedge": "hedge",
     "join": "join", "repeat": "repeat", "slo": "slo", "publishes": "publishes",
     "record": "record",
 }  # fmt: skip
