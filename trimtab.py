@@ -184,9 +184,10 @@ class Client:
                 raise TookTooLong(f"run {run} is still {row['state']} after {timeout_s:g} s")
             time.sleep(0.1)
 
-    def cancel(self, run: str, reason: str = "") -> dict[str, Json]:
-        """Ask a run to end."""
-        return self._dict("POST", f"/api/runs/{_part(run)}/cancel", json={"reason": reason})
+    def cancel(self, run: str, reason: str = "", *, now: bool = False) -> dict[str, Json]:
+        """Ask a run and those below it to end; ``now`` gives what runs no grace."""
+        body = {"reason": reason, "now": now}
+        return self._dict("POST", f"/api/runs/{_part(run)}/cancel", json=body)
 
     def pause(self, run: str, reason: str = "") -> dict[str, Json]:
         """Let nothing new of a run fire."""
@@ -200,9 +201,41 @@ class Client:
         body = {"at": at, "workload": dict(workload) if workload else None, "version": version}
         return self._dict("POST", f"/api/runs/{_part(run)}/fork", json=body)
 
-    def signal(self, run: str, name: str, value: Json = None) -> dict[str, Json]:
+    def retry(
+        self, run: str, step: str | None = None, *, round: int | None = None,
+        failed_only: bool = False, once: bool = False, version: str | None = None,
+        reason: str = "",
+    ) -> dict[str, Json]:  # fmt: skip
+        """Go on with an ended run from a step, else where it stopped, as a new run.
+
+        The answer names it (``run``) and the steps that begin again (``steps``).
+        """
+        body = {
+            "step": step, "round": round, "failed_only": failed_only, "once": once,
+            "version": version, "reason": reason,
+        }  # fmt: skip
+        return self._dict("POST", f"/api/runs/{_part(run)}/retry", json=body)
+
+    def act(
+        self, action: str, filter: Mapping[str, Json], *, dry_run: bool = False,
+        all: bool = False, **more: Json,
+    ) -> list[dict[str, Json]]:  # fmt: skip
+        """Do ``pause, resume, cancel, signal, answer`` or ``retry`` to all runs of a filter.
+
+        Conditions: ``playbook, status, labels, since, until, step, error_class``. Says of
+        each run what happened; with ``dry_run``, what would.
+        """
+        body = {
+            "action": action, "filter": dict(filter), "dry_run": dry_run, "all": all, **more,
+        }  # fmt: skip
+        done: list[dict[str, Json]] = self._ask("POST", "/api/runs/actions", json=body)
+        return done
+
+    def signal(
+        self, run: str, name: str, value: Json = None, *, reason: str = ""
+    ) -> dict[str, Json]:
         """Send a run a signal."""
-        body = {"name": name, "value": value}
+        body = {"name": name, "value": value, "reason": reason}
         return self._dict("POST", f"/api/runs/{_part(run)}/signal", json=body)
 
     def answer(self, run: str, step: str, approved: bool, note: str = "") -> dict[str, Json]:
@@ -210,9 +243,9 @@ class Client:
         path = f"/api/runs/{_part(run)}/steps/{_part(step)}/answer"
         return self._dict("POST", path, json={"approved": approved, "note": note})
 
-    def resume(self, run: str) -> dict[str, Json]:
+    def resume(self, run: str, reason: str = "") -> dict[str, Json]:
         """Let a paused run go on."""
-        return self._dict("POST", f"/api/runs/{_part(run)}/resume")
+        return self._dict("POST", f"/api/runs/{_part(run)}/resume", json={"reason": reason})
 
     # ---- playbooks ----------------------------------------------------------------------
 

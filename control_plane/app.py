@@ -20,7 +20,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
-from control_plane.api import health, loop, schedules, search, signin, trends
+from control_plane.api import health, loop, operations, schedules, search, signin, trends
 from control_plane.api.guards import WhoAsks, own_page, signed_in
 from control_plane.api.playbooks import PlaybooksController
 from control_plane.api.problems import Anyone, Page, handler
@@ -29,7 +29,8 @@ from control_plane.api.runs import RunsController
 from control_plane.parts import Parts
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
-    RunsController, PlaybooksController, ProposalsController, schedules.SchedulesController,
+    RunsController, operations.retry, operations.actions, PlaybooksController,
+    ProposalsController, schedules.SchedulesController,
     schedules.jobs, search.search, trends.trends, loop.optimize, loop.kill, loop.killed,
     health.live, health.ready, health.status, health.workers, signin.make_link,
     signin.sign_in, signin.sign_out, signin.me,

@@ -89,6 +89,10 @@ class RunView:
     result: Json = None
     fault: Fault | None = None
     fault_step: str = ""
+    forked: dict[str, Json] | None = None
+    retried: dict[str, Json] | None = None
+    forks: list[str] = field(default_factory=list)
+    """Runs that go on from this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,7 @@ class Runs:
         view = fold(row, self._journal.read(f"run/{run}"))
         for step in view.steps:
             step.knobs = self.knobs(step.config)
-        return view
+        return replace(view, forks=self._journal.forks(run))
 
     def knobs(self, config: str) -> dict[str, Json]:
         """Return the effective values that a configuration's hash stands for."""
@@ -258,6 +262,8 @@ class _Folding:
                     workload=event.workload,
                     overrides=event.overrides,
                     labels=event.labels,
+                    forked=event.forked,
+                    retried=event.retried,
                 )
             case RunCompleted():
                 self.view = replace(self.view, result=event.result)

@@ -13,7 +13,7 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from control_plane.api.guards import requires
 from control_plane.api.problems import Anyone, Problem, Problematic, unavailable
-from control_plane.api.schemas import Reason, RunFork, RunSubmit, SignalSend, StepAnswer
+from control_plane.api.schemas import Cancel, Reason, RunFork, RunSubmit, SignalSend, StepAnswer
 from control_plane.auth import Principal
 from control_plane.errors import Forbidden
 from control_plane.runs import ENDED, EventView, RunLine, Runs, RunView
@@ -119,12 +119,12 @@ class RunsController(Controller):
 
     @post("/{run:str}/cancel", status_code=202, operation_id="cancelRun")
     async def cancel(
-        self, run: FromPath[str], data: JSONBody[Reason], request: Anyone,
+        self, run: FromPath[str], data: JSONBody[Cancel], request: Anyone,
         engine: NamedDependency[Engine], runs: NamedDependency[Runs],
     ) -> RunLine:  # fmt: skip
-        """Ask a run to end. Its submitter may, and any operator."""
-        _may_steer(runs, run, request.user)
-        await engine.cancel(run, request.user.name, data.reason)
+        """Ask a run and those below it to end. Its submitter may, and any operator."""
+        may_steer(runs, run, request.user)
+        await engine.cancel(run, request.user.name, data.reason, now=data.now)
         return runs.line(run)
 
     @post("/{run:str}/pause", status_code=202, operation_id="pauseRun")
@@ -133,18 +133,18 @@ class RunsController(Controller):
         engine: NamedDependency[Engine], runs: NamedDependency[Runs],
     ) -> RunLine:  # fmt: skip
         """Let nothing new of a run fire until it is resumed."""
-        _may_steer(runs, run, request.user)
+        may_steer(runs, run, request.user)
         await engine.pause(run, request.user.name, data.reason)
         return runs.line(run)
 
     @post("/{run:str}/resume", status_code=202, operation_id="resumeRun")
     async def resume(
         self, run: FromPath[str], request: Anyone, engine: NamedDependency[Engine],
-        runs: NamedDependency[Runs],
+        runs: NamedDependency[Runs], data: JSONBody[Reason | None] = None,
     ) -> RunLine:  # fmt: skip
         """Let a paused run go on."""
-        _may_steer(runs, run, request.user)
-        await engine.resume(run, request.user.name)
+        may_steer(runs, run, request.user)
+        await engine.resume(run, request.user.name, data.reason if data else "")
         return runs.line(run)
 
     @post("/{run:str}/fork", status_code=201, operation_id="forkRun")
@@ -153,7 +153,7 @@ class RunsController(Controller):
         engine: NamedDependency[Engine], runs: NamedDependency[Runs],
     ) -> RunLine:  # fmt: skip
         """Go on from any event of a run as a new one; the old one stays as it is."""
-        _may_steer(runs, run, request.user)
+        may_steer(runs, run, request.user)
         new = await engine.fork(
             run, data.at, request.user.name, workload=data.workload, version=data.version
         )
@@ -165,10 +165,10 @@ class RunsController(Controller):
         engine: NamedDependency[Engine], runs: NamedDependency[Runs],
     ) -> RunLine:  # fmt: skip
         """Send a run a signal; a step that waits for it goes on, or the next that will."""
-        _may_steer(runs, run, request.user)
+        may_steer(runs, run, request.user)
         if data.name.startswith(APPROVALS):
             raise Forbidden("role", f"approvals are answered at /api/runs/{run}/steps/…/answer")
-        await engine.signal(run, data.name, data.value, request.user.name)
+        await engine.signal(run, data.name, data.value, request.user.name, data.reason)
         return runs.line(run)
 
     @post("/{run:str}/steps/{step:str}/answer", status_code=202, operation_id="answerStep")
@@ -233,7 +233,8 @@ def _submit_of(data: RunSubmit, who: Principal, header: str | None) -> Submit:
     )  # fmt: skip
 
 
-def _may_steer(runs: Runs, run: str, who: Principal) -> None:
+def may_steer(runs: Runs, run: str, who: Principal) -> None:
+    """Refuse whoever neither submitted a run nor is operator."""
     row = runs.row(run)
     if who.may("operator") or (who.may("submitter") and row.actor == who.name):
         return

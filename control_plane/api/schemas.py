@@ -36,6 +36,61 @@ class Reason(Sent, frozen=True):
     reason: Text = ""
 
 
+class Cancel(Sent, frozen=True):
+    """Why a run is to end, and whether ``now``: without a grace for what runs."""
+
+    reason: Text = ""
+    now: bool = False
+
+
+class RunRetry(Sent, frozen=True):
+    """From which step an ended run goes on as a new one; without one, where it stopped.
+
+    ``round`` counts the step's firings in a loop from 1. ``failed_only`` keeps an ``each``
+    step's finished batches. ``once`` lets a step act again that may act only once and has.
+    ``version`` is a number or a hash: what is left then runs other code.
+    """
+
+    step: Name | None = None
+    round: Annotated[int, Meta(ge=1)] | None = None
+    failed_only: bool = False
+    once: bool = False
+    version: Name | None = None
+    reason: Text = ""
+
+
+class RunFilter(Sent, frozen=True):
+    """Which runs: all that meet every condition. Times are seconds since the epoch."""
+
+    playbook: Name | None = None
+    status: Name | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    since: float | None = None
+    until: float | None = None
+    step: Name | None = None
+    error_class: Name | None = None
+
+
+class RunActions(Sent, frozen=True):
+    """Do something to every run that a filter means. ``all`` allows a filter without conditions.
+
+    ``now`` is for cancel; ``name`` and ``value`` for signal; ``step`` and ``approved`` for
+    answer; ``retry`` for retry.
+    """
+
+    action: Literal["pause", "resume", "cancel", "signal", "answer", "retry"]
+    filter: RunFilter = field(default_factory=RunFilter)
+    dry_run: bool = False
+    all: bool = False
+    reason: Text = ""
+    now: bool = False
+    name: Annotated[str, Meta(max_length=200)] = ""
+    value: Any = None
+    step: Annotated[str, Meta(max_length=200)] = ""
+    approved: bool | None = None
+    retry: RunRetry = field(default_factory=RunRetry)
+
+
 class RunFork(Sent, frozen=True):
     """Go on from event ``at`` of a run as a new one. ``workload`` replaces inputs by name."""
 
@@ -49,6 +104,7 @@ class SignalSend(Sent, frozen=True):
 
     name: Name
     value: Any = None
+    reason: Text = ""
 
 
 class StepAnswer(Sent, frozen=True):

@@ -27,6 +27,7 @@ from control_plane.cli import (
     run,
     schedule,
     serve,
+    steer,
     what_if,
 )
 from control_plane.cli.here import Here
@@ -58,7 +59,10 @@ def chosen(ctx: typer.Context, data: Data = None) -> None:
     ctx.obj = Here(find_folder(data, os.environ, Path.cwd()))
 
 
-for verb in (replay.replay, replay.at, replay.fork, replay.signal, replay.answer):
+for verb in (
+    replay.replay, replay.at, replay.fork, steer.retry, steer.pause, steer.resume, steer.cancel,
+    steer.signal, steer.answer,
+):  # fmt: skip
     run.app.command()(verb)
 run.app.command("what-if")(what_if.what_if)
 app.add_typer(run.app, name="run")

@@ -1,4 +1,4 @@
-"""``trimtab run replay|at|fork|signal|answer``: a run folded again, gone on from, told things."""
+"""``trimtab run replay|at|fork``: a run folded again, looked into, gone on from."""
 
 from __future__ import annotations
 
@@ -52,39 +52,6 @@ def fork(
         line = client.fork(old, at_, inputs(set_ or (), None, {}), version=version)
     emit_one(line, output, lambda row: [f"run {row['run']} goes on from event {at_} of {old}"])
     say(f"next: trimtab run watch {line['run']}")
-
-
-def signal(
-    ctx: typer.Context, run: RunId,
-    name: Annotated[str, typer.Argument(help="The signal's name.")],
-    value: Annotated[str | None, typer.Argument(help="Its value, as JSON or text.")] = None,
-    key_file: KeyFile = None, output: Output = Format.TABLE,
-) -> None:  # fmt: skip
-    """Send a run a signal: the step that waits for it goes on."""
-    from control_plane.cli.values import inputs
-
-    place = here(ctx)
-    found = find(place.runs(), run)
-    sent = inputs([f"value={value}"], None, {})["value"] if value is not None else None
-    with place.client(key_file) as client:
-        line = client.signal(found, name, sent)
-    emit_one(line, output, lambda row: [f"run {row['run']} has {name}: it is {row['state']}"])
-
-
-def answer(
-    ctx: typer.Context, run: RunId,
-    step: Annotated[str, typer.Argument(help="The approval step.")],
-    yes: Annotated[bool, typer.Option("--yes/--no", help="Whether it may go on.")],
-    note: Annotated[str, typer.Option(help="Why.")] = "",
-    key_file: KeyFile = None, output: Output = Format.TABLE,
-) -> None:  # fmt: skip
-    """Answer an approval step of a run."""
-    place = here(ctx)
-    found = find(place.runs(), run)
-    with place.client(key_file) as client:
-        line = client.answer(found, step, yes, note)
-    said = "approved" if yes else "rejected"
-    emit_one(line, output, lambda row: [f"{step} of run {row['run']} is {said}"])
 
 
 def _fold(ctx: typer.Context, run: str, until: int | None = None) -> Replayed:

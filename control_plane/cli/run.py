@@ -149,41 +149,6 @@ def watch(
         leave(Code.FAILED)
 
 
-@app.command()
-def cancel(
-    ctx: typer.Context, run: RunId,
-    reason: Annotated[str, typer.Option(help="Why.")] = "", key_file: KeyFile = None,
-) -> None:  # fmt: skip
-    """Ask a run to end."""
-    place = here(ctx)
-    found = find(place.runs(), run)
-    with place.client(key_file) as client:
-        say(f"run {found} is {client.cancel(found, reason)['state']}")
-
-
-@app.command()
-def pause(
-    ctx: typer.Context, run: RunId,
-    reason: Annotated[str, typer.Option(help="Why.")] = "", key_file: KeyFile = None,
-) -> None:  # fmt: skip
-    """Let nothing new of a run fire until it is resumed."""
-    place = here(ctx)
-    found = find(place.runs(), run)
-    with place.client(key_file) as client:
-        client.pause(found, reason)
-    say(f"run {found} is pausing")
-
-
-@app.command()
-def resume(ctx: typer.Context, run: RunId, key_file: KeyFile = None) -> None:
-    """Let a paused run go on."""
-    place = here(ctx)
-    found = find(place.runs(), run)
-    with place.client(key_file) as client:
-        client.resume(found)
-    say(f"run {found} goes on")
-
-
 _EVENT_COLUMNS = {
     "seq": "seq", "at": lambda e: local(e["at"]), "event": "type",
     "about": lambda e: _event_text(e).partition("  ")[2],

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
-from runtime.engine.actor import Listener, settle
+from runtime.engine.actor import Actor, Listener, settle
 from runtime.engine.branching import Branching, Retried, Wanted
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import KeyConflict, NotWaiting, UnknownLimit
@@ -207,11 +207,22 @@ class Engine(Branching):
         Raises:
             NotWaiting: the step asks nothing now; an answer is never kept for later.
         """
-        live = self._live(run)
-        if not any(t.kind == "approval" and t.step == step for t in live.state.attempts.values()):
-            raise NotWaiting(f"{step} of run {run} waits for no answer")
+        live = self.asks(run, step)
         value = {"approved": approved, "by": actor, "note": note}
-        await self._durably(live, lambda d: d.signal(APPROVAL + step, value, actor))
+        await self._durably(live, lambda d: d.signal(APPROVAL + step, value, actor, note))
+
+    def asks(self, run: str, step: str) -> Actor:
+        """Return the run whose step asks for an answer now.
+
+        Raises:
+            NotWaiting: it asks nothing.
+        """
+        live = self._live(run)
+        asking = [t.step for t in live.state.attempts.values() if t.kind == "approval"]
+        if step not in asking:
+            instead = f"it asks in {', '.join(sorted(asking))}" if asking else "it asks nothing"
+            raise NotWaiting(f"{step} of run {run} waits for no answer: {instead}")
+        return live
 
     async def wait(self, run: str) -> RunRow:
         """Return the run's line once it has ended."""

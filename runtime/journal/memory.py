@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from runtime.journal.index import updated
 from runtime.journal.port import Append, RunRow, StreamMoved
-from runtime.run.events import Recorded
+from runtime.run.events import Recorded, RunSubmitted
 
 
 class MemoryJournal:
@@ -77,6 +77,13 @@ class MemoryJournal:
 
     def run_by_key(self, key: str) -> RunRow | None:
         return next((r for r in self._runs.values() if r.key == key), None)
+
+    def forks(self, run: str) -> list[str]:
+        firsts = ((r.run, self._streams[f"run/{r.run}"][0].event) for r in self._runs.values())
+        return sorted(
+            name for name, event in firsts
+            if isinstance(event, RunSubmitted) and (event.forked or {}).get("run") == run
+        )  # fmt: skip
 
     def close(self) -> None:
         """Nothing to close."""

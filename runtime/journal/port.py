@@ -97,6 +97,10 @@ class JournalReader(Protocol):
         """Return the run submitted under an idempotency key, or None."""
         ...
 
+    def forks(self, run: str) -> list[str]:
+        """Return the runs that go on from a run, the oldest first."""
+        ...
+
     def heads(self) -> dict[int, int]:
         """Return the last ``pos`` of each writer: the cursor of a follower that is up to date."""
         ...

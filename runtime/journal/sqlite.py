@@ -143,6 +143,13 @@ class SqliteReader:
         row = self._db.execute(f"select {_RUN_READ} from run where key = ?", (key,)).fetchone()  # noqa: S608
         return None if row is None else _row(row)
 
+    def forks(self, run: str) -> list[str]:
+        sql = (
+            "select stream from event where type = 'run.submitted'"
+            " and json_extract(body, '$.forked.run') = ? order by stream"
+        )
+        return [stream.removeprefix("run/") for (stream,) in self._db.execute(sql, (run,))]
+
     def close(self) -> None:
         """Close the connection."""
         self._db.close()

@@ -78,6 +78,13 @@ class TestJournal:
         assert journal.run_by_key("k") == row
         assert journal.run_by_key("other") is None
 
+    def test_a_run_knows_those_that_go_on_from_it(self, journal: Journal) -> None:
+        branch = submitted().but(forked={"run": "1", "seq": 2})
+        journal.append([Append("run/1", 0, 1.0, (submitted(),))])
+        journal.append([Append("run/3", 0, 1.0, (branch,)), Append("run/2", 0, 1.0, (branch,))])
+        assert journal.forks("1") == ["2", "3"]
+        assert journal.forks("2") == []
+
     def test_streams_are_found_by_prefix(self, journal: Journal) -> None:
         journal.append([Append(s, 0, 1.0, (RunStarted(),)) for s in ("kill", "run/a", "run/b")])
         assert journal.streams("run/") == ["run/a", "run/b"]
