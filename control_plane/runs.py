@@ -28,6 +28,7 @@ from runtime.run.events import (
     Json,
     ProductPublished,
     Recorded,
+    RunCancelled,
     RunCompleted,
     RunFailed,
     RunFailing,
@@ -269,6 +270,9 @@ class _Folding:
                 self.view = replace(self.view, result=event.result)
             case RunFailed() | RunFailing():
                 self.view = replace(self.view, fault=event.fault, fault_step=event.step)
+                self._stopped(event, at)
+            case RunCancelled():
+                self._cut_off(at)
             case ProductPublished():
                 self.view.products.append(msgspec.to_builtins(event))
             case EachCut():
@@ -283,6 +287,19 @@ class _Folding:
                 step.state = "completed" if event.fault is None else "failed"
             case _:
                 pass
+
+    def _stopped(self, event: RunFailed | RunFailing, at: float) -> None:
+        """The step that fails the run has failed, and what was under way at the end is over."""
+        step = self.steps.get(event.step)
+        if step is not None and step.state == "running":
+            step.state, step.ended_at, step.fault = "failed", at, event.fault
+        if isinstance(event, RunFailed):
+            self._cut_off(at)
+
+    def _cut_off(self, at: float) -> None:
+        for step in self.steps.values():
+            if step.state == "running":
+                step.state, step.ended_at = "cancelled", at
 
     def _started(self, name: str, at: float) -> StepView:
         step = self.steps.setdefault(name, StepView(name))

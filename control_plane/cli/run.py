@@ -151,18 +151,27 @@ def watch(
 
 _EVENT_COLUMNS = {
     "seq": "seq", "at": lambda e: local(e["at"]), "event": "type",
-    "about": lambda e: _event_text(e).partition("  ")[2],
+    "about": lambda e: _about(e),
 }  # fmt: skip
-_TOLD = ("step", "attempt", "outcome", "kind", "state", "actor", "product", "reason")
+_TOLD = ("name", "step", "attempt", "outcome", "kind", "state", "actor", "product", "reason")
 
 
 def _event_text(event: Row) -> str:
+    return f"{event['type']:<20}  {_about(event)}".rstrip()
+
+
+def _about(event: Row) -> str:
+    """The facts of an event that a person looks for; a try is named without its run."""
     body = event["body"]
-    facts = [f"{name}={body[name]}" for name in _TOLD if name in body]
+    facts = {name: body[name] for name in _TOLD if body.get(name) not in (None, "")}
+    if "attempt" in facts:
+        facts.pop("step", None)
+        facts["attempt"] = str(facts["attempt"]).partition("/")[2]
+    said = [f"{name}={value}" for name, value in facts.items()]
     fault = body.get("fault")
     if fault:
-        facts.append(f"{fault['cls']}: {fault['message'].splitlines()[0]}")
-    return f"{event['type']:<20}  {' '.join(facts)}"
+        said.append(f"{fault['cls']}: {(fault['message'].splitlines() or [''])[0]}")
+    return " ".join(said)
 
 
 def find(runs: Any, part: str) -> str:
@@ -191,6 +200,7 @@ def _tell(view: Row, output: Format) -> None:
     if view["state"] in ("failed", "cancelled"):
         for text in _fault_lines(view):
             say(text)
+        say(f"next: trimtab run show {view['run']}")
         leave(Code.FAILED)
     say(f"run {view['run']} is {view['state']}; next: trimtab run watch {view['run']}")
 
@@ -205,7 +215,6 @@ def _fault_lines(view: Row) -> Iterator[str]:
         yield f"  at {fault['where']}"
     for text in str(fault.get("traceback") or "").rstrip().splitlines():
         yield f"  | {text}"
-    yield f"next: trimtab run show {view['run']}"
 
 
 def _lines(view: Row) -> Iterable[str]:
@@ -217,8 +226,11 @@ def _lines(view: Row) -> Iterable[str]:
         yield f"took       {span(view['wall_s'])}"
     if view["cost_usd"] is not None:
         yield f"cost       ${view['cost_usd']:.6f}"
+    if view["labels"]:
+        yield f"labels     {' '.join(f'{k}={v}' for k, v in view['labels'].items())}"
     if view["workload"]:
         yield f"inputs     {json.dumps(view['workload'])}"
+    yield from _kin(view)
     yield ""
     for step in view["steps"]:
         yield _step_line(step)
@@ -226,8 +238,19 @@ def _lines(view: Row) -> Iterable[str]:
         yield f"published  {product['product']} version {product['number']}: {product['location']}"
     if view["state"] == "failed":
         yield from _fault_lines(view)
+        yield f"next: trimtab run retry {view['run']}"
     elif view["result"] is not None:
         yield f"result     {json.dumps(view['result'], default=str)[:2000]}"
+
+
+def _kin(view: Row) -> Iterator[str]:
+    """The run that this one goes on from, and those that go on from it."""
+    if view["forked"]:
+        steps = (view["retried"] or {}).get("steps")
+        how = f"again from {', '.join(steps)}" if steps else f"from event {view['forked']['seq']}"
+        yield f"goes on    {how} of run {view['forked']['run']}"
+    for run in view["forks"]:
+        yield f"gone on    in run {run}"
 
 
 def _step_line(step: Row) -> str:
@@ -240,5 +263,5 @@ def _step_line(step: Row) -> str:
     )
     return (
         f"  {step['name']:<16} {step['state']:<10} {span(took):>8}  "
-        f"{parts}{step['attempts']} attempts{failed}  {knobs}"
+        f"{parts}{step['attempts']} attempt{'' if step['attempts'] == 1 else 's'}{failed}  {knobs}"
     ).rstrip()

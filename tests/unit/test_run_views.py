@@ -14,8 +14,11 @@ from runtime.run.events import (
     EachCut,
     Event,
     Fault,
+    RunCancelled,
+    RunCancelRequested,
     RunCompleted,
     RunFailed,
+    RunFailing,
     RunStarted,
     RunSubmitted,
     StepRouted,
@@ -90,6 +93,15 @@ def test_a_step_that_waits_for_its_next_try_still_runs() -> None:
     view = told(scheduled(-1, items=1), failed).get(RUN)
     assert view.steps[0].state == "running"
     assert (view.wall_s, view.cost_usd) == (None, None)
+
+
+def test_what_was_under_way_when_a_run_ended_does_not_run_any_more() -> None:
+    cut = EachCut("s", 0, "all", 0, 3, 2, 0, 2, "c", items={"count": 3, "source": [1, 2, 3]})
+    ends = (RunFailing("s", FAULT), RunFailed("s", FAULT))
+    view = told(cut, scheduled(0), scheduled(-1, step="t"), *ends).get(RUN)
+    assert {s.name: s.state for s in view.steps} == {"s": "failed", "t": "cancelled"}
+    gone = told(scheduled(-1, step="t"), RunCancelRequested("me"), RunCancelled()).get(RUN)
+    assert [(s.state, s.ended_at) for s in gone.steps] == [("cancelled", 4.0)]
 
 
 def test_a_step_that_only_routes_is_done_at_once() -> None:

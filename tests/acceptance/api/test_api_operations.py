@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -192,3 +196,42 @@ def test_only_an_operator_acts_on_many(api: Any) -> None:
     body = {"action": "cancel", "all": True, "dry_run": True}
     for who, status in (("author", 403), ("agent", 403), ("operator", 200)):
         assert api.ask("POST", "/api/runs/actions", who=who, json=body).status_code == status
+
+
+def trimtab(api: Any, *words: str, code: int = 0) -> Any:
+    """Run the command line as an operator does, and return what it wrote."""
+    command = [sys.executable, "-m", "control_plane.cli.main", "--data", str(api.folder.root)]
+    environ = os.environ | {
+        "TRIMTAB_KEY": api.keys["operator"], "TRIMTAB_URL": api.url, "PYTHONPATH": os.getcwd(),
+    }  # fmt: skip
+    done = subprocess.run(
+        [*command, "run", *words], capture_output=True, text=True, env=environ, timeout=120,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return json.loads(done.stdout) if "json" in words else done.stdout + done.stderr
+
+
+def test_the_command_line_asks_before_it_acts_on_many(asks: Any) -> None:
+    runs = [submit(asks, "typed", fail=True) for _ in range(2)]
+    which = ("--label", "batch=typed", "-o", "json")
+    would = trimtab(asks, "signal", "-", "paid", "3", "--dry-run", *which)
+    assert [(d["run"], d["outcome"]) for d in would] == [(run, "would") for run in runs]
+    assert "would reach 2 runs" in trimtab(asks, "signal", "-", "paid", *which[:2], code=2)
+    assert "which runs?" in trimtab(asks, "cancel", code=2)
+    assert "do not go together" in trimtab(asks, "cancel", runs[0], "--all", code=2)
+    assert "is no time" in trimtab(asks, "cancel", "--since", "soon", code=2)
+
+    done = trimtab(asks, "signal", "-", "paid", "3", "--yes", *which)
+    assert {d["outcome"] for d in done} == {"done"}
+    answered = trimtab(asks, "answer", "-", "release", "--yes", "--sure", *which)
+    assert {d["outcome"] for d in answered} == {"done"}
+    assert {asks.ended(run)["state"] for run in runs} == {"failed"}
+
+    made = trimtab(asks, "retry", runs[0], "--reason", "mended", "-o", "json")
+    assert asks.ended(made["run"])["state"] == "completed"
+    shown = trimtab(asks, "show", runs[0])
+    assert f"gone on    in run {made['run']}" in shown
+    assert f"next: trimtab run retry {runs[0]}" in shown
+    again = trimtab(asks, "show", made["run"])
+    assert f"goes on    again from work of run {runs[0]}" in again
