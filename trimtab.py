@@ -36,6 +36,7 @@ Json: TypeAlias = Any
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _RETRY_S: Final = 0.5
 _LOST_S: Final = 30.0
+_PASS_S: Final = 3600.0
 
 sys.modules[f"{__name__}.errors"] = errors
 
@@ -375,6 +376,12 @@ class Client:
     def status(self) -> dict[str, Json]:
         """Return what engine and recorder say of themselves."""
         return self._dict("GET", "/api/status")
+
+    def collect(self, *, dry_run: bool = False) -> dict[str, Json]:
+        """Collect what retention no longer holds, or with ``dry_run`` say what that would be."""
+        return self._dict(
+            "POST", "/api/retention/collect", params={"dry_run": dry_run}, timeout=_PASS_S
+        )
 
     def me(self) -> dict[str, Json]:
         """Return whose key this is."""

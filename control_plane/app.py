@@ -20,7 +20,16 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
-from control_plane.api import health, loop, operations, schedules, search, signin, trends
+from control_plane.api import (
+    health,
+    loop,
+    operations,
+    retention,
+    schedules,
+    search,
+    signin,
+    trends,
+)
 from control_plane.api.guards import WhoAsks, own_page, signed_in
 from control_plane.api.playbooks import PlaybooksController
 from control_plane.api.problems import Anyone, Page, handler
@@ -32,6 +41,7 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     RunsController, operations.retry, operations.actions, PlaybooksController,
     ProposalsController, schedules.SchedulesController,
     schedules.jobs, search.search, trends.trends, loop.optimize, loop.kill, loop.killed,
+    retention.collect,
     health.live, health.ready, health.status, health.workers, signin.make_link,
     signin.sign_in, signin.sign_out, signin.me,
 )  # fmt: skip
@@ -72,6 +82,7 @@ def _provided(parts: Parts) -> dict[str, Provide]:
     names = (
         "settings", "clock", "keys", "engine", "runs", "playbooks", "readings", "reviews",
         "drafts", "experiments", "schedules", "streams", "loop",
+        "upkeep",
     )  # fmt: skip
     return {"parts": give(parts)} | {name: give(getattr(parts, name)) for name in names}
 

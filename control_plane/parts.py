@@ -20,6 +20,7 @@ from control_plane.runs import Runs
 from control_plane.schedule import Schedules
 from control_plane.settings import Settings, Sources
 from control_plane.streams import Streams
+from control_plane.upkeep import Upkeep
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine
 from runtime.record.supervise import RecorderProcess
@@ -47,3 +48,4 @@ class Parts:
     schedules: Schedules
     loop: Loop
     streams: Streams
+    upkeep: Upkeep

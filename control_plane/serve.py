@@ -43,6 +43,7 @@ from control_plane.schedule_table import Table
 from control_plane.settings import LOOPBACK, SettingFault, Settings, Sources
 from control_plane.shadows import Shadows
 from control_plane.streams import Streams
+from control_plane.upkeep import Upkeep
 from control_plane.web.build import site_of
 from control_plane.web.router import problem_page, web_router
 from runtime.data.folder import DataFolder, write_json
@@ -145,6 +146,7 @@ async def open_server(
         http, serving = await _serve(opened, app, sock, settings)
         if ticking:
             await _start_schedules(parts)
+            parts.upkeep.start()
         url = _url(sock)
         _announce(opened, folder, url)
         opened.callback(parts.streams.close)
@@ -174,11 +176,13 @@ async def _open_parts(
     schedules = Schedules(engine, Table(folder.schedules), clock, {OPTIMIZE: drafts.workload})
     schedules.open()
     opened.push_async_callback(schedules.close)
+    upkeep = Upkeep(engine, settings.retention, clock)
+    opened.push_async_callback(upkeep.close)
     return Parts(
         settings, sources, folder, clock, keys, engine, pool, recorder,
         Runs(engine.journal, folder.journal),
         Playbooks(engine.catalogue, engine.layers), readings, reviews, experiments, drafts,
-        schedules, loop, Streams(engine, settings.limits.streams),
+        schedules, loop, Streams(engine, settings.limits.streams), upkeep,
     )  # fmt: skip
 
 

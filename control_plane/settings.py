@@ -151,6 +151,28 @@ class OptimizeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """For how many days after its run ended a thing is kept; 0 is for ever."""
+
+    values_days: float = _set(90.0, "Days that steps' values are kept after the run ended.",
+                              _within(0))  # fmt: skip
+    results_days: float = _set(
+        730.0, "Days that what a run returned or set is kept; never less than its values.",
+        _within(0),
+    )  # fmt: skip
+    scratch_days: float = _set(30.0, "Days that the scratch folder of a run is kept.", _within(0))
+    products_days: float = _set(
+        730.0, "Days that a version of a product is kept; the newest always is.", _within(0)
+    )
+    grace_hours: float = _set(
+        1.0, "Hours for which nothing that was just written is collected.", _within(0.1)
+    )
+    every_hours: float = _set(
+        24.0, "Hours from one collection to the next; 0 for none by itself.", _within(0)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """How long a browser stays signed in."""
 
@@ -179,6 +201,7 @@ class Settings:
     record: RecordSettings = field(default_factory=RecordSettings)
     review: ReviewSettings = field(default_factory=ReviewSettings)
     optimize: OptimizeSettings = field(default_factory=OptimizeSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
 
@@ -202,8 +225,8 @@ class Named:
 
 _GROUPS: Final = cast("dict[str, type[Any]]", {
     "server": ServerSettings, "workers": WorkerSettings, "record": RecordSettings,
-    "review": ReviewSettings, "optimize": OptimizeSettings, "auth": AuthSettings,
-    "limits": LimitSettings,
+    "review": ReviewSettings, "optimize": OptimizeSettings, "retention": RetentionSettings,
+    "auth": AuthSettings, "limits": LimitSettings,
 })  # fmt: skip
 
 

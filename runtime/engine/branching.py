@@ -11,6 +11,7 @@ from runtime.engine.actor import UNREADABLE, Actor, settle
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import CannotFork, CannotSteer
 from runtime.engine.fork import Branch, copied, renamed
+from runtime.engine.pinning import pin
 from runtime.engine.recovery import Recovery
 from runtime.engine.submit import full_workload
 from runtime.ids import new_id, run_stream
@@ -123,6 +124,7 @@ class Branching(Recovery):
     ) -> None:
         """Write a new run's history down and go on from it, with these commands first."""
         actor = self._told(branch, made)
+        await pin(self.folder, made)
         if any(isinstance(event, AttemptFinished) for event in made):
             await self._loop.run_in_executor(None, self._copy_scratch, branch.old, branch.new)
         self._actors[branch.new] = actor

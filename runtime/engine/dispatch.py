@@ -7,6 +7,7 @@ report that comes back carries measurements, from which the facts of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,11 @@ class Dispatch:
     def in_flight(self) -> int:
         """How many attempts workers have."""
         return len(self._flights)
+
+    @property
+    def held_since(self) -> float:
+        """When the oldest attempt that workers have was sent; infinity without one."""
+        return min((flight.sent_at for flight in self._flights.values()), default=math.inf)
 
     def pace(self, version: Version, step: str) -> Pace:
         """What is known of how long the tries of a step take."""

@@ -19,6 +19,7 @@ from runtime.engine.actor import Actor, Listener, settle
 from runtime.engine.branching import Branching, Retried, Wanted
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import KeyConflict, NotWaiting, UnknownLimit
+from runtime.engine.pinning import pin
 from runtime.engine.submit import Submit
 from runtime.ids import new_id, run_stream
 from runtime.journal.port import Append, FolderInUse, RunRow, StreamMoved
@@ -117,6 +118,7 @@ class Engine(Branching):
         """
         version = self.catalogue.get(request.playbook, request.version)
         submitted = self._submitted(version, request)
+        await pin(self.folder, submitted.workload)
         if request.key is not None:
             known = await self._same_key(request, submitted.workload)
             if known is not None:
@@ -138,7 +140,9 @@ class Engine(Branching):
 
         Raises:
             StreamMoved: a stream is not where it was expected; nothing was written.
+            Gone: a value that an event refers to was collected; nothing was written.
         """
+        await pin(self.folder, [event for append in appends for event in append.events])
         written: asyncio.Future[list[Recorded]] = self._loop.create_future()
 
         def done(answer: list[Recorded] | Exception) -> None:
@@ -196,6 +200,7 @@ class Engine(Branching):
         """
         if name.startswith(APPROVAL):
             raise NotWaiting(f"{name} is no signal: {name.removeprefix(APPROVAL)} is answered")
+        await pin(self.folder, value)
         live = self._steerable(run, "sent a signal")
         await self._durably(live, lambda d: d.signal(name, value, actor, reason))
 
@@ -248,6 +253,11 @@ class Engine(Branching):
         """The playbook version a run runs."""
         row = self._row(run)
         return self.catalogue.get(row.playbook, row.version)
+
+    @property
+    def held_since(self) -> float:
+        """Since when a worker may hold what no event names yet; infinity when none is busy."""
+        return self._dispatch.held_since
 
     @property
     def status(self) -> dict[str, Json]:

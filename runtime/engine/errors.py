@@ -11,6 +11,7 @@ EngineError
 ├── CannotSteer       a run is in no state in which that could be done to it
 ├── NotWaiting        a step waits for no answer, or what it waits for is no signal
 ├── TooDeep           too many runs started one another
+├── Gone              a value that it refers to was collected
 ├── BadOverride       an override names a step or knob that is not there
 └── KeyConflict       the idempotency key was used for another request
 """
@@ -52,6 +53,10 @@ class CannotSteer(EngineError):
 
 class NotWaiting(EngineError):
     """A step waits for no answer, or what it waits for is no signal."""
+
+
+class Gone(EngineError):
+    """A value that it refers to was collected, or never written."""
 
 
 class TooDeep(EngineError):

@@ -335,6 +335,17 @@ def test_schedules_are_made_and_removed(used: Cli) -> None:
     assert "early" not in [row["name"] for row in used.json("schedule", "list")]
 
 
+def test_what_nothing_holds_is_shown_and_then_collected(used: Cli) -> None:
+    stray = used.folder / "data" / "objects" / "ab" / ("ab" * 32 + ".json")
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_text("[]")
+    os.utime(stray, (1, 1))
+    assert used.json("db", "gc", "--dry-run")["objects"] == 1
+    assert stray.exists()
+    assert "removed 1 objects (0.0 MB)" in used("db", "gc")[0]
+    assert not stray.exists()
+
+
 def test_the_data_folder_may_be_named_anywhere() -> None:
     assert hoisted(["run", "list", "--data", "d"]) == ["--data", "d", "run", "list"]
     assert hoisted(["run", "--data=d", "list"]) == ["--data=d", "run", "list"]
