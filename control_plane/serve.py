@@ -7,7 +7,7 @@
     await server.close()
 
 ``trimtab dev``, the demo and the tests all start it here. Closing ends event streams
-first, so that no browser holds the process, and takes less than five seconds.
+first, so that no browser holds the process, and takes the grace and a few seconds at most.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Server:
             ended.result()
 
     async def close(self) -> None:
-        """End everything that was started, and leave the folder to the next."""
+        """Begin nothing more, let what runs end within the grace, leave the folder to the next."""
+        self.parts.engine.drain()
         await self._stack.aclose()
 
 

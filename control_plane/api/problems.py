@@ -23,6 +23,7 @@ from control_plane.errors import Conflict, ControlPlaneError, Forbidden, Invalid
 from runtime.engine.errors import (
     BadOverride,
     BadWorkload,
+    Draining,
     EngineError,
     KeyConflict,
     UnknownPlaybook,
@@ -110,6 +111,9 @@ def problem_of(error: Exception) -> Problem:
             return Problem(422, "invalid", str(error), reason="workload", errors=errors)
         case BadOverride() | PlaybookError() | CronFault() | KeyFault() | ControlPlaneError():
             return Problem(422, "invalid", str(error), reason="invalid")
+        case Draining():
+            hint = "submit it again when the server is back, with an idempotency key to be sure"
+            return Problem(503, "unavailable", str(error), hint, "draining")
         case EngineError():
             return Problem(409, "conflict", str(error), "read it again", "state")
         case RecordError():

@@ -5,6 +5,7 @@ By module and name, because importing what raises them would make every command 
 
 from __future__ import annotations
 
+import errno
 from typing import Any, Final
 
 from control_plane.cli.output import Code, Refusal
@@ -50,6 +51,17 @@ def refusal_of(fault: Exception) -> Refusal | None:
             code, command = _BY_NAME[name]
             hint = str(getattr(fault, "hint", ""))
             return Refusal(str(fault), hint=hint, command=command, code=code)
+    return _full_disk(fault)
+
+
+def _full_disk(fault: BaseException | None) -> Refusal | None:
+    """Return the refusal of a disk that has no room, or None when it is something else."""
+    while fault is not None:
+        full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or getattr(fault, "sqlite_errorname", "").startswith("SQLITE_FULL"):
+            told = "the disk that holds the data folder is full"
+            return Refusal(told, hint="free some room and start it again; nothing was lost")
+        fault = fault.__cause__
     return None
 
 

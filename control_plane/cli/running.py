@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from control_plane.cli.here import Here
 from control_plane.cli.output import Code, Refusal, plain, say
 from control_plane.cli.progress import Take, bars
+from control_plane.cli.signals import exit_code, on_signals
 from control_plane.cli.values import inputs, labels, overrides
 
 if TYPE_CHECKING:
@@ -75,13 +77,21 @@ def _followed(client: Client, run: str) -> Mapping[str, Any]:
 
 
 def run_here(place: Here, wanted: Wanted) -> Mapping[str, Any]:
-    """Run in this process tree, with the engine and journal a server would use."""
-    return asyncio.run(_run_here(place, wanted))
+    """Run in this process tree, with the engine and journal a server would use.
+
+    The first signal leaves the run to the next start, and the command exits with 130 or 143.
+    """
+    seen: list[int] = []
+    try:
+        return asyncio.run(_run_here(place, wanted, seen))
+    except asyncio.CancelledError:
+        sys.exit(exit_code(seen[0]))
 
 
-async def _run_here(place: Here, wanted: Wanted) -> Mapping[str, Any]:
+async def _run_here(place: Here, wanted: Wanted, seen: list[int]) -> Mapping[str, Any]:
     from runtime.engine.local import open_local
 
+    _leave_on_signals(seen)
     settings, _ = place.settings()
     bundle = _bundle(wanted)
     opened = open_local(
@@ -100,10 +110,23 @@ async def _run_here(place: Here, wanted: Wanted) -> Mapping[str, Any]:
         return _view(engine, run)
 
 
+def _leave_on_signals(seen: list[int]) -> None:
+    """Have the first signal cancel what this task waits for; ``seen`` gets its number."""
+    task = asyncio.current_task()
+
+    def drain(number: int) -> None:
+        seen.append(number)
+        if task is not None:
+            task.cancel()
+
+    on_signals(drain)
+
+
 async def _ended(engine: Engine, run: str) -> None:
     try:
         await engine.wait(run)
     except asyncio.CancelledError:
+        engine.drain()
         say(f"left run {run[-8:]}: it goes on at the next `trimtab dev` or `trimtab run`")
         say(f"next: trimtab dev, or end it with: trimtab run cancel {run[-8:]}")
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from control_plane.cli.here import Here, KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_one, say
+from control_plane.cli.signals import on_signals
 from control_plane.clock import local
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ Profile = Annotated[str | None, typer.Option(help="Policy in force (review.profi
 def dev(
     ctx: typer.Context, port: Port = None, slots: Slots = None, profile: Profile = None
 ) -> None:
-    """Run server, recorder and workers on this machine, and print a sign-in link."""
+    """Run server, recorder and workers on this machine, and print a sign-in link.
+
+    SIGTERM or Ctrl-C lets what runs end within `server.grace_s` and exits with 0; what is
+    cut off goes on at the next start. A second one ends at once, with 143 or 130.
+    """
     place = here(ctx)
     settings, sources = place.settings(
         server_port=port, workers_slots=slots, review_profile=profile
@@ -37,7 +41,10 @@ def serve(
     ctx: typer.Context, host: Host = None, port: Port = None, slots: Slots = None,
     profile: Profile = None,
 ) -> None:  # fmt: skip
-    """Run the same process tree as a service; other addresses than loopback need keys."""
+    """Run the same process tree as a service; other addresses than loopback need keys.
+
+    It ends on SIGTERM as `dev` does.
+    """
     place = here(ctx)
     settings, sources = place.settings(
         server_host=host, server_port=port, workers_slots=slots, review_profile=profile
@@ -103,8 +110,7 @@ async def _serve(place: Here, settings: Settings, sources: Sources, link: bool) 
     from control_plane.serve import open_server
 
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    on_signals(lambda _: stop.set())
     server = await open_server(place.folder, settings, sources)
     try:
         say(f"trimtab serves {place.folder.root} at {server.url}")
@@ -112,6 +118,7 @@ async def _serve(place: Here, settings: Settings, sources: Sources, link: bool) 
             say(f"sign in, once: {server.sign_in_link()}")
             say("next: trimtab playbook init && trimtab run hello.yaml      (Ctrl-C ends it)")
         await server.until(stop)
-        say("ending")
+        grace_s = settings.server.grace_s
+        say(f"ending: what runs has {grace_s:g} s; a second signal ends it at once")
     finally:
         await server.close()

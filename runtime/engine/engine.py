@@ -18,7 +18,7 @@ from runtime.data.objects import Objects
 from runtime.engine.actor import Actor, Listener, settle
 from runtime.engine.branching import Branching, Retried, Wanted
 from runtime.engine.catalogue import Version
-from runtime.engine.errors import KeyConflict, NotWaiting, UnknownLimit
+from runtime.engine.errors import Draining, KeyConflict, NotWaiting, UnknownLimit
 from runtime.engine.pinning import pin
 from runtime.engine.submit import Submit
 from runtime.ids import new_id, run_stream
@@ -39,6 +39,7 @@ from runtime.run.evolve import APPROVAL
 from runtime.run.state import RunState
 from runtime.workers.limits import Limits as AttemptLimits
 from runtime.workers.port import Pool
+from runtime.workers.protocol import Progress
 
 
 class Engine(Branching):
@@ -115,7 +116,10 @@ class Engine(Branching):
 
         Raises:
             UnknownPlaybook, BadWorkload, BadOverride, KeyConflict: nothing was written.
+            Draining: the engine is about to close.
         """
+        if self._draining:
+            raise Draining("the server is ending and takes no more runs; submit again later")
         version = self.catalogue.get(request.playbook, request.version)
         submitted = self._submitted(version, request)
         await pin(self.folder, submitted.workload)
@@ -244,6 +248,11 @@ class Engine(Branching):
             return self._actors[run].state
         return self._folded(run).state
 
+    def said(self, run: str) -> dict[str, Progress]:
+        """What running attempts of a run told of their progress last, by attempt."""
+        every = self._pool.said()
+        return {attempt: said for attempt, said in every.items() if attempt.startswith(f"{run}/")}
+
     def values(self, run: str) -> dict[str, Json]:
         """What each finished step of a run gave."""
         steps = self.state(run).steps.items()
@@ -265,15 +274,20 @@ class Engine(Branching):
         return {
             "runs": len(self._actors), "ready": len(self._dispatch.ready),
             "in_flight": self._dispatch.in_flight, "stalled": self._commit.stalled,
+            "draining": self._draining, "pool": self._pool.health(),
             "writer": self._writing.writer, "commits": self._writing.commits,
             "workers": self._pool.workers(),
         }  # fmt: skip
+
+    def drain(self) -> None:
+        """Begin nothing more: no run is taken, no attempt sent. What runs goes on to its end."""
+        self._draining = True
 
     async def close(self, grace_s: float = 2.0) -> None:
         """Stop: unfinished runs go on at the next start."""
         if self._closed:
             return
-        self._closed = True
+        self._closed = self._draining = True
         self._timers.close()
         if self._rate_timer is not None:
             self._rate_timer.cancel()

@@ -13,6 +13,7 @@ EngineError
 ├── TooDeep           too many runs started one another
 ├── Gone              a value that it refers to was collected
 ├── BadOverride       an override names a step or knob that is not there
+├── Draining          the engine is about to close and begins nothing more
 └── KeyConflict       the idempotency key was used for another request
 """
 
@@ -29,6 +30,10 @@ class UnknownPlaybook(EngineError):
 
 class UnknownRun(EngineError):
     """No run has that id."""
+
+
+class Draining(EngineError):
+    """The engine is about to close and begins nothing more."""
 
 
 class BadWorkload(EngineError):

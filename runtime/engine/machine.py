@@ -66,7 +66,7 @@ class Machine(ABC):
         """Tries that take long and may be hedged, with their runs."""
         self._taken_back: set[str] = set()
         self._rate_timer: asyncio.TimerHandle | None = None
-        self._closed = self._pumping = False
+        self._closed = self._draining = self._pumping = False
         self.dead: asyncio.Future[None] = self._loop.create_future()
 
     @abstractmethod
@@ -191,6 +191,6 @@ class Machine(ABC):
 
     def _died(self) -> None:
         """Nothing can be written any more: stop sending, and let the owner end the process."""
-        self._closed = True
+        self._closed = self._draining = True
         if not self.dead.done():
             self.dead.set_exception(CommitThreadDied("the journal cannot be written"))

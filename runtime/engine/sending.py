@@ -27,7 +27,7 @@ class Sending(Machine):
     def _pump(self) -> None:
         """Send what is ready to workers that have room."""
         queue = self._dispatch.ready
-        while not self._closed:
+        while not self._draining:
             ready, again = queue.next(self._clock(), self._dispatch.fits)
             if ready is None:
                 self._look_again(again)
