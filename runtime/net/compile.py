@@ -1,8 +1,7 @@
 """Playbook → net: each step a transition, each arc a place.
 
-A loop must have one entry, an exit and a limit: what could not end is refused here. So is
-a join of some inputs within a round, since tokens do not carry their round yet and a late
-one would count in the next.
+A loop must have one entry, an exit and a limit: what could not end is refused here. Which
+steps a join cancels when it fires is worked out here, once for all runs.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runtime.net.loops import Loops, TwoEntries, find_loops
+from runtime.net.losers import losers_of
 from runtime.net.net import Net, Transition
 from runtime.net.verdict import NotSound
 from runtime.playbook.model import Arc, Playbook, Step, compensation
@@ -44,7 +44,12 @@ def compile_net(playbook: Playbook) -> Net:
     }
     undone = [compensation(s).name for s in playbook.steps if s.compensate is not None]
     beside = frozenset([*undone, *(s.name for s in playbook.finally_)])
-    return Net(first, transitions, beside, loops)
+    losers = {
+        s.name: losers_of(s.name, outputs, loops)
+        for s in playbook.steps
+        if s.join.losers == "cancel"
+    }
+    return Net(first, transitions, beside, loops, losers)
 
 
 def _loops(playbook: Playbook, first: str, outputs: dict[str, tuple[str, ...]]) -> Loops:
@@ -56,9 +61,6 @@ def _loops(playbook: Playbook, first: str, outputs: dict[str, tuple[str, ...]]) 
     for loop in loops.by_head.values():
         if not any(loop in loops.left_by(s, t) for s in loop.body for t in outputs[s]):
             raise NotSound("a loop has no exit", [loop.head, *sorted(loop.back), loop.head])
-        early = [s for s in loop.body - {loop.head} if playbook.step(s).join.quorum is not None]
-        if early:
-            raise NotSound("a join that does not wait for all is in a loop (not yet)", early)
         for source in sorted(loop.back):
             for arc in playbook.step(source).arcs:
                 if arc.to == loop.head and (why := _endless(arc)):

@@ -38,6 +38,11 @@ class Loops:
     """All loops of a net, by head."""
 
     by_head: Mapping[str, Loop] = field(default_factory=dict)
+    inner_first: tuple[Loop, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        ordered = sorted(self.by_head.values(), key=lambda loop: (len(loop.body), loop.head))
+        object.__setattr__(self, "inner_first", tuple(ordered))
 
     def is_back(self, source: str, target: str) -> bool:
         """Whether the arc begins a loop again."""

@@ -4,7 +4,8 @@ A step is a transition, an arc between two steps is a place, and what waits in a
 a token: live when the arc was taken, dead when it was not. Dead tokens let a join wait
 for exactly what can still come (dead-path elimination), so nothing is ever guessed. In a
 loop an exit that is not taken sends its one dead token when the loop ends, and a back edge
-carries no dead token at all.
+carries no dead token at all. A round is over when it is quiet: a back edge that was taken
+waits for the losers of its round, so that no late token counts in the next one.
 Everything here is a value or a function of values.
 
 >>> net = Net(
@@ -31,12 +32,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from runtime.net.loops import Loop, Loops
+from runtime.net.marking import Marking, Moved
+
+__all__ = [
+    "START", "Marking", "Moved", "Net", "NetError", "StepNotEnabled", "Transition", "consume",
+    "enabled", "fire", "lost", "make_ready", "produce", "start",
+]  # fmt: skip
 
 START: Final = ""
 """The source of the place before the first step."""
+Sent: TypeAlias = tuple[str, str, bool]
+"""A token on its way: from where, to where, and whether it is live."""
 
 
 class NetError(Exception):
@@ -70,56 +79,20 @@ class Net:
     """Transitions by name; ``first`` takes the start token.
 
     ``beside`` names the steps that no token reaches: compensations, and what runs at
-    every end. A back edge is an output of its source and no input of its head.
+    every end. A back edge is an output of its source and no input of its head. ``losers`` are,
+    by join, the steps that work for its sake alone, and are cancelled once it has fired.
     """
 
     first: str
     transitions: Mapping[str, Transition]
     beside: frozenset[str] = frozenset()
     loops: Loops = field(default_factory=Loops)
+    losers: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def inputs(self, step: str) -> tuple[str, ...]:
         """The sources of a step's tokens, the start among them."""
         declared = self.transitions[step].inputs
         return (START, *declared) if step == self.first else declared
-
-
-@dataclass(slots=True)
-class Marking:
-    """The tokens that wait, per step: source → live or dead.
-
-    ``ready`` steps may fire, in order; ``starved`` ones never can, because too few live
-    tokens are left to come; ``fired`` ones have, and absorb what still comes.
-    """
-
-    waiting: dict[str, dict[str, bool]] = field(default_factory=dict)
-    ready: list[str] = field(default_factory=list)
-    starved: list[str] = field(default_factory=list)
-    fired: set[str] = field(default_factory=set)
-    again: set[str] = field(default_factory=set)
-    looping: set[str] = field(default_factory=set)
-    """Heads that a back edge has made ready, and heads of the loops that are under way."""
-
-    def tokens(self) -> dict[str, str]:
-        """Every waiting token by its place ``source>step``, for people and for hashing."""
-        return {
-            f"{source}>{step}": "live" if live else "dead"
-            for step, tokens in sorted(self.waiting.items())
-            for source, live in sorted(tokens.items())
-        }
-
-    def begun(self, step: str) -> bool:
-        """Whether a live token waits for the step to be able to fire."""
-        may = step in self.ready or step in self.starved or step in self.fired
-        return not may and any(self.waiting.get(step, {}).values())
-
-
-@dataclass(slots=True)
-class Moved:
-    """What a step's tokens did: steps that are skipped, loops that begin again."""
-
-    skipped: list[str] = field(default_factory=list)
-    again: list[Loop] = field(default_factory=list)
 
 
 def start(net: Net) -> Marking:
@@ -139,27 +112,33 @@ def make_ready(marking: Marking, step: str) -> None:
     marking.ready.append(step)
 
 
-def consume(net: Net, marking: Marking, step: str) -> None:
+def consume(net: Net, marking: Marking, step: str) -> Moved:
     """Take a step's tokens: it has begun, or can never begin.
+
+    A join that cancels its losers lets none of them begin any more: those are skipped.
 
     Raises:
         StepNotEnabled: a token is missing; the marking is unchanged.
     """
-    tokens = marking.waiting.get(step, {})
+    moved, tokens = Moved(), marking.waiting.get(step, {})
     for steps in (marking.ready, marking.starved):
         if step in steps:
             steps.remove(step)
             break
     else:
         raise StepNotEnabled(step, [s for s in net.inputs(step) if s not in tokens])
+    marking.active.add(step)
     if step in net.loops.by_head:
         marking.looping.add(step)
     if step in marking.again:
         marking.again.discard(step)
-    elif len(tokens) < len(net.inputs(step)):
-        marking.fired.add(step)
-    else:
+    elif len(tokens) == len(net.inputs(step)):
         del marking.waiting[step]
+    else:
+        marking.fired.add(step)
+        if step in net.losers:
+            _lose(net, marking, step, moved)
+    return moved
 
 
 def produce(net: Net, marking: Marking, step: str, taken: Set[str]) -> Moved:
@@ -168,18 +147,23 @@ def produce(net: Net, marking: Marking, step: str, taken: Set[str]) -> Moved:
     A step that only dead tokens reach is skipped and passes death on.
     """
     moved = Moved()
-    open_ = list(_sent(net, marking, step, taken, moved))
-    while open_:
-        source, target, live = open_.pop(0)
-        if _put(net, marking, source, target, live=live):
-            moved.skipped.append(target)
-            open_ += _sent(net, marking, target, frozenset(), moved)
+    marking.active.discard(step)
+    _spread(net, marking, list(_sent(net, marking, step, taken)), moved)
     return moved
 
 
-def _sent(
-    net: Net, marking: Marking, step: str, taken: Set[str], moved: Moved
-) -> Iterator[tuple[str, str, bool]]:
+def _spread(net: Net, marking: Marking, tokens: list[Sent], moved: Moved) -> None:
+    """Put tokens, and those that follow from them, until none is left to put."""
+    while tokens:
+        source, target, live = tokens.pop(0)
+        if _put(net, marking, source, target, live=live):
+            moved.skipped.append(target)
+            tokens += _sent(net, marking, target, frozenset())
+    if marking.held or marking.left or marking.lost:
+        _settle(net, marking, moved)
+
+
+def _sent(net: Net, marking: Marking, step: str, taken: Set[str]) -> Iterator[Sent]:
     """The tokens that leave a step, as source, target and whether they are live."""
     outputs = net.transitions[step].outputs
     if not net.loops.by_head:
@@ -187,22 +171,21 @@ def _sent(
         return
     ended: dict[str, Loop] = {}
     for target in outputs:
-        if net.loops.is_back(step, target):
-            if target in taken:
-                _begin_again(marking, net.loops.by_head[target], moved)
-            continue
         left = net.loops.left_by(step, target)
         if target in taken:
             ended |= {loop.head: loop for loop in left if loop.head in marking.looping}
-        elif left and left[-1].head in marking.looping:
-            continue  # the loop may still leave this way: its end sends the dead token
-        yield step, target, target in taken
+        if net.loops.is_back(step, target):
+            if target in taken:
+                marking.held.add(target)
+        elif target in taken or not (left and marking.is_in_round(left[-1].head)):
+            yield step, target, target in taken
     for loop in ended.values():
         marking.looping.discard(loop.head)
+        marking.left.add(loop.head)
         yield from _closed(net, loop, step, taken)
 
 
-def _closed(net: Net, loop: Loop, step: str, taken: Set[str]) -> Iterator[tuple[str, str, bool]]:
+def _closed(net: Net, loop: Loop, step: str, taken: Set[str]) -> Iterator[Sent]:
     """The dead tokens of the exits that a loop that has ended did not leave by."""
     outputs = {name: t.outputs for name, t in net.transitions.items()}
     for source, target in net.loops.exits(loop, outputs):
@@ -210,22 +193,74 @@ def _closed(net: Net, loop: Loop, step: str, taken: Set[str]) -> Iterator[tuple[
             yield source, target, False
 
 
+# ---- what is over once it is quiet --------------------------------------------------------
+
+
+def _settle(net: Net, marking: Marking, moved: Moved) -> None:
+    """End what has become quiet: loops of losers, loops that were left, and rounds."""
+    loops = [loop for loop in net.loops.inner_first if marking.is_quiet(loop.body, loop.head)]
+    for loop in loops:
+        if loop.head in marking.looping and _is_lost(net, marking, loop.head):
+            marking.looping.discard(loop.head)
+            marking.held.discard(loop.head)
+            _spread(net, marking, list(_closed(net, loop, "", frozenset())), moved)
+            return
+    over = [join for join in marking.lost if _is_absorbed(net, marking, join)]
+    marking.lost.difference_update(over)
+    for loop in loops:
+        if marking.is_quiet(loop.body, loop.head):
+            marking.left.discard(loop.head)
+            if loop.head in marking.held:
+                _begin_again(marking, loop, moved)
+
+
 def _begin_again(marking: Marking, loop: Loop, moved: Moved) -> None:
+    marking.held.discard(loop.head)
     marking.again.add(loop.head)
     marking.ready.append(loop.head)
     moved.again.append(loop)
 
 
+def _lose(net: Net, marking: Marking, join: str, moved: Moved) -> None:
+    """What waits to begin for a join's sake alone is dead, now that the join has its tokens."""
+    marking.lost.add(join)
+    tokens: list[Sent] = []
+    for name in sorted(net.losers[join]):
+        marking.forget(name)
+        waiting = marking.waiting.get(name, {})
+        waiting.update(dict.fromkeys(waiting, False))
+        if name not in marking.fired and len(waiting) == len(net.inputs(name)):
+            del marking.waiting[name]
+            moved.skipped.append(name)
+            tokens += _sent(net, marking, name, frozenset())
+    _spread(net, marking, tokens, moved)
+
+
+def _is_lost(net: Net, marking: Marking, step: str) -> bool:
+    return any(step in net.losers[join] for join in marking.lost)
+
+
+def _is_absorbed(net: Net, marking: Marking, join: str) -> bool:
+    """Whether nothing of a join's losers is left."""
+    losers = net.losers[join]
+    return join not in marking.fired and marking.is_quiet(losers)
+
+
+def lost(net: Net, marking: Marking) -> set[str]:
+    """Return the steps under way whose join has fired without them: they are to be cancelled."""
+    return {step for step in marking.active if _is_lost(net, marking, step)}
+
+
 def fire(net: Net, marking: Marking, step: str, taken: Set[str]) -> list[str]:
     """Consume and produce at once; returns the steps that were skipped."""
-    consume(net, marking, step)
-    return produce(net, marking, step, taken).skipped
+    skipped = consume(net, marking, step).skipped
+    return skipped + produce(net, marking, step, taken).skipped
 
 
 def _put(net: Net, marking: Marking, source: str, target: str, *, live: bool) -> bool:
     """Put one token. Returns whether the target is now dead and its tokens are gone."""
     tokens = marking.waiting.setdefault(target, {})
-    tokens[source] = live
+    tokens[source] = live and not (marking.lost and _is_lost(net, marking, target))
     left = len(net.inputs(target)) - len(tokens)
     if target in marking.fired:
         if not left:

@@ -110,13 +110,15 @@ class Join:
     """When a step with several inputs fires.
 
     ``within_s`` counts from the first live token; then ``at_deadline`` says what happens:
-    ``fire``, ``fail``, or the name of the step that takes over.
+    ``fire``, ``fail``, or the name of the step that takes over. ``losers`` are what is still
+    under way for the join's sake when it has fired.
     """
 
     kind: Literal["all", "any", "at_least"] = "all"
     n: int = 0
     within_s: float | None = None
     at_deadline: str = "fail"
+    losers: Literal["finish", "cancel"] = "finish"
 
     @property
     def quorum(self) -> int | None:

@@ -6,19 +6,27 @@ they are in, every order of firing is played, and what happened is looked at aft
 
 from __future__ import annotations
 
+import random
+import sys
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
 
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from runtime.net.flow import FlowArc, FlowJoin, FlowNet, FlowStep
+from runtime.net.net import Marking
 from runtime.net.outline import Outline
 from runtime.net.reduce import reduce
 from runtime.net.region import Budget, sweep
 from runtime.net.rounds import Rounds
 from runtime.net.soundness import Sound, Undecided, Unsound, check
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from marking_game import net_of, play  # a game beside the tests, not a package
 
 CLASHES = {"unbounded_place", "lost_token", "branch_ends_in_loop"}
 MOST_STATES = 3_000
@@ -409,3 +417,19 @@ def test_in_a_sound_flow_every_order_ends_properly(flow: FlowNet) -> None:
     game = Game(World(flow))
     assume(game.play())
     assert (game.clash, game.stuck) == (None, False)
+
+
+# ---- the runtime's own marking --------------------------------------------------------------
+
+
+@few(300)
+@given(flows(), st.booleans(), st.randoms(use_true_random=False))
+def test_in_a_sound_flow_the_runtime_s_marking_ends_empty_whatever_the_order(
+    flow: FlowNet, cancels: bool, chance: random.Random
+) -> None:
+    assume(isinstance(check(flow), Sound))
+    net = net_of(flow, cancels=cancels)
+    for _ in range(5):
+        ended = play(flow, net, chance)
+        event("failed or too long" if ended is None else "ended")
+        assert ended is None or ended == Marking()
