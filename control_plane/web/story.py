@@ -39,6 +39,7 @@ from runtime.run.events import (
     RunSubmitted,
     StepRouted,
 )
+from runtime.run.evolve import LOSER
 
 KEPT_TRIES: Final = 2000
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
@@ -318,7 +319,7 @@ class RunStory:
         step = self.step(event.step)
         step.first_at = step.last_at = at
         step.arcs, step.fault = list(event.arcs), event.fault
-        step.state = "succeeded" if event.fault is None else "failed"
+        step.state = "succeeded" if event.fault is None else _ended_badly(event)
 
 
 def _close(one: Try, event: AttemptFinished, at: float) -> None:
@@ -337,7 +338,13 @@ def _conclude(step: StepStory, event: AttemptFinished) -> None:
     if event.outcome == "succeeded" or (step.is_each and event.fault is None):
         step.state = "succeeded"
     else:
-        step.state = "caught" if event.arcs else "failed"
+        step.state = "caught" if event.arcs else _ended_badly(event)
+
+
+def _ended_badly(event: AttemptFinished | StepRouted) -> str:
+    """``cancelled`` when the step worked for a join that fired without it, else ``failed``."""
+    lost = event.arcs == [] and event.fault is not None and event.fault.cls == LOSER.cls
+    return "cancelled" if lost else "failed"
 
 
 def tell(run: str, events: Iterable[Recorded]) -> RunStory:
@@ -378,7 +385,7 @@ def _is_cut_off(name: str, inputs: set[str], states: dict[str, str], story: RunS
     return all(
         states[source] == "skipped"
         or (
-            states[source] in ("succeeded", "caught", "failed")
+            states[source] in ("succeeded", "caught", "failed", "cancelled")
             and name not in (story.steps[source].arcs or [])
         )
         for source in inputs

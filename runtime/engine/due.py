@@ -5,8 +5,9 @@ from __future__ import annotations
 from runtime.engine import children
 from runtime.engine.actor import Actor, withheld
 from runtime.engine.hedging import Hedging
-from runtime.run.decide import Decision, Ended
+from runtime.run.decide import Decision, Ended, losers
 from runtime.run.events import Fault
+from runtime.run.evolve import LOSER
 from runtime.run.state import Try
 
 
@@ -25,6 +26,12 @@ class Due(Hedging):
                 self._act(actor, lambda d, ended=ended: d.ended(ended))  # type: ignore[misc]
         self._note_late(actor)
         self._arm(actor)
+
+    def _end_losers(self, actor: Actor) -> None:
+        for tried in losers(actor.state, actor.version.playbook):
+            if not self._dispatch.kill(tried.attempt, "cancelled"):
+                gone = Ended(tried.attempt, "cancelled", LOSER)
+                self._act(actor, lambda d, gone=gone: d.ended(gone))  # type: ignore[misc]
 
     def _overdue(self, actor: Actor, tried: Try) -> str:
         """Why a try has no time left, or nothing."""

@@ -279,7 +279,7 @@ def _round(state: RunState, step: Step) -> dict[str, Json]:
 
 def _has_value(step: StepState) -> bool:
     """Whether a step has ended, in this round of its loop or an earlier one."""
-    if step.status in ("done", "failed", "skipped"):
+    if step.status in ("done", "failed", "skipped", "cancelled"):
         return True
     return step.times - (step.status == "active") > 0
 
@@ -299,7 +299,7 @@ class StepValue(dict[str, Any]):
 def _value_of(status: str, value: Json, fault: Fault | None) -> Json:
     if status == "skipped":
         return SKIPPED
-    if status == "failed":
+    if status in ("failed", "cancelled"):
         return _failed_value(value, fault)
     return StepValue(value) if isinstance(value, dict) else value
 

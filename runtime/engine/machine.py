@@ -82,6 +82,10 @@ class Machine(ABC):
         """Something of a run is due."""
 
     @abstractmethod
+    def _end_losers(self, actor: Actor) -> None:
+        """End what works for a join that has fired without it."""
+
+    @abstractmethod
     def _cancel_below(self, actor: Actor, *, now: bool = False) -> None:
         """Cancel the runs that a run which is ending waits for."""
 
@@ -118,12 +122,12 @@ class Machine(ABC):
         appends = [self._stamp(f"config/{c.config}", 0, c) for c in self._configs.take()]
         stream = run_stream(actor.state.run)
         appends.append(Append(stream, before, decision.at, tuple(decision.events)))
-        self._put(appends, then)
+        self._put(appends, self._and_end_losers(actor, then) if actor.state.marking.lost else then)
         for event in decision.events:
             if isinstance(event, AttemptFinished):
                 if event.retry_at is not None:
                     self._timers.at(event.retry_at, actor.state.run)
-                if event.outcome == "timed_out":
+                if event.outcome in ("timed_out", "cancelled"):
                     self._cancel_child(event.attempt, "waits no longer")
             elif isinstance(event, TimerSet):
                 self._timers.at(event.due, actor.state.run)
@@ -131,6 +135,18 @@ class Machine(ABC):
                 self._cancel_below(actor)
         if actor.version.has_queue_timeouts:
             self._arm(actor)
+
+    def _and_end_losers(
+        self, actor: Actor, then: Callable[[], object] | None
+    ) -> Callable[[], object]:
+        """What to do once it is durable that a join has fired: end its losers, beside ``then``."""
+
+        def both() -> None:
+            if then is not None:
+                then()
+            self._end_losers(actor)
+
+        return both
 
     def _arm(self, actor: Actor) -> None:
         """Wake the run when its next thing is due."""

@@ -9,6 +9,7 @@ import logging
 from typing import Any, Final
 
 from runtime.engine.actor import ENDING, UNREADABLE, Actor, unreadable
+from runtime.engine.children import parent_of
 from runtime.engine.effects import Effects
 from runtime.ids import run_stream
 from runtime.journal.port import RunRow, in_order
@@ -45,6 +46,15 @@ class Recovery(Effects):
                 self._begin_child(actor, tried)
             if actor.state.status in ENDING:
                 self._cancel_below(actor)
+            elif actor.state.parent is not None:
+                self._cancel_orphan(actor, actor.state.parent)
+
+    def _cancel_orphan(self, actor: Actor, attempt: str) -> None:
+        """Cancel a run whose parent gave it up just before the server died."""
+        run, _ = parent_of(attempt)
+        above = self._actors.get(run)
+        if above is None or attempt not in above.state.attempts:
+            self._cancel(actor, f"run {run}", f"run {run} waits no longer")
 
     def _go_on(self, actor: Actor) -> None:
         """Go on with a run after a restart."""

@@ -30,11 +30,11 @@ def read_join(read: StepDraft, part: Part | None) -> Join:
     part.keys(keys.JOIN, habits={"timeout": "within", "quorum": "at_least"})
     kind, n = _kind(part)
     within = part.child("within")
-    _losers(part.child("losers"))
     return Join(
         kind, n,
         within_s=within.duration("within") if within is not None else None,
         at_deadline=_deadline(read, part.child("at_deadline"), within),
+        losers=_losers(part.child("losers"), waits_for_all=kind == "all" and within is None),
     )  # fmt: skip
 
 
@@ -54,9 +54,13 @@ def _kind(part: Part) -> tuple[Literal["all", "any", "at_least"], int]:
     return ("any", 0) if part.child("any") is not None else ("all", 0)
 
 
-def _losers(part: Part | None) -> None:
-    if part is not None:
-        part.choice("losers", ("finish",), later=("cancel",))
+def _losers(part: Part | None, *, waits_for_all: bool) -> Literal["finish", "cancel"]:
+    if part is None or part.choice("losers", ("finish", "cancel")) != "cancel":
+        return "finish"
+    if waits_for_all:
+        hint = "leave it out, or write any, at_least or within"
+        part.refuse("a join that waits for all has no losers", hint)
+    return "cancel"
 
 
 def _deadline(read: StepDraft, part: Part | None, within: Part | None) -> str:

@@ -110,7 +110,7 @@ JOIN: Final = {
     "at_least": "fires on so many live inputs",
     "within": "how long to wait, from the first live input",
     "at_deadline": "what then: fire, fail (the default), or the step that takes over",
-    "losers": "finish: inputs that come later are absorbed, and the run waits for them",
+    "losers": "what is late when the join has fired: finish (the run waits for it) or cancel",
 }
 REPEAT: Final = {
     "until": "a bare expression: the step is done when it holds",

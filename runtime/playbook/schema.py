@@ -141,7 +141,7 @@ def _step_shapes() -> dict[str, Schema]:
 def _join() -> Schema:
     shapes = {
         "all": _FLAG, "any": _FLAG, "at_least": _count(INPUTS), "within": _DURATION,
-        "losers": {"enum": ["finish"]},
+        "losers": {"enum": ["finish", "cancel"]},
     }  # fmt: skip
     long = _object(keys.JOIN, shapes) | {"oneOf": [{"required": [kind]} for kind in KINDS]}
     return {"anyOf": [{"enum": ["all", "any"]}, long]}

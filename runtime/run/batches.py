@@ -77,6 +77,9 @@ class Batches(Trying):
             raise ValueError(tried.attempt)
         if self._is_moot(tried, ended):
             return
+        if self._is_cancelled(tried, ended):
+            self._loser_ended(step, each, self._finished(tried, ended, None))
+            return
         over = each.fault is not None or self._taken_back(tried, each)
         retry_at = None if over else self._retry_at(step, tried, ended)
         finished = self._finished(tried, ended, retry_at)
@@ -92,6 +95,17 @@ class Batches(Trying):
         if rescued:
             start, count = block.range(tried.batch)
             self._recut(step, each, block, tried.batch, start + count)
+
+    def _loser_ended(self, step: Step, each: Each, finished: AttemptFinished) -> None:
+        """A batch ended that no join waits for: nothing more of its step begins."""
+        finished = finished.but(fatal=finished.outcome != "succeeded")
+        if not self._ends_each(each, finished):
+            self._emit(finished)
+        elif finished.fatal or each.fault is not None:
+            value = self.edge.gather(self.state, step, _with_last(each, self.state, finished))
+            self._emit(finished.but(value=value, arcs=[]))
+        else:
+            self._each_ended(step, each, finished)
 
     def _rescues(self, step: Step, block: Block) -> bool:
         candidate = block.kind == "block" and block.arm not in (None, CONTROL)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from runtime.playbook.model import Step
+from runtime.net.net import lost
+from runtime.playbook.model import Playbook, Step
 from runtime.run.deciding import Edge, Ended
 from runtime.run.events import (
     Fault,
@@ -28,7 +29,8 @@ from runtime.run.events import (
 from runtime.run.evolve import LATE_JOIN, signal_of
 from runtime.run.firing import Firing
 from runtime.run.layers import CONTROL
-from runtime.run.state import Try
+from runtime.run.state import RunState, Try
+from runtime.run.trying import may_act
 
 DEADLINE: Final = "@deadline"
 """The name of the timer of a run's deadline; no step can have it."""
@@ -203,4 +205,16 @@ class Decision(Firing):
         self._end_untried(step, Fault("timeout", "total_timeout has passed"), value)
 
 
-__all__ = ["DEADLINE", "LET_RUN", "Decision", "Edge", "Ended"]
+def losers(state: RunState, playbook: Playbook) -> list[Try]:
+    """Return the tries to end because the join that they work for has fired without them.
+
+    One that may already take effect, and whose effect happens once, is let finish.
+    """
+    if not state.marking.lost:
+        return []
+    names = lost(state.net, state.marking)
+    tries = [t for t in state.attempts.values() if t.step in names]
+    return [t for t in tries if not may_act(t, playbook.step(t.step))]
+
+
+__all__ = ["DEADLINE", "LET_RUN", "Decision", "Edge", "Ended", "losers"]

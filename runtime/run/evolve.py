@@ -10,7 +10,7 @@ from typing import assert_never
 
 from runtime.ids import STEP_BATCH
 from runtime.net.loops import Loop
-from runtime.net.net import consume, make_ready, produce, start
+from runtime.net.net import Moved, consume, lost, make_ready, produce, start
 from runtime.run.events import (
     AttemptFinished,
     AttemptLeased,
@@ -44,6 +44,8 @@ APPROVAL = "approval:"
 """Begins the name of the signal that answers a step; no other signal may have such a name."""
 LATE_JOIN = "@join"
 """Ends the name of the timer of a join that waits; no step can have such a name."""
+LOSER = Fault("cancelled", "the join that it worked for has fired without it")
+"""Why a step ends that nobody waits for any more."""
 EMPTY_EACH: dict[str, Json] = {
     "items": 0, "batches": 0, "failed": 0, "failed_batches": 0, "results": [],
 }  # fmt: skip
@@ -123,7 +125,7 @@ def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
         del state.pauses[work]
     elif step.each is None:
         if event.step not in state.net.beside:
-            consume(state.net, state.marking, event.step)
+            _consume(state, event.step)
         _begun(state, event.step)
     else:
         step.each.block_of(event.batch).next = event.batch + 1
@@ -133,6 +135,29 @@ def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
         event.start, event.items, event.block, event.args, event.experiment, event.key,
         event.hedges is not None,
     )  # fmt: skip
+
+
+def _consume(state: RunState, name: str) -> None:
+    """Take a step's tokens; what works for the sake of a join that fires is given up."""
+    moved = consume(state.net, state.marking, name)
+    if not state.marking.lost:
+        return
+    _take_in(state, moved)
+    for join in state.marking.lost:
+        for loser in state.net.losers[join]:
+            state.timers.pop(loser + LATE_JOIN, None)
+    for loser in lost(state.net, state.marking):
+        each = state.steps[loser].each
+        if each is None:
+            state.pauses.pop((loser, STEP_BATCH), None)
+        elif each.fault is None and not _all_flies(state, loser, each):
+            _give_up(state, loser, each, LOSER)
+
+
+def _all_flies(state: RunState, name: str, each: Each) -> bool:
+    """Whether the batches in flight are all that is left of a step."""
+    waits = any(work[0] == name for work in state.pauses)
+    return each.cut_to >= each.total and each.next_open() is None and not waits
 
 
 def _begun(state: RunState, name: str) -> None:
@@ -146,7 +171,7 @@ def _begun(state: RunState, name: str) -> None:
 def _cut(state: RunState, event: EachCut) -> None:
     step = state.steps[event.step]
     if event.items is not None:
-        consume(state.net, state.marking, event.step)
+        _consume(state, event.step)
         _begun(state, event.step)
         step.each = Each(event.items["count"], event.items["source"])
     each = step.each
@@ -210,7 +235,9 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
             step.status = "done" if event.outcome == "succeeded" else "failed"
             step.value = value
     if event.arcs is not None:
-        step.status = "failed" if _failed(state, event) else "done"
+        step.status = "done"
+        if _failed(state, event):
+            step.status = "failed" if event.arcs or not is_lost(state, event.step) else "cancelled"
         step.value = value
         state.ctx.update(event.sets or {})
         _produce(state, event.step, event.arcs)
@@ -265,7 +292,12 @@ def _failed(state: RunState, event: AttemptFinished) -> bool:
     each = state.steps[event.step].each
     if each is not None:
         return each.fault is not None
-    return event.outcome != "succeeded"
+    return event.outcome != "succeeded" or event.fault is not None
+
+
+def is_lost(state: RunState, step: str) -> bool:
+    """Whether a step that runs does so for the sake of a join that has fired and cancels it."""
+    return bool(state.marking.lost) and step in lost(state.net, state.marking)
 
 
 def _batch_done(each: Each, tried: Try, event: AttemptFinished) -> None:
@@ -311,11 +343,13 @@ def _late(state: RunState, step: str) -> None:
 def _routed(state: RunState, event: StepRouted) -> None:
     step = state.steps[event.step]
     if step.status != "active" and event.step not in state.net.beside:
-        consume(state.net, state.marking, event.step)
+        _consume(state, event.step)
     step.value, step.fault = event.value, event.fault
     step.status = "failed" if event.fault is not None else "done"
     if event.fault is not None and not event.arcs:
-        return
+        if not is_lost(state, event.step):
+            return
+        step.status = "cancelled"
     state.ctx.update(event.sets)
     _produce(state, event.step, event.arcs)
 
@@ -339,12 +373,15 @@ def _produce(state: RunState, step: str, arcs: list[str]) -> None:
         return
     state.timers.pop(step, None)
     state.timers.pop(step + LATE_JOIN, None)
-    moved = produce(state.net, state.marking, step, frozenset(arcs))
+    _take_in(state, produce(state.net, state.marking, step, frozenset(arcs)))
+    state.note_marking()
+
+
+def _take_in(state: RunState, moved: Moved) -> None:
     for skipped in moved.skipped:
         state.steps[skipped].status = "skipped"
     for loop in moved.again:
         _again(state, loop)
-    state.note_marking()
 
 
 def _again(state: RunState, loop: Loop) -> None:

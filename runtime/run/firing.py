@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from runtime.net.net import lost
 from runtime.playbook.model import Playbook, Step, compensation
 from runtime.run.batches import Batches
 from runtime.run.deciding import Ended
@@ -21,7 +22,7 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
-from runtime.run.evolve import LATE_JOIN
+from runtime.run.evolve import LATE_JOIN, LOSER
 from runtime.run.state import RunState
 
 
@@ -38,6 +39,8 @@ class Firing(Batches):
                 self._starve(self.playbook.step(state.marking.starved[0]))
             else:
                 self._fire(self.playbook.step(state.marking.ready[0]))
+            if state.marking.lost:
+                self._let_losers_go()
         if state.status == "running":
             self._wait_for_joins()
         self._conclude()
@@ -86,6 +89,20 @@ class Firing(Batches):
             self._end_untried(step, fault)
         else:
             self._emit(StepRouted(step.name, [step.join.at_deadline], fault=fault))
+
+    def _let_losers_go(self) -> None:
+        """End the losers of joins that wait for no worker; the others are killed, and report."""
+        for name in sorted(lost(self.state.net, self.state.marking)):
+            tries, beaten = self.state.attempts.values(), self.state.beaten
+            flying = [t for t in tries if t.step == name and t.attempt not in beaten]
+            for tried in flying:
+                if tried.waits_here:
+                    gone = Ended(tried.attempt, "cancelled", LOSER)
+                    self._emit(self._finished(tried, gone, None).but(arcs=[]))
+            if not flying:
+                step, each = self.playbook.step(name), self.state.steps[name].each
+                value = self.edge.gather(self.state, step, each) if each is not None else None
+                self._emit(StepRouted(name, [], value=value, fault=LOSER))
 
     # ---- the end of a run ---------------------------------------------------------------
 

@@ -24,7 +24,7 @@ Status: TypeAlias = Literal[
     "new", "submitted", "running", "paused", "failing", "cancelling",
     "completed", "failed", "cancelled",
 ]  # fmt: skip
-StepStatus: TypeAlias = Literal["waiting", "active", "done", "failed", "skipped"]
+StepStatus: TypeAlias = Literal["waiting", "active", "done", "failed", "skipped", "cancelled"]
 WorkStatus: TypeAlias = Literal["none", "scheduled", "leased", "waiting", "ended"]
 
 
@@ -76,6 +76,7 @@ class StepMove(StrEnum):
     SUCCEED = "succeed"
     FAIL = "fail"
     SKIP = "skip"
+    CANCEL = "cancel"
     AGAIN = "again"
 
 
@@ -86,13 +87,18 @@ STEP: Final[Mapping[StepStatus, Mapping[StepMove, StepStatus]]] = {
         StepMove.FAIL: "failed",  # what it needs cannot be had
         StepMove.SKIP: "skipped",
     },
-    "active": {StepMove.SUCCEED: "done", StepMove.FAIL: "failed"},
+    "active": {
+        StepMove.SUCCEED: "done",
+        StepMove.FAIL: "failed",
+        StepMove.CANCEL: "cancelled",  # the join it worked for has fired without it
+    },
     "done": {
         StepMove.FAIL: "failed",  # it gave a value, and no arc goes on from there
         StepMove.AGAIN: "waiting",
     },
     "failed": {StepMove.AGAIN: "waiting"},
     "skipped": {StepMove.AGAIN: "waiting"},
+    "cancelled": {StepMove.AGAIN: "waiting"},
 }
 """``again`` is the next round of a loop."""
 
@@ -151,7 +157,7 @@ def pictures() -> dict[str, str]:
     ends = [state for state, moves in RUN.items() if not moves]
     return {
         "run": _picture("new", runs, ends),
-        "step": _picture("waiting", steps, ["done", "failed", "skipped"]),
+        "step": _picture("waiting", steps, ["done", "failed", "skipped", "cancelled"]),
         "work": _picture("none", work, ["ended"]),
     }
 

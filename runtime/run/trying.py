@@ -15,6 +15,7 @@ from runtime.run.events import (
     RunFailing,
     StepRouted,
 )
+from runtime.run.evolve import LOSER, is_lost
 from runtime.run.retry import next_try_at
 from runtime.run.route import Route
 from runtime.run.state import Each, Try
@@ -111,6 +112,11 @@ class Trying(Deciding):
     def _step_ended(self, tried: Try, ended: Ended) -> None:
         """A try of a step that is not an ``each`` ended."""
         step = self.playbook.step(tried.step)
+        if (ended.outcome != "succeeded" or step.repeat) and self._is_cancelled(tried, ended):
+            if not self._is_moot(tried, ended):
+                finished = self._finished(tried, ended, None)
+                self._emit(finished.but(fault=ended.fault or LOSER, arcs=[]))
+            return
         retry_at = self._retry_at(step, tried, ended)
         if ended.outcome == "succeeded" and step.repeat is not None and self.going_on:
             again = self._again_at(step, ended.result)
@@ -205,6 +211,8 @@ class Trying(Deciding):
             return None
         if not self.going_on and not self.is_beside(step.name):
             return None
+        if is_lost(self.state, step.name):
+            return None
         values = self.edge.effective(tried.config)
         known = self.state.rounds.get(step.name)
         return next_try_at(
@@ -224,13 +232,23 @@ class Trying(Deciding):
             result=ended.result, post_decision=over, **ended.facts,
         )  # fmt: skip
 
+    def _is_cancelled(self, tried: Try, ended: Ended) -> bool:
+        """Whether a try ends as a loser of a join; not one that may have acted, and failed."""
+        if not (self.going_on and is_lost(self.state, tried.step)):
+            return False
+        return ended.outcome == "succeeded" or not may_act(tried, self.playbook.step(tried.step))
+
     def _as_unknown(self, tried: Try, ended: Ended) -> Ended:
         """A ``once`` step whose try was cut off may have taken effect: nobody knows."""
-        once = self.playbook.step(tried.step).effect == "once"
         cut_off = ended.cut_off or ended.outcome in ("lost", "timed_out")
-        if not (once and tried.leased and cut_off):
+        if not (may_act(tried, self.playbook.step(tried.step)) and cut_off):
             return ended
         why = f" ({ended.fault.message})" if ended.cut_off and ended.fault is not None else ""
         how = "stopped" if ended.cut_off else ended.outcome.replace("_", " ")
         text = f"{how} after it was allowed to act: it may have taken effect{why}"
         return replace(ended, fault=Fault("unknown", text))
+
+
+def may_act(tried: Try, step: Step) -> bool:
+    """Whether a try of a ``once`` step is under way: what it does is not undone by a kill."""
+    return tried.leased and step.effect == "once"

@@ -65,6 +65,8 @@ def test_what_undoes_a_step_and_what_runs_at_every_end_are_steps_too(orders: Pla
         ("{all: true, within: 5m}", Join(within_s=300.0)),
         ("{any: true, within: 5m, at_deadline: fire}", Join("any", 0, 300.0, "fire")),
         ("{all: true, within: 5m, at_deadline: c, losers: finish}", Join("all", 0, 300.0, "c")),
+        ("{any: true, losers: cancel}", Join("any", losers="cancel")),
+        ("{at_least: 2, losers: cancel}", Join("at_least", 2, losers="cancel")),
     ],
 )
 def test_a_join_is_a_word_or_says_how_long_it_waits(text: str, join: Join) -> None:

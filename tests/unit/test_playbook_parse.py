@@ -227,7 +227,6 @@ STEP = '- step: a\n  tool: {kind: python, call: "m:f"}\n'
 @pytest.mark.parametrize(
     ("text", "line", "column", "message"),
     [
-        ("join: {all: true, losers: cancel}", 7, 31, "losers cancel is not supported yet"),
         ("alternatives: []", 7, 5, "alternatives is not supported yet"),
         ("tune: {retry.on: [data]}", 7, 12, "retry.on is not supported yet"),
     ],
@@ -237,6 +236,13 @@ def test_a_key_of_the_design_that_does_not_work_yet_is_refused(
 ) -> None:
     fault = only_fault_of(steps(STEP + "  " + text))
     assert (fault.line, fault.column, fault.message) == (line, column, message)
+
+
+def test_a_join_that_waits_for_all_has_no_losers_to_cancel() -> None:
+    fault = only_fault_of(steps(STEP + "  join: {all: true, losers: cancel}"))
+    assert (fault.line, fault.column) == (7, 31)
+    assert fault.message == "a join that waits for all has no losers"
+    assert parse(steps(STEP + "  join: {all: true, within: 5m, losers: cancel}"))
 
 
 @pytest.mark.parametrize("kind", ["agent"])

@@ -104,7 +104,7 @@ def test_what_parses_fits_the_schema(text: str) -> None:
         ("total_timeout: 5m", "output: 64mb"),
         ("total_timeout: 5m", "processes: 0"),
         ("total_timeout: 5m", "heartbeat: 30"),
-        ("losers: finish", "losers: cancel"),
+        ("losers: finish", "losers: drop"),
         ("{at_least: 1, ", "{at_least: 1, any: true, "),
         ("max: 20", "max: 0"),
         ("for: 5m", "for: 5"),
