@@ -8,7 +8,7 @@ SERVICE ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench bench-runtime acceptance screenshots docs lock core dev
+.PHONY: help demo test check fmt bench bench-runtime chaos acceptance screenshots docs lock core dev
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -35,8 +35,11 @@ fmt: dev ## format, and mend what the linter can
 bench: dev ## the runtime's quick numbers, each beside the raw limits of its minute
 	@$(RUN) -m bench.runtime
 
-bench-runtime: dev ## all of them, the long ones too
+bench-runtime: dev ## all of them, the long ones too; PEERS=1: beside DBOS and Restate
 	@$(RUN) -m bench.runtime --all
+
+chaos: dev ## over 300 runs while all that runs them is killed and the disk fills: five minutes
+	@$(RUN) -m bench.chaos
 
 acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops
 	@$(RUN) -m bench.acceptance

@@ -5,6 +5,9 @@ not measured is null. Rows can be named, and each then runs in seconds::
 
     python -m bench.runtime fanout chain
     python -m bench.runtime --save bench/results/runtime-x.json
+
+With ``PEERS=1`` in the environment fan-out and chain also run beside other engines, in
+turn: see bench/peers/README.md.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any, Final
 
 from bench.runtime_limits import limits
 
+PEERS: Final = "peers"
 LONG: Final = ("million",)
 """Rows that take minutes: only when named, or with --all."""
 SHORT: Final = (
@@ -44,7 +48,9 @@ EMPTY: Final[dict[str, Any]] = {
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    asked.add_argument("rows", nargs="*", choices=[*SHORT, *LONG, []], help="only these rows")
+    asked.add_argument(
+        "rows", nargs="*", choices=[*SHORT, *LONG, PEERS, []], help="only these rows"
+    )
     asked.add_argument("--all", action="store_true", help="the long rows too")
     asked.add_argument("--repeat", type=int, default=5)
     asked.add_argument("--folder", type=Path, help="where the data goes: a disk that syncs")
@@ -54,7 +60,8 @@ def main() -> None:
     if args.row:
         _be(args.row, args.folder, args.repeat)
         return
-    rows = args.rows or [*SHORT, *(LONG if args.all else ())]
+    asked_for = [PEERS] if os.environ.get("PEERS") else []
+    rows = args.rows or [*SHORT, *(LONG if args.all else ()), *asked_for]
     result = measured(rows, args.repeat, args.folder)
     text = json.dumps(result, indent=1)
     print(text)
@@ -85,11 +92,12 @@ def _told(row: str, place: Path, repeat: int) -> dict[str, Any]:
 
 
 def _be(row: str, place: Path, repeat: int) -> None:
+    from bench.peers.pairs import peers
     from bench.runtime_rows import ROWS
 
     work = place / "work"
     work.mkdir()
-    print(json.dumps(ROWS[row](work, repeat)), flush=True)
+    print(json.dumps((ROWS | {PEERS: peers})[row](work, repeat)), flush=True)
 
 
 def _join(whole: dict[str, Any], part: dict[str, Any]) -> None:
