@@ -122,7 +122,7 @@ class _Reading:
             self._compensates(event.step, event.outcome)
             return
         firing = self._active.get(event.step)
-        if firing is None:
+        if firing is None or event.moot:
             return
         self._took_effect(event)
         if event.retry_at is not None:

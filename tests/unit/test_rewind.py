@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.net.compile import compile_net
-from runtime.playbook.model import Arc, Each, Join, Playbook, Reduce, Retry, Step
+from runtime.playbook.model import Arc, Each, Hedge, Join, Playbook, Reduce, Retry, Step
 from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended
 from runtime.run.evolve import evolve
@@ -261,6 +261,27 @@ def test_an_each_that_was_cut_off_beside_a_failure_keeps_what_it_had() -> None:
     again.run_out(lambda t: replace(OK, result=t.start))
     assert again.state.steps["map"].value["results"] == [0, 1, 2, 3]
     assert sorted(again.begun()) == ["map", "map", "x"]
+
+
+@pytest.mark.parametrize("hedge_fails_first", [True, False])
+def test_a_batch_whose_hedge_failed_is_not_tried_again_nor_is_one_that_beat_it(
+    hedge_fails_first: bool,
+) -> None:
+    w = mapped(2, batch=1, in_flight=2)
+    hedged = replace(w.playbook.step("map"), hedge=Hedge(2.0), arcs=(Arc("b"),))
+    w.playbook = Playbook("p", (hedged, step("b")))
+    d = Driver(w)
+    one, other = d.flying()
+    d.act(lambda x: x.hedge(one.attempt))
+    pair = [one, d.flying()[2]]
+    d.end(pair[hedge_fails_first], failed() if hedge_fails_first else OK)
+    d.end(pair[not hedge_fails_first], OK if hedge_fails_first else failed())
+    d.end(other)
+    d.run_out(lambda _: failed("permanent"))
+    again = Again(d)
+    assert (again.plan.steps, again.begun()) == (["b"], ["b"])
+    with pytest.raises(RewindFault, match="no batch of map failed"):
+        plan(d, step="map", failed_only=True)
 
 
 def compensated() -> World:
