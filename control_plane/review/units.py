@@ -60,10 +60,10 @@ class Block:
         if failed and event.number == 1 and not rescue:
             self.retried += 1
         self.beside.discard(event.attempt)
-        if event.retry_at is not None or event.moot:
-            return
-        self.open.discard(event.batch)
-        if failed and not rescue:
+        final = event.retry_at is None and not event.moot
+        if final:
+            self.open.discard(event.batch)
+        if failed and not rescue and (final or event.rescued):
             self.failed_items += self.ranges[event.batch][1]
 
 
@@ -192,6 +192,8 @@ class Units:
         if block.arm != CONTROL and event.worker:
             self.workers.add(event.worker)
         block.finish(event, at, rescue=found[1])
+        if event.rescued:
+            self._batches[(run, event.batch)] = (found[0], True)
 
     def _run_ended(self, run: str) -> None:
         """What a run left open counts when it failed, and is dropped when nothing went wrong.

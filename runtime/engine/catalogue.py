@@ -33,7 +33,7 @@ class Version:
     )
     """Configurations by step, experiment and arm, with the state of the layers they hold for."""
     _bounds: dict[str, str] = field(default_factory=dict)
-    _fixed: dict[str, dict[str, Json] | None] = field(default_factory=dict)
+    _fixed: dict[tuple[str, str], dict[str, Json] | None] = field(default_factory=dict)
     _uses: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
@@ -66,11 +66,12 @@ class Version:
 
     def fixed_inputs(self, step: Step) -> dict[str, Json] | None:
         """The tool block and ``with`` of a step that are the same for every try, or None."""
-        if step.name not in self._fixed:
+        key = (step.name, step.alternative)
+        if key not in self._fixed:
             tool = step.tool or {}
             same = tool.get("kind") != "wait" and not _mentions([tool, step.args])
-            self._fixed[step.name] = {"tool": tool, "with": step.args} if same else None
-        return self._fixed[step.name]
+            self._fixed[key] = {"tool": tool, "with": step.args} if same else None
+        return self._fixed[key]
 
     @cached_property
     def has_queue_timeouts(self) -> bool:

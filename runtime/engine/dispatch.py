@@ -25,6 +25,7 @@ from runtime.playbook.model import Step
 from runtime.run.decide import Ended
 from runtime.run.events import CheckFailed, Fault, Json, ProductPublished, RunEvent
 from runtime.run.state import RunState, Try
+from runtime.run.variant import chosen
 from runtime.workers.limits import Limits
 from runtime.workers.port import Pool
 from runtime.workers.protocol import Items, Publish, Report, Task
@@ -194,7 +195,10 @@ class Dispatch:
         self, state: RunState, step: Step, edge: RunEdge, tried: Try
     ) -> dict[str, Json] | Fault:
         each = state.steps[step.name].each
-        return edge.render(state, step, batch_names(tried, each.source if each else None))
+        variant = chosen(step, edge.effective(tried.config))
+        if isinstance(variant, Fault):
+            return variant
+        return edge.render(state, variant, batch_names(tried, each.source if each else None))
 
     def _task(
         self, state: RunState, version: Version, step: Step, edge: RunEdge, tried: Try,

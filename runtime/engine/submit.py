@@ -11,7 +11,7 @@ from runtime.engine.errors import BadOverride, BadWorkload
 from runtime.playbook.faults import WorkloadFaults
 from runtime.playbook.inputs import fill
 from runtime.playbook.knobs import KNOBS, LIMITS, defaults
-from runtime.playbook.model import Playbook
+from runtime.playbook.model import DEFAULT, Playbook, Step
 from runtime.run.events import Json
 
 
@@ -53,11 +53,11 @@ def check_overrides(version: Version, overrides: Mapping[str, Mapping[str, Json]
         for knob, value in values.items():
             if knob not in known:
                 raise BadOverride(f"{name} has no knob {knob}; it has {', '.join(known)}")
-            if why := _fault(knob, value):
+            if why := _fault(step, knob, value):
                 raise BadOverride(f"{name}.{knob} must be {why}: {value!r}")
 
 
-def _fault(knob: str, value: Json) -> str:
+def _fault(step: Step, knob: str, value: Json) -> str:
     """What a knob's value must be, or nothing when it is that. Policies are judged elsewhere."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if knob in LIMITS:
@@ -67,4 +67,7 @@ def _fault(knob: str, value: Json) -> str:
     if KNOBS[knob] == "timeout":
         fits = value is None or (number and 0 < value < math.inf)
         return "" if fits else "a number of seconds above 0, or null"
+    if KNOBS[knob] == "alternative":
+        known = (DEFAULT, *step.alternatives)
+        return "" if value in known else f"one of {', '.join(known)}"
     return "" if isinstance(value, str) and value else "a word"

@@ -41,9 +41,10 @@ def read_block(
     found = _declared(part, kind) if kind else None
     if found is None:
         return {"kind": ""}
-    _tool_keys(part, kind, found)
+    _tool_keys(part, kind, found, {"with": "its own arguments"} if slot == "alternative" else {})
     _barred(read, part, kind, found, slot)
-    return {"kind": kind, **_values(read, part, found.keys, draft, slot)}
+    texts: Slot = "tool" if slot == "alternative" else slot
+    return {"kind": kind, **_values(read, part, found.keys, draft, texts)}
 
 
 def _kind(part: Part) -> str:
@@ -75,9 +76,10 @@ def _values(
     }
 
 
-def _tool_keys(part: Part, kind: str, tool: ToolKind) -> None:
+def _tool_keys(part: Part, kind: str, tool: ToolKind, more: dict[str, str]) -> None:
     habits = {} if "timeout" in tool.barred else {"timeout": "timeout, on the step"}
-    part.keys({"kind": "", **{n: key.means for n, key in tool.keys.items()}}, habits=habits)
+    known = {"kind": "", **more, **{n: key.means for n, key in tool.keys.items()}}
+    part.keys(known, habits=habits)
     for name in tool.required:
         if part.child(name) is None:
             part.refuse(f"a {kind} tool needs {name}", f"add {name}: …")
@@ -96,6 +98,9 @@ def _barred(read: StepDraft, part: Part, kind: str, tool: ToolKind, slot: Slot) 
     """Refuse keys that a tool which no worker runs would ignore."""
     if slot == "compensate" and tool.barred and kind != "playbook":
         part.refuse(f"a {kind} undoes nothing", "compensate with a tool that acts")
+    if slot == "alternative" and tool.barred:
+        part.refuse(f"a {kind} tool is no alternative: no worker runs it",
+                    "lead there by an arc instead")  # fmt: skip
     for name in tool.barred if slot == "tool" else ():
         child = read.part.child(name)
         if child is not None:

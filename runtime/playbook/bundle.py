@@ -101,12 +101,15 @@ def unpack(bundle: Bundle, folder: Path | str) -> None:
 def step_bound(playbook: Playbook, step: str, files: Mapping[str, str]) -> str:
     """Return the hash of what a tuned value of a step was found for.
 
-    That is its tool, the bundle's files and the declaration of its knobs: when one of
-    them changes, what was learned need not hold. Other steps and defaults may change.
+    That is its tool with its alternatives, the bundle's files and the declaration of its
+    knobs: when one of them changes, what was learned need not hold. Other steps and defaults
+    may change.
     """
     found = playbook.step(step)
     tune = [[k.name, k.min, k.max, list(k.choices)] for k in found.tune]
-    return _digest({"tool": found.tool, "files": dict(files), "tune": tune})
+    others = {name: [other.tool, other.args] for name, other in found.alternatives.items()}
+    more = {"alternatives": others} if others else {}
+    return _digest({"tool": found.tool, "files": dict(files), "tune": tune, **more})
 
 
 def _checked(
@@ -156,10 +159,12 @@ def _everywhere(playbook: Playbook) -> Iterator[tuple[str, Step]]:
 
 
 def _blocks(step: Step) -> Iterator[tuple[str, dict[str, Json]]]:
-    """Yield what a step runs: its tool, and the one that undoes it."""
+    """Yield what a step runs: its tool, those it may run instead, and the one that undoes it."""
     for key, block in (("tool", step.tool), ("compensate", step.compensate)):
         if block is not None:
             yield key, block
+    for name, other in step.alternatives.items():
+        yield f"alternatives.{name}", other.tool
 
 
 def _first_modules(playbook: Playbook) -> set[str]:

@@ -13,7 +13,9 @@ from runtime.playbook.faults import PlaybookFault
 from runtime.playbook.model import Arc, Input, Join, Step
 from runtime.playbook.part import Part
 
-Slot: TypeAlias = Literal["tool", "with", "in", "when", "set", "until", "compensate"]
+Slot: TypeAlias = Literal[
+    "tool", "with", "in", "when", "set", "until", "compensate", "alternative"
+]
 """Where a text with expressions stands; it decides which names it may use."""
 
 

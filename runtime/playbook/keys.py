@@ -61,16 +61,17 @@ STEP: Final = {
     "processes": "how many processes an attempt may have at once, beside the worker's own",
     "uses": "limits the step is under, of the playbook or of the installation",
     "runs_on": "the hardware class of the workers",
+    "alternatives": "other tools with the same contract, by name",
     "tune": "which knobs may be tuned, within which bounds",
     "slo": "what the step is meant to keep",
     "publishes": "the step's result becomes a version of a data product",
     "record": "what of the step's texts is kept in the record",
 }
-STEP_LATER: Final = ("alternatives",)
+STEP_LATER: Final = ()
 TOOL_ONLY: Final = (
     "with", "each", "repeat", "effect", "retry", "hedge", "timeout", "queue_timeout",
     "total_timeout", "heartbeat", "memory", "output", "processes", "runs_on", "uses",
-    "compensate", "tune", "slo", "publishes",
+    "compensate", "alternatives", "tune", "slo", "publishes",
 )  # fmt: skip
 """Step keys that mean nothing on a step that only routes."""
 FINALLY: Final = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from runtime.playbook.model import Json, Step
+from runtime.playbook.model import DEFAULT, Json, Step
 
 KnobClass: TypeAlias = Literal[
     "batch", "concurrency", "retry", "timeout", "placement", "alternative", "schedule"
@@ -21,9 +21,10 @@ KNOBS: Final[dict[str, KnobClass]] = {
     "timeout": "timeout",
     "hedge": "timeout",
     "runs_on": "placement",
+    "alternatives": "alternative",
 }
 
-LATER: Final = ("alternatives", "retry.on")
+LATER: Final = ("retry.on",)
 """Knobs of the design that do not work yet."""
 
 LIMITS: Final[dict[str, tuple[int, int]]] = {
@@ -45,4 +46,6 @@ def defaults(step: Step) -> dict[str, Json]:
         values |= {"each.batch": step.each.batch, "each.in_flight": step.each.in_flight}
     if step.hedge is not None:
         values["hedge"] = step.hedge.after_s
+    if step.alternatives:
+        values["alternatives"] = DEFAULT
     return values

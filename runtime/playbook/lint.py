@@ -340,13 +340,16 @@ class _Lint:
         """Refuse ``$name`` in SQL that neither ``with`` nor the workload gives."""
         for block in ("tool", "compensate"):
             self._bound(step, step.part.child(block))
+        others = step.part.child("alternatives")
+        for other in (others.children() if others is not None else {}).values():
+            self._bound(step, other, other.child("with"))
 
-    def _bound(self, step: StepDraft, tool: Part | None) -> None:
+    def _bound(self, step: StepDraft, tool: Part | None, own: Part | None = None) -> None:
         query = tool.child("query") if tool is not None else None
         kind = tool.child("kind") if tool is not None else None
         if query is None or kind is None or kind.value != "sql" or self.draft.inputs_lost:
             return
-        arguments = step.part.child("with")
+        arguments = own or step.part.child("with")
         known = self._inputs | set(arguments.node.entries if arguments is not None else ())
         for name, offset in _parameters(query.value):
             if name not in known | _BOUND:

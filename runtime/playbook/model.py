@@ -7,8 +7,8 @@ values and nobody else does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias
 
 Json: TypeAlias = Any
 Effect: TypeAlias = Literal["none", "idempotent", "once"]
@@ -84,6 +84,18 @@ class Hedge:
 
     after_s: float
     max: int = 1
+
+
+DEFAULT: Final = "default"
+"""What the step's own tool is called among its alternatives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another tool with the same contract; ``args`` are its own ``with``, None is the step's."""
+
+    tool: dict[str, Json]
+    args: dict[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +176,8 @@ class Step:
     """A transition of the net: consumes tokens, runs a tool, produces tokens.
 
     ``tool`` is None for a step that only routes; else ``{"kind": …, …}`` with templates
-    inside. ``args`` is the step's ``with``. ``place`` is the step's place in the YAML and
+    inside. ``args`` is the step's ``with``. ``alternative`` is which of its tools it has: its
+    own, unless it is a `variant`. ``place`` is the step's place in the YAML and
     ``places`` those of its keys (dotted, ``tool.call``).
     """
 
@@ -187,6 +200,8 @@ class Step:
     runs_on: str = "local"
     args: dict[str, Json] = field(default_factory=dict)
     sets: dict[str, Json] = field(default_factory=dict)
+    alternatives: dict[str, Alternative] = field(default_factory=dict)
+    alternative: str = DEFAULT
     tune: tuple[Knob, ...] = ()
     slo: Slo = field(default_factory=Slo)
     publishes: Publishes | None = None
@@ -200,6 +215,18 @@ class Step:
     def knob(self, name: str) -> Knob | None:
         """Return the declaration of a knob, or None when it may not be tuned."""
         return next((k for k in self.tune if k.name == name), None)
+
+    def variant(self, name: str) -> Step:
+        """Return the step as it is with one of its alternatives for a tool.
+
+        Raises:
+            KeyError: there is none of that name.
+        """
+        if name == self.alternative:
+            return self
+        other = self.alternatives[name]
+        args = self.args if other.args is None else other.args
+        return replace(self, tool=other.tool, args=args, alternative=name)
 
 
 @dataclass(frozen=True, slots=True)

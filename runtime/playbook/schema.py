@@ -65,7 +65,13 @@ def json_schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Trimtab playbook",
         **_object(keys.PLAYBOOK, shapes, required=required),
-        "$defs": {"step": _step(), "last": _last(), "arc": _arc(), "tool": _tool()},
+        "$defs": {
+            "step": _step(),
+            "last": _last(),
+            "arc": _arc(),
+            "tool": _tool(),
+            "alternative": _alternative(),
+        },
     }
 
 
@@ -131,6 +137,12 @@ def _step_shapes() -> dict[str, Schema]:
         "output": _SIZE,
         "processes": _count(PROCESSES),
         "runs_on": _WORD,
+        "alternatives": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": _NAME,
+            "additionalProperties": {"$ref": "#/$defs/alternative"},
+        },
         "tune": _tune(),
         "slo": _object(keys.SLO, {"p95": _DURATION, "success": _SHARE}),
         "publishes": _publishes(),
@@ -212,7 +224,8 @@ def _hedge() -> Schema:
 def _tune() -> Schema:
     shapes = {}
     for knob, kind in KNOBS.items():
-        value = {"timeout": _DURATION, "placement": _WORD}.get(kind) or _whole(knob)
+        words = {"timeout": _DURATION, "placement": _WORD, "alternative": _NAME}
+        value = words.get(kind) or _whole(knob)
         choices = {"type": "array", "items": value, "minItems": 1}
         bounds = _object(keys.BOUNDS, {"min": value, "max": value, "choices": choices})
         shapes[knob] = {"anyOf": [choices, bounds]}
@@ -232,6 +245,16 @@ def _tool() -> Schema:
             blocks.append(_block(kind, declaration(kind)))
         except KindFault:
             continue  # `parse` says what is wrong with it, to those who name it
+    return {"oneOf": blocks}
+
+
+def _alternative() -> Schema:
+    """A tool that a worker runs, which may have arguments of its own."""
+    blocks: list[Schema] = []
+    for block in _tool()["oneOf"]:
+        if not declaration(block["properties"]["kind"]["const"]).barred:
+            own = {"with": {"description": keys.STEP["with"], **_MAP}}
+            blocks.append(block | {"properties": block["properties"] | own})
     return {"oneOf": blocks}
 
 

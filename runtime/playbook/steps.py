@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from runtime.playbook import keys
+from runtime.playbook.alternatives import read_alternatives, strictest
 from runtime.playbook.arcs import ROUNDS, read_arcs, read_split
+from runtime.playbook.arguments import check_word, read_args
 from runtime.playbook.blocks import FILE, TOOL_CLASSES, note_texts, read_block
 from runtime.playbook.draft import Draft, Mention, StepDraft
 from runtime.playbook.expressions import WORDS
 from runtime.playbook.hedging import read_hedge
 from runtime.playbook.joins import read_join
-from runtime.playbook.kinds import declaration
 from runtime.playbook.knobs import LIMITS
 from runtime.playbook.model import (
     Each,
@@ -101,7 +102,8 @@ def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
     each = _each(read, part.child("each"))
     retry = _retry(part.child("retry"))
     timeout = _duration(part, "timeout")
-    effect = _effect(part.child("effect"), tool)
+    others = read_alternatives(read, part.child("alternatives"), draft)
+    effect = _effect(part.child("effect"), [tool or {}, *(o.tool for o in others.values())])
     step = Step(
         name=read.name,
         tool=tool,
@@ -120,7 +122,8 @@ def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
         runs_on=_runs_on(part.child("runs_on")),
         uses=_uses(part.child("uses")),
         compensate=_compensate(read, part.child("compensate"), draft),
-        args=_args(read, part.child("with"), draft),
+        args=read_args(read, part.child("with"), draft),
+        alternatives=others,
         sets=_sets(read, part.child("set"), draft),
         slo=_slo(part.child("slo")),
         publishes=_publishes(part.child("publishes")),
@@ -150,6 +153,8 @@ def _places(part: Part) -> dict[str, Place]:
         places[name] = child.place
         for inner, grandchild in child.children().items():
             places[f"{name}.{inner}"] = grandchild.node.at(0)
+            for key, value in grandchild.children().items() if name == "alternatives" else ():
+                places[f"{name}.{inner}.{key}"] = value.node.at(0)
     return places
 
 
@@ -163,26 +168,11 @@ def _compensate(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, J
 # ---- what it runs -----------------------------------------------------------------------
 
 
-def _args(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json]:
-    if part is None or not part.is_map("with"):
-        return {}
-    for name, child in part.children().items():
-        _word(child, name, "argument")
-        note_texts(read, child, "with", draft)
-    return dict(part.value)
-
-
-def _word(part: Part, name: str, what: str) -> None:
-    if not name.isidentifier():
-        part.refuse(f"{name!r} is no {what} name", "letters, digits and _, a letter first",
-                    at=part.key)  # fmt: skip
-
-
 def _sets(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Json]:
     if part is None or not part.is_map("set"):
         return {}
     for name, child in part.children().items():
-        _word(child, name, "context")
+        check_word(child, name, "context")
         read.sets[name] = child
         note_texts(read, child, "set", draft)
         op = _reducer(child)
@@ -311,15 +301,13 @@ def _retry(part: Part | None) -> Retry:
     return retry
 
 
-def _effect(part: Part | None, tool: dict[str, Json] | None) -> Effect:
-    """Return what the author said; else what the kind of tool suggests."""
+def _effect(part: Part | None, tools: list[dict[str, Json]]) -> Effect:
+    """Return what the author said; else the strictest that the kinds of tools suggest."""
     chosen: Any = part.choice("effect", ("none", "idempotent", "once")) if part else None
     if chosen:
         effect: Effect = chosen
         return effect
-    if not tool or not tool["kind"]:
-        return "idempotent"
-    return declaration(tool["kind"]).effect_of(tool)
+    return strictest(tool for tool in tools if tool)
 
 
 def _runs_on(part: Part | None) -> str:

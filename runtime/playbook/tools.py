@@ -76,8 +76,8 @@ CLASSES: Final = (
 )  # fmt: skip
 """The classes that a worker's tool can give its errors."""
 _HERE: Final = (
-    "each", "effect", "heartbeat", "hedge", "memory", "output", "processes", "publishes",
-    "queue_timeout", "runs_on", "tune", "uses",
+    "alternatives", "each", "effect", "heartbeat", "hedge", "memory", "output", "processes",
+    "publishes", "queue_timeout", "runs_on", "tune", "uses",
 )  # fmt: skip
 _ERRORS: Final = ToolKey("refines which class an error has", "errors", verbatim=True)
 _PAGES: Final = {

@@ -8,11 +8,16 @@ from __future__ import annotations
 from typing import Final
 
 from runtime.playbook import keys
-from runtime.playbook.knobs import KNOBS, LATER, LIMITS, defaults
-from runtime.playbook.model import Json, Knob, Step
+from runtime.playbook.faults import did_you_mean
+from runtime.playbook.knobs import KNOBS, LATER, LIMITS, KnobClass, defaults
+from runtime.playbook.model import DEFAULT, Json, Knob, Step
 from runtime.playbook.part import CLASS_HINT, WORD, Part
 
-_NEEDED: Final = ("each", "timeout", "hedge")
+_CHOSEN: Final[dict[KnobClass, str]] = {
+    "placement": "[cpu-small, cpu-large]", "alternative": "[default, cheap]",
+}  # fmt: skip
+"""Classes of knobs that have choices alone, with how they are written."""
+_NEEDED: Final = ("each", "timeout", "hedge", "alternatives")
 """Keys that a step must have for their knobs to turn anything."""
 
 
@@ -40,8 +45,8 @@ def _knob(name: str, part: Part) -> Knob | None:
     choices = part.child("choices")
     if choices is not None:
         return Knob(name, choices=_choices(name, choices))
-    if KNOBS[name] == "placement":
-        part.refuse(f"{name} has choices, not bounds", f"write {name}: [cpu-small, cpu-large]")
+    if KNOBS[name] in _CHOSEN:
+        part.refuse(f"{name} has choices, not bounds", f"write {name}: {_CHOSEN[KNOBS[name]]}")
         return None
     low, high = (_bound(name, part, end) for end in ("min", "max"))
     if low is not None and high is not None and low > high:
@@ -73,6 +78,8 @@ def _knob_value(name: str, part: Part) -> Json:
         return part.whole(name, *LIMITS[name])
     if KNOBS[name] == "timeout":
         return part.duration(name)
+    if name == "alternatives":
+        return part.name("alternative")
     return part.text("hardware class", WORD, CLASS_HINT)
 
 
@@ -87,6 +94,8 @@ def _has(name: str, part: Part, step: Part) -> bool:
 
 def _within(knob: Knob, part: Part, step_part: Part, step: Step) -> None:
     """Hold the author's own value, if there is a sound one, against the knob's bounds."""
+    if knob.name == "alternatives":
+        _known_alternatives(part, step)
     value = defaults(step)[knob.name] if _is_stated(knob.name, step_part) else None
     if value is None:
         return
@@ -95,6 +104,19 @@ def _within(knob: Knob, part: Part, step_part: Part, step: Step) -> None:
     elif knob.min is not None and knob.max is not None and not knob.min <= value <= knob.max:
         bounds = f"{knob.min:g} to {knob.max:g}"
         part.refuse(f"the step's own {knob.name}, {value:g}, is outside {bounds}")
+
+
+def _known_alternatives(part: Part, step: Step) -> None:
+    """Refuse alternatives that the step does not have, and choices without its own tool."""
+    known = (DEFAULT, *step.alternatives)
+    choices = part if part.node.kind == "list" else part.child("choices")
+    named = choices.elements() if choices is not None else []
+    for element in named:
+        if isinstance(element.value, str) and element.value not in known:
+            hint = did_you_mean(element.value, known)
+            element.refuse(f"{step.name} has no alternative {element.value}", hint)
+    if named and DEFAULT not in [element.value for element in named]:
+        part.refuse(f"the step's own tool, {DEFAULT}, is not among the choices")
 
 
 def _is_stated(name: str, step: Part) -> bool:

@@ -29,7 +29,7 @@ from runtime.run.events import (
 from runtime.run.evolve import LATE_JOIN, signal_of
 from runtime.run.firing import Firing
 from runtime.run.layers import CONTROL
-from runtime.run.state import RunState, Try
+from runtime.run.state import Pause, RunState, Try
 from runtime.run.trying import may_act
 
 DEADLINE: Final = "@deadline"
@@ -74,7 +74,7 @@ class Decision(Firing):
                 self._out_of_time(name)
         for (name, batch), pause in sorted(self.state.pauses.items()):
             if pause.at <= self.at and (self.state.status == "running" or self.is_beside(name)):
-                self._try_again(self.playbook.step(name), batch, pause.number)
+                self._try_again(self.playbook.step(name), batch, pause)
         self._advance()
 
     def cancel(self, actor: str, reason: str, *, now: bool = False) -> None:
@@ -107,10 +107,10 @@ class Decision(Firing):
                 self._answer(tried)
                 return
 
-    def _schedule(self, step: Step, number: int = 1) -> None:
+    def _schedule(self, step: Step, pause: Pause | None = None) -> None:
         """Schedule a try; one that waits here for a time or a signal begins to wait."""
         known = set(self.state.attempts)
-        super()._schedule(step, number)
+        super()._schedule(step, pause)
         for attempt in self.state.attempts.keys() - known:
             self._await(step, self.state.attempts[attempt])
 
@@ -158,12 +158,12 @@ class Decision(Firing):
 
     # ---- time ---------------------------------------------------------------------------
 
-    def _try_again(self, step: Step, batch: int, number: int) -> None:
+    def _try_again(self, step: Step, batch: int, pause: Pause) -> None:
         each = self.state.steps[step.name].each
         if each is None:
-            self._schedule(step, number)
+            self._schedule(step, pause)
         else:
-            self._schedule_batch(step, each, batch, number)
+            self._schedule_batch(step, each, batch, pause.number)
 
     def _out_of_time(self, name: str) -> None:
         """The run's deadline, a join's patience or a step's total timeout has come."""

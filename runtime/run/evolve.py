@@ -133,7 +133,7 @@ def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
     state.attempts[event.attempt] = Try(
         event.attempt, event.step, event.batch, event.number, state.seq, at, event.config,
         event.start, event.items, event.block, event.args, event.experiment, event.key,
-        event.hedges is not None,
+        event.hedges is not None, event.arm, event.share,
     )  # fmt: skip
 
 
@@ -216,7 +216,7 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
         return
     _decide_race(state, event)
     if event.retry_at is not None:
-        state.pauses[work] = Pause(event.number + 1, event.retry_at)
+        state.pauses[work] = _pause(tried, event, event.retry_at)
         if event.outcome == "succeeded":
             _another_round(state, event)
         return
@@ -243,6 +243,14 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
         _produce(state, event.step, event.arcs)
     if step.status == "done":
         state.order.append(event.step)
+
+
+def _pause(tried: Try, event: AttemptFinished, at: float) -> Pause:
+    if event.rescued:
+        return Pause(event.number + 1, at)
+    return Pause(
+        event.number + 1, at, tried.config, tried.experiment, tried.arm, tried.share
+    )  # fmt: skip
 
 
 def _leave_race(state: RunState, event: AttemptFinished) -> None:

@@ -43,6 +43,8 @@ class Try:
     experiment: str | None
     key: str
     is_hedge: bool = False
+    arm: str | None = None
+    share: float | None = None
     leased: bool = False
 
     @property
@@ -68,10 +70,17 @@ class Race:
 
 @dataclass(slots=True)
 class Pause:
-    """A piece of work that waits for its next try."""
+    """A piece of work that waits for its next try, in the configuration of the last one.
+
+    ``config`` is empty when the next is to run with the stable one.
+    """
 
     number: int
     at: float
+    config: str = ""
+    experiment: str | None = None
+    arm: str | None = None
+    share: float | None = None
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from runtime.ids import STEP_BATCH, idempotency_key
 from runtime.playbook.model import Step
@@ -16,9 +16,21 @@ from runtime.run.events import (
     StepRouted,
 )
 from runtime.run.evolve import LOSER, is_lost
+from runtime.run.layers import CONTROL, Experiment, draw
 from runtime.run.retry import next_try_at
 from runtime.run.route import Route
-from runtime.run.state import Each, Try
+from runtime.run.state import Each, Pause, Try
+from runtime.run.variant import chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A configuration, and how it was drawn to it in an experiment."""
+
+    config: str
+    experiment: str | None = None
+    arm: str | None = None
+    share: float | None = None
 
 
 class Trying(Deciding):
@@ -26,17 +38,45 @@ class Trying(Deciding):
 
     # ---- scheduling ---------------------------------------------------------------------
 
-    def _schedule(self, step: Step, number: int = 1) -> None:
+    def _schedule(self, step: Step, pause: Pause | None = None) -> None:
         """Schedule a try of a step that is not an ``each``, or fail the step."""
-        config = self.edge.configure(self.state, step, None, None).config
-        rendered = self.edge.render(self.state, step)
+        number = 1 if pause is None else pause.number
+        drawn = self._configured(step, pause)
+        variant = chosen(step, self.edge.effective(drawn.config))
+        rendered = (
+            variant if isinstance(variant, Fault) else self.edge.render(self.state, variant)
+        )  # fmt: skip
         if isinstance(rendered, Fault):
             self._end_untried(step, rendered)
             return
         key = self._key(step, STEP_BATCH)
         self._emit(
-            AttemptScheduled(f"{key}/{number}", step.name, number, config, key, args=rendered)
-        )
+            AttemptScheduled(
+                f"{key}/{number}", step.name, number, drawn.config, key, args=rendered,
+                experiment=drawn.experiment, arm=drawn.arm, share=drawn.share,
+            )
+        )  # fmt: skip
+
+    def _configured(self, step: Step, pause: Pause | None) -> Drawn:
+        """What a try runs with: as the one before it, unless that is over, or as is drawn now."""
+        if pause is not None:
+            over = pause.experiment is not None and not self.edge.is_live(pause.experiment)
+            if pause.config and not over:
+                return Drawn(pause.config, pause.experiment, pause.arm, pause.share)
+            return Drawn(self.edge.configure(self.state, step, None, None).config)
+        live = self._enrols(step)
+        if live is None:
+            return Drawn(self.edge.configure(self.state, step, None, None).config)
+        arm, share = draw(live, self._key(step, STEP_BATCH))
+        config = self.edge.configure(self.state, step, live, arm).config
+        return Drawn(config, live.id, arm, share)
+
+    def _enrols(self, step: Step) -> Experiment | None:
+        """The experiment of which this run is a unit: a step that begins for the first time."""
+        if self.is_beside(step.name) or self._rounds_before(step) or step.tool is None:
+            return None
+        live = self.edge.experiment(self.state, step)
+        return None if live is None or live.started.design == "switchback" else live
 
     def _key(self, step: Step, batch: int) -> str:
         """What all tries of one piece of work share; a step that is begun again has another."""
@@ -69,14 +109,11 @@ class Trying(Deciding):
             return
         race = self.state.races.get((tried.step, tried.batch))
         beside = race.hedges + 1 if race is not None else 1
-        each = self.state.steps[tried.step].each
-        block = each.block_of(tried.batch) if each is not None else None
         self._emit(
             AttemptScheduled(
                 f"{tried.key}/{tried.number}.{beside}", tried.step, tried.number, tried.config,
                 tried.key, tried.batch, tried.block, tried.start, tried.items, tried.args,
-                tried.experiment, block.arm if block is not None else None,
-                block.share if block is not None else None, attempt,
+                tried.experiment, tried.arm, tried.share, attempt,
             )
         )  # fmt: skip
 
@@ -127,6 +164,9 @@ class Trying(Deciding):
         if self._is_moot(tried, ended):
             return
         finished = self._finished(tried, ended, retry_at)
+        if retry_at is None and self._is_rescued(step, tried, ended):
+            retry_at = self.at
+            finished = finished.but(retry_at=retry_at, rescued=True)
         if retry_at is not None:
             self._emit(finished)
             return
@@ -188,6 +228,17 @@ class Trying(Deciding):
             self._end_untried(step, way.fault, value)
             return
         self._emit(StepRouted(step.name, way.arcs, way.sets, value))
+
+    def _is_rescued(self, step: Step, tried: Try, ended: Ended) -> bool:
+        """Whether a candidate that failed for good is tried once more as things are stable.
+
+        Trying a value costs nobody their work. The failure still counts against the candidate.
+        """
+        candidate = tried.experiment is not None and tried.arm != CONTROL
+        again = ended.outcome not in ("succeeded", "cancelled") and self.going_on
+        return (
+            candidate and again and step.effect != "once" and step.name not in self.state.expired
+        )
 
     # ---- another one --------------------------------------------------------------------
 

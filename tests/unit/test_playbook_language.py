@@ -8,7 +8,7 @@ from textwrap import dedent, indent
 import pytest
 
 from runtime.net.faults import flow_faults, refuse_flow
-from runtime.playbook.bundle import load, load_text
+from runtime.playbook.bundle import load, load_text, step_bound
 from runtime.playbook.knobs import defaults
 from runtime.playbook.model import Arc, Hedge, Join, Limit, Playbook, Reduce, Repeat
 from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
@@ -325,3 +325,87 @@ def test_a_tool_that_acts_once_or_that_nobody_runs_is_not_hedged(tool: str) -> N
     line, column, message = only_fault_of(steps(f"- step: a\n  tool: {tool}\n  hedge: 2s"))
     assert (line, column) == (7, 5)
     assert "hedge" in message
+
+
+# ---- alternatives -----------------------------------------------------------------------
+
+TWO = """
+- step: a
+  tool: {kind: python, code: "result = 1"}
+  with: {n: 1}
+  alternatives:
+    cheap: {kind: python, code: "result = 2"}
+    duck: {kind: sql, query: "select $m", with: {m: 3}}
+  tune: {alternatives: [default, duck]}
+"""
+
+
+def test_an_alternative_is_a_tool_that_may_have_arguments_of_its_own() -> None:
+    step = parse(steps(TWO)).step("a")
+    assert step.variant("cheap").tool == {"kind": "python", "code": "result = 2"}
+    assert step.variant("cheap").args == {"n": 1}
+    assert step.variant("duck").tool == {"kind": "sql", "query": "select $m"}
+    assert step.variant("duck").args == {"m": 3}
+    assert step.variant("default") is step
+    assert defaults(step)["alternatives"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "effect"),
+    [
+        ("{kind: shell, run: ls}", "", "once"),
+        ("{kind: http, url: 'https://x.example', method: POST}", "", "once"),
+        ("{kind: sql, query: 'select 1'}", "", "idempotent"),
+        ("{kind: shell, run: ls}", "effect: none", "none"),
+    ],
+)
+def test_the_strictest_effect_holds_unless_the_author_says(
+    kind: str, said: str, effect: str
+) -> None:
+    text = f"- step: a\n  tool: {{kind: python, call: 'm:f'}}\n  alternatives: {{b: {kind}}}\n"
+    assert parse(steps(text + f"  {said}\n")).step("a").effect == effect
+
+
+def place_of_mark(text: str) -> tuple[str, int, int]:
+    """Return a text without its mark, and where the mark stood."""
+    before, after = text.split("§")
+    return before + after, before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+@pytest.mark.parametrize(
+    ("find", "put", "message"),
+    [
+        ("cheap:", "§default:", "default is the step's own tool"),
+        ("cheap:", "§not-cheap:", "is no name of an alternative"),
+        ("kind: sql, query", "kind: http, §query", "unknown key query"),
+        ('{kind: python, code: "result = 2"}', "§{kind: wait, for: 5m}", "is no alternative"),
+        ("select $m", "select §$n", "nothing gives $n"),
+        ("with: {m: 3}", "§wiht: {m: 3}", "unknown key wiht"),
+        ("[default, duck]", "[default, §duk]", "a has no alternative duk"),
+        ("[default, duck]", "§[cheap, duck]", "default, is not among the choices"),
+        ("[default, duck]", "§{min: 1, max: 2}", "has choices, not bounds"),
+        ("with: {m: 3}", 'with: {m: "{{ §nowhere }}"}', "unknown name nowhere"),
+    ],
+)
+def test_every_fault_of_an_alternative_is_named_at_its_place(
+    find: str, put: str, message: str
+) -> None:
+    text, line, column = place_of_mark(steps(TWO.replace(find, put)))
+    assert [(f.line, f.column) for f in faults_of(text) if message in f.message] == [
+        (line, column)
+    ]
+
+
+def test_an_alternatives_files_and_code_are_part_of_the_bundle_and_of_what_is_approved() -> None:
+    text, line, column = place_of_mark(
+        steps(TWO.replace('code: "result = 2"', 'call: "§other:cheap"'))
+    )
+    with pytest.raises(PlaybookFaults, match=r"no file other\.py") as caught:
+        load_text(text, {})
+    assert (caught.value.faults[0].line, caught.value.faults[0].column) == (line, column)
+    bundle = load_text(text, {"other.py": "def cheap(n):\n    return n\n"})
+    other = load_text(text.replace("m: 3", "m: 4"), bundle.files)
+    one, two = (step_bound(b.playbook, "a", bundle.files) for b in (bundle, other))
+    assert one != two
+    with pytest.raises(PlaybookFaults, match="not Python"):
+        load_text(steps(TWO.replace("result = 2", "result =")), {})

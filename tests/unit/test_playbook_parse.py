@@ -99,6 +99,7 @@ def test_the_steps_own_knob_values_have_the_registrys_names(orders: Playbook) ->
         "timeout": None,
         "runs_on": "cpu-small",
         "hedge": 5.0,
+        "alternatives": "default",
     }
     assert set(defaults(orders.step("enrich"))) == set(KNOBS)
     assert "each.batch" not in defaults(orders.step("load"))
@@ -227,7 +228,6 @@ STEP = '- step: a\n  tool: {kind: python, call: "m:f"}\n'
 @pytest.mark.parametrize(
     ("text", "line", "column", "message"),
     [
-        ("alternatives: []", 7, 5, "alternatives is not supported yet"),
         ("tune: {retry.on: [data]}", 7, 12, "retry.on is not supported yet"),
     ],
 )

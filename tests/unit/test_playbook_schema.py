@@ -105,6 +105,8 @@ def test_what_parses_fits_the_schema(text: str) -> None:
         ("total_timeout: 5m", "processes: 0"),
         ("total_timeout: 5m", "heartbeat: 30"),
         ("losers: finish", "losers: drop"),
+        ("alternatives: [default, cheap]", "alternatives: {min: 1, max: 2}"),
+        ("cheap: {kind: python", "cheap: {kind: wait"),
         ("{at_least: 1, ", "{at_least: 1, any: true, "),
         ("max: 20", "max: 0"),
         ("for: 5m", "for: 5"),

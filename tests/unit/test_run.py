@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.net.compile import compile_net
-from runtime.playbook.model import Arc, Hedge, Join, Playbook, Repeat, Retry, Step
+from runtime.playbook.model import Alternative, Arc, Hedge, Join, Playbook, Repeat, Retry, Step
 from runtime.playbook.model import Each as EachSpec
 from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended
@@ -454,6 +454,88 @@ def test_a_fold_up_to_any_event_is_the_state_then(upto: int) -> None:
     for event in d.log[:upto]:
         evolve(state, event, 1.0)
     assert state.seq == min(upto, len(d.log))
+
+
+# ---- alternatives -----------------------------------------------------------------------
+
+TWO = {"cheap": Alternative({"kind": "python", "call": "m:g"})}
+
+
+def choosing(share: float, **kw: Any) -> World:
+    """A step with an alternative that an experiment tries on this share of runs."""
+    w = world(step("a", "b", alternatives=TWO, **kw), step("b"))
+    started = ev.ExperimentStarted(
+        "x", "p-1", "p", "a", "alternative", "blocks", {},
+        {"candidate": {"alternatives": "cheap"}},
+        {"candidate": share}, "salt", "h", 1,
+    )  # fmt: skip
+    w.layers.evolve(started)
+    return w
+
+
+def called(d: Driver) -> list[tuple[str, str | None]]:
+    """What each try of the step called, and for which arm."""
+    tried = [e for e in d.of(ev.AttemptScheduled) if e.step == "a"]
+    return [(e.args["tool"]["call"], e.arm) for e in tried]
+
+
+@pytest.mark.parametrize(
+    ("share", "call", "arm"), [(0.0, "m:f", CONTROL), (1.0, "m:g", "candidate")]
+)
+def test_a_run_is_drawn_to_an_arm_and_runs_its_alternative_in_every_try(
+    share: float, call: str, arm: str
+) -> None:
+    d = Driver(choosing(share, retry=Retry(attempts=3)))
+    d.run_out(lambda t: failed() if t.step == "a" and t.number < 3 else OK)
+    assert called(d) == [(call, arm)] * 3
+    assert {e.share for e in d.of(ev.AttemptScheduled) if e.step == "a"} == {1.0}
+
+
+def test_a_candidate_that_fails_for_good_is_tried_once_more_as_things_are_stable() -> None:
+    d = Driver(choosing(1.0))
+    d.run_out(lambda t: failed("permanent") if t.experiment else OK)
+    assert called(d) == [("m:g", "candidate"), ("m:f", None)]
+    assert [f.rescued for f in d.of(ev.AttemptFinished)] == [True, False, False]
+    assert d.state.status == "completed"
+
+
+def test_what_may_act_once_is_not_tried_again_for_its_candidates_sake() -> None:
+    d = Driver(choosing(1.0, effect="once"))
+    d.run_out(lambda t: failed("permanent"))
+    assert called(d) == [("m:g", "candidate")]
+    assert d.state.status == "failed"
+
+
+def test_a_candidate_whose_experiment_is_over_is_tried_again_as_things_are_stable() -> None:
+    w = choosing(1.0, retry=Retry(attempts=3))
+    d = Driver(w)
+    d.end(d.flying()[0], failed())
+    w.layers.evolve(ev.ExperimentEnded("x", "harm"))
+    d.run_out()
+    assert called(d) == [("m:g", "candidate"), ("m:f", None)]
+
+
+def test_a_retry_keeps_what_was_in_force_when_the_step_fired() -> None:
+    w = world(step("a", "b", alternatives=TWO, retry=Retry(attempts=3)), step("b"))
+    d = Driver(w)
+    d.end(d.flying()[0], failed())
+    w.layers.evolve(
+        ev.OverlayAppended("p", "a", {"alternatives": "cheap"}, {}, "h", "p-1", "o", "me")
+    )
+    d.run_out()
+    assert called(d) == [("m:f", None)] * 2
+    assert called(Driver(w)) == [("m:g", None)]
+
+
+def test_an_alternative_that_is_gone_fails_the_step_and_says_so() -> None:
+    w = choosing(0.0)
+    w.layers = Layers()
+    w.layers.evolve(
+        ev.OverlayAppended("p", "a", {"alternatives": "old"}, {}, "h", "p-1", "o", "me")
+    )
+    d = Driver(w)
+    assert d.state.status == "failed"
+    assert d.of(ev.RunFailed)[0].fault.message == "a has no alternative old: it has default, cheap"
 
 
 # ---- hedges -----------------------------------------------------------------------------

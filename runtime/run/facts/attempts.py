@@ -54,7 +54,8 @@ class AttemptFinished(Fact, frozen=True):
     ``value`` are set on the attempt that ends its step: the targets taken, the context
     values set, and the step's value when it differs from ``result`` (an ``each``).
     ``moot``: another try of the same work, begun beside it, decided the work or still may;
-    nothing follows from this one, but it had its cost.
+    nothing follows from this one, but it had its cost. ``rescued``: a candidate of an experiment
+    failed for good, and the try that follows has the stable configuration.
     Seconds: ``queue_s`` from scheduled to handed to a worker, ``run_s`` in the tool,
     ``total_s`` their sum. ``cost_usd`` is price × reserved slot time + ``spend_usd``;
     None when no price is known.
@@ -93,3 +94,4 @@ class AttemptFinished(Fact, frozen=True):
     sets: dict[str, Json] | None = None
     value: Json = None
     moot: bool = False
+    rescued: bool = False

@@ -202,6 +202,17 @@ def test_a_step_that_is_no_each_has_the_run_as_its_unit() -> None:
     assert (unit.items, unit.seconds_per_item, unit.arm) == (1, 2.0, "candidate")
 
 
+def test_a_runs_candidate_that_failed_for_good_counts_though_another_try_saved_the_run() -> None:
+    scheduled = AttemptScheduled(
+        "r/s/-1/1", "s", 1, "c", "k", experiment="x-1", arm="candidate", share=0.5
+    )
+    bad = done(-1, 2.0, well=False, again=True).but(rescued=True)
+    started = STARTED.but(block_items=1)
+    assert fold([(scheduled, 1.0)], [(bad, 3.0)], started=started) == []
+    (unit,) = fold([(scheduled, 1.0)], [(bad, 3.0)], [(done(-1, 1.0, 2), 4.0)], started=started)
+    assert (unit.failed_items, unit.retried, unit.seconds_per_item) == (1, 1, 3.0)
+
+
 def test_runs_that_took_part_are_counted_when_they_end_and_others_are_not() -> None:
     units = Units(STARTED)
     for run, takes_part in (("run/a", True), ("run/b", False), ("run/c", True)):
