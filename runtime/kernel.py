@@ -84,6 +84,19 @@ def end_marked(mark: str) -> None:
             kill(int(path.parent.name))
 
 
+GRACE_S: Final = 2.0
+"""How long a process that is asked to end may take."""
+
+
+def ask_to_end(pid: int) -> None:
+    """Send a process SIGTERM, if it is still there; one that is stopped hears it too."""
+    for sig in (signal.SIGTERM, signal.SIGCONT):
+        try:
+            os.kill(pid, sig)
+        except ProcessLookupError:
+            return
+
+
 def kill(pid: int) -> None:
     """Kill a process, if it is still there."""
     try:

@@ -22,6 +22,7 @@ TOOL_CLASSES: Final = ("transient", "timeout", "throttled", "permanent", "data",
 """The classes that a tool's ``errors`` may give."""
 ANSWER: Final = ("body", "headers", "status")
 """What an expression over an answer can name."""
+_PASSWORD: Final = re.compile(r"^\w+://[^/@]*:[^/@]+@|[?&]password=", re.IGNORECASE)
 _CALL: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 FILE: Final = re.compile(r"(?!/)(?!.*\.\.)[\w./-]+")
 PATH: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*")
@@ -84,6 +85,26 @@ def _tool_keys(part: Part, kind: str, tool: ToolKind, more: dict[str, str]) -> N
         if part.child(name) is None:
             part.refuse(f"a {kind} tool needs {name}", f"add {name}: …")
     _one_of(part, f"a {kind} tool", tool.one_of)
+    for name, key in tool.keys.items():
+        _goes_with(part, kind, tool, name, key)
+
+
+def _goes_with(part: Part, kind: str, tool: ToolKind, name: str, key: ToolKey) -> None:
+    """Refuse a key beside a value that it means nothing with, and its lack where it is needed."""
+    other, values = key.goes_with
+    if not other:
+        return
+    child, beside = part.child(name), part.child(other)
+    value = str(beside.value) if beside is not None else ""
+    if value and value not in tool.keys[other].choices:
+        return  # it is refused where it stands
+    said = f"{other} {value}" if value else f"a {kind} tool without {other}"
+    if child is None and key.needed_there and value in values:
+        part.refuse(f"{said} needs {name}", f"add {name}: …")
+    if child is not None and value not in values:
+        words = " or ".join(word for word in values if word)
+        hint = f"it goes with {other} {words}"
+        child.refuse(f"{said} has no use for {name}", hint, at=child.key)
 
 
 def _one_of(part: Part, what: str, names: tuple[str, ...]) -> None:
@@ -130,6 +151,8 @@ def _tool_value(
         _command(part)
     elif key.shape in ("duration", "time"):
         _when(part, name, key.shape)
+    elif key.shape == "address" and not _is_secret(part):
+        _address(part, name)
     elif key.shape == "answer":
         _answer(part, name, key)
     elif key.shape == "path":
@@ -167,6 +190,13 @@ def _is_time(text: str | None) -> bool:
         return datetime.fromisoformat(text or "").tzinfo is not None
     except ValueError:
         return False
+
+
+def _address(part: Part, name: str) -> None:
+    """Check an address: who reads the playbook reads it, so it holds no password."""
+    text = part.text(name, hint="an address, or {secret: name}")
+    if text is not None and _PASSWORD.search(text):
+        part.refuse(f"{name} holds a password", "put the whole address into a secret: {secret: …}")
 
 
 def _answer(part: Part, name: str, key: ToolKey) -> None:

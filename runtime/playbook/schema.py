@@ -285,6 +285,7 @@ def tool_key(key: ToolKey) -> Schema:
         "call": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"},
         "word": {"enum": list(key.choices)},
         "answer": _TEXT,
+        "address": {"anyOf": [_TEXT, _SECRET]},
         "errors": {"type": "object", "additionalProperties": {"enum": list(TOOL_CLASSES)}},
         "flag": {"type": "boolean"},
         "count": {"type": "integer", "minimum": 1, "maximum": key.most},

@@ -14,7 +14,7 @@ from runtime.playbook.model import Effect
 
 Shape: TypeAlias = Literal[
     "text", "command", "map", "word", "flag", "count", "any", "errors", "call", "duration",
-    "time", "path", "answer", "keys",
+    "time", "path", "address", "answer", "keys",
 ]  # fmt: skip
 Cancel: TypeAlias = Literal["process", "remote", "engine"]
 Schema: TypeAlias = dict[str, Any]
@@ -33,6 +33,9 @@ class ToolKey:
     one_of: tuple[str, ...] = ()
     most: int = 1_000_000
     """The largest ``count``."""
+    goes_with: tuple[str, tuple[str, ...]] = ("", ())
+    """Another key and those of its values with which this one means something; "" is none."""
+    needed_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,19 +145,35 @@ TOOLS: Final[dict[str, ToolKind]] = {
         once_when=("method", ("POST", "PATCH")),
     ),
     "sql": ToolKind(
-        "runs a statement in DuckDB or SQLite; $name are bound parameters",
+        "runs SQL in DuckDB, SQLite, PostgreSQL or ClickHouse; $name are bound parameters",
         {
             "engine": ToolKey(
-                "duckdb (the default) or sqlite", "word", True, ("duckdb", "sqlite")
+                "duckdb unless said otherwise", "word", True,
+                ("duckdb", "sqlite", "postgres", "clickhouse"),
             ),
             "query": ToolKey("the statement", verbatim=True),
             "file": ToolKey("a .sql file beside the playbook", verbatim=True),
-            "database": ToolKey("a file in the run's folder; in memory when left out"),
+            "into": ToolKey(
+                "a table that takes the batch, or the argument rows, in place of a query",
+                verbatim=True,
+            ),
+            "database": ToolKey(
+                "a file in the run's folder; in memory when left out",
+                goes_with=("engine", ("", "duckdb", "sqlite")),
+            ),
+            "connection": ToolKey(
+                "the server's address, best as {secret: name}", "address",
+                goes_with=("engine", ("postgres", "clickhouse")), needed_there=True,
+            ),
             "errors": _ERRORS,
         },
-        one_of=("query", "file"),
-        result={"anyOf": [{"type": "null"}, TABLE]},
-        raises=("transient", "timeout", "permanent", "data", "resource"),
+        one_of=("query", "file", "into"),
+        result={"anyOf": [
+            {"type": "null", "description": "null when the last statement has no rows"}, TABLE,
+            {"type": "object", "required": ["rows"]},
+        ]},
+        raises=("transient", "timeout", "throttled", "permanent", "data", "resource"),
+        cancel="remote",
     ),
     "shell": ToolKind(
         "runs a command; arguments reach it as variables of its environment",

@@ -44,6 +44,9 @@ _BY_NAME: Final = {
     "http.client.IncompleteRead": "transient",
     "socket.gaierror": "transient",
     "_duckdb.OutOfMemoryException": "resource",
+    "_duckdb.ConstraintException": "data",
+    "_duckdb.ConversionException": "data",
+    "sqlite3.IntegrityError": "data",
     "pyarrow.lib.ArrowMemoryError": "resource",
 }
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}

@@ -1,27 +1,28 @@
-"""The ``sql`` tool: a query in DuckDB or SQLite; its rows are an Arrow table.
+"""The ``sql`` tool: a query in DuckDB, SQLite, PostgreSQL or ClickHouse; its rows are Arrow.
 
-Values are bound, never pasted: ``$name`` in a query is an argument of the step (``with``)
-or an input of the playbook. Tables among the arguments, and the batch of an ``each`` step
-under the name ``items``, can be selected from in DuckDB where they lie; SQLite is bound
-the batch as JSON (``json_each($items)``). Files are those of the run
-(`runtime.tools.confined`).
+Values are bound, never pasted (`runtime.tools.binding`). Tables among the arguments, and the
+batch of an ``each`` step under the name ``items``, can be selected from in DuckDB where they
+lie; SQLite is bound the batch as JSON (``json_each($items)``). Their files are those of the
+run (`runtime.tools.confined`). The servers have files of their own beside this one, which
+are loaded when they are named.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from importlib import import_module
 from typing import Any, ClassVar, Final
 
 from runtime.data import reference
 from runtime.errors import Permanent, Transient
+from runtime.tools.binding import bound, query_of, quoted, rows_of
 from runtime.tools.confined import confine_duckdb, confine_sqlite, database, explained
 from runtime.tools.port import Call, Outcome, encode_json
 
 _BUSY: Final = ("Could not set lock", "database is locked", "Conflicting lock")
 _WAIT_S: Final = 5.0
+_SERVERS: Final = ("postgres", "clickhouse")
 
 
 class SqlTool:
@@ -30,62 +31,30 @@ class SqlTool:
     kind: ClassVar[str] = "sql"
 
     def run(self, call: Call) -> Outcome:
-        engine, query = call.text("engine", "duckdb"), _query(call)
+        engine = call.text("engine", "duckdb")
         if engine == "duckdb":
-            return Outcome(_duckdb(call, query))
+            return Outcome(_duckdb(call))
         if engine == "sqlite":
-            return Outcome(_sqlite(call, query))
-        raise Permanent(f"tool sql: `engine` is duckdb or sqlite, not {engine!r}")
-
-
-def _query(call: Call) -> str:
-    if ("query" in call.tool) == ("file" in call.tool):
-        raise Permanent("a sql tool has either `query` or `file`")
-    if "query" in call.tool:
-        return call.text("query")
-    path = Path(call.task.bundle, call.text("file"))
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Permanent(f"`file` cannot be read: {error}") from error
-
-
-_OFFERS: Final[dict[str, Callable[[Call], Any]]] = {
-    "items": lambda call: call.items(),
-    "batch": lambda call: call.batch and asdict(call.batch),
-    "key": lambda call: call.task.key,
-    "run_folder": lambda call: str(call.run_folder),
-}
-"""What ``$name`` may be beside arguments and inputs, as in a python tool."""
-
-
-def _bound(names: Iterable[str], call: Call) -> dict[str, Any]:
-    """The values of these names. Arguments stand before inputs, inputs before the rest."""
-    known = {**call.task.workload, **call.task.args}
-    offers = {name: offer for name, offer in _OFFERS.items() if _is_there(name, call)}
-    lacking = sorted(name for name in names if name not in known and name not in offers)
-    if lacking:
-        raise Permanent(
-            f"the query needs {', '.join(f'${n}' for n in lacking)}: known are "
-            f"{', '.join([*known, *offers])}, from `with`, the workload and the run"
-        )
-    return {n: call.open(known[n]) if n in known else offers[n](call) for n in names}
-
-
-def _is_there(name: str, call: Call) -> bool:
-    return call.task.items is not None or name not in ("items", "batch")
+            return Outcome(_sqlite(call))
+        if engine in _SERVERS:
+            return Outcome(import_module(f"runtime.tools.{engine}").run(call))
+        known = ", ".join(("duckdb", "sqlite", *_SERVERS))
+        raise Permanent(f"tool sql: `engine` is one of {known}, not {engine!r}")
 
 
 # ---- DuckDB -----------------------------------------------------------------------------
 
 
-def _duckdb(call: Call, query: str) -> Any:
+def _duckdb(call: Call) -> Any:
     import duckdb
 
+    query = _insert(call) if "into" in call.tool else query_of(call)
     try:
         with duckdb.connect(database(call)) as connection:
             statements = connection.extract_statements(query)
             confine_duckdb(connection, call, statements)
+            if "into" in call.tool:
+                return _into_duckdb(connection, call, query)
             _show_tables(connection, call)
             return _run_duckdb(connection, call, statements)
     except duckdb.PermissionException as error:
@@ -94,6 +63,17 @@ def _duckdb(call: Call, query: str) -> Any:
         if any(word in str(error) for word in _BUSY):
             raise Transient(f"the database is in use: {error}") from error
         raise
+
+
+def _insert(call: Call) -> str:
+    return f"insert into {quoted(call.text('into'))} by name select * from trimtab_rows"  # noqa: S608
+
+
+def _into_duckdb(connection: Any, call: Call, insert: str) -> dict[str, int]:
+    rows = rows_of(call)
+    connection.register("trimtab_rows", rows)
+    connection.execute(insert)
+    return {"rows": rows.num_rows}
 
 
 def _show_tables(connection: Any, call: Call) -> None:
@@ -108,7 +88,7 @@ def _show_tables(connection: Any, call: Call) -> None:
 def _run_duckdb(connection: Any, call: Call, statements: Iterable[Any]) -> Any:
     result = None
     for statement in statements:
-        values = _bound(statement.named_parameters, call)
+        values = bound(statement.named_parameters, call)
         answer = connection.sql(statement, params=values or None)
         rows = None if answer is None else answer.to_arrow_table()
         only_counts = rows is not None and rows.column_names == ["Count"] and _changes(statement)
@@ -125,14 +105,15 @@ def _changes(statement: Any) -> bool:
 # ---- SQLite -----------------------------------------------------------------------------
 
 
-def _sqlite(call: Call, query: str) -> Any:
+def _sqlite(call: Call) -> Any:
+    query = "" if "into" in call.tool else query_of(call)
     connection = sqlite3.connect(database(call), timeout=_WAIT_S, isolation_level=None)
     try:
         confine_sqlite(connection, call)
         connection.execute("begin")
-        table = _run_sqlite(connection, call, query)
+        value = _run_sqlite(connection, call, query) if query else _into_sqlite(connection, call)
         connection.execute("commit")
-        return table
+        return value
     except sqlite3.DatabaseError as error:
         if any(word in str(error) for word in _BUSY):
             raise Transient(f"the database is in use: {error}") from error
@@ -152,6 +133,17 @@ def _run_sqlite(connection: sqlite3.Connection, call: Call, query: str) -> Any:
     return result
 
 
+def _into_sqlite(connection: sqlite3.Connection, call: Call) -> dict[str, int]:
+    rows = rows_of(call)
+    columns = ", ".join(quoted(name.replace(".", "_")) for name in rows.column_names)
+    places = ", ".join("?" * rows.num_columns)
+    connection.executemany(
+        f"insert into {quoted(call.text('into'))} ({columns}) values ({places})",  # noqa: S608
+        zip(*(column.to_pylist() for column in rows.columns), strict=True),
+    )
+    return {"rows": rows.num_rows}
+
+
 class _Names(dict[str, Any]):
     """The values SQLite asks for by name, as it can hold them."""
 
@@ -160,7 +152,7 @@ class _Names(dict[str, Any]):
         self._call = call
 
     def __missing__(self, name: str) -> Any:
-        value = _bound({name}, self._call)[name]
+        value = bound({name}, self._call)[name]
         self[name] = encode_json(value) if isinstance(value, (dict, list)) else value
         return self[name]
 

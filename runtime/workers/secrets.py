@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 import msgspec
 
@@ -114,8 +114,22 @@ def _buffers(column: Any) -> Iterator[Any]:
 
 def _forms(value: str) -> set[str]:
     """A secret as it is, and as addresses and JSON write it."""
-    quoted = {quote(value), quote(value, safe=""), quote_plus(value)}
-    return {value, msgspec.json.encode(value).decode()[1:-1], *quoted}
+    words = {value, *_passwords(value)}
+    quoted = {form for w in words for form in (quote(w), quote(w, safe=""), quote_plus(w))}
+    return {*words, *(msgspec.json.encode(w).decode()[1:-1] for w in words), *quoted}
+
+
+def _passwords(value: str) -> set[str]:
+    """The password within a secret that is an address, as it stands there and as it is meant."""
+    if "://" not in value:
+        return set()
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return set()
+    asked = [v for name, v in parse_qsl(parts.query) if name.lower() == "password"]
+    found = [word for word in (parts.password, *asked) if word]
+    return {form for word in found for form in (word, unquote(word))}
 
 
 def _fill(value: Any, declared: tuple[str, ...], known: dict[str, str]) -> Any:

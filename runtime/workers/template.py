@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from contextlib import suppress
 from types import FrameType
 from typing import Final
@@ -50,6 +51,8 @@ class Template:
         self._setting = setting
         self._pids: dict[int, int] = {}
         self._cages: dict[int, Cage] = {}
+        self._asked: dict[int, float] = {}
+        """Workers that were asked to end → until when they may."""
         self._buffer = bytearray()
         self._sockets: list[int] = []
         self._wake, wake = socket.socketpair()
@@ -86,7 +89,7 @@ class Template:
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
         while True:
-            for fd, _ in poll.poll():
+            for fd, _ in poll.poll(self._kill_late()):
                 if fd == self._wake.fileno():
                     self._wake.recv(4096)
                     self._reap()
@@ -153,10 +156,21 @@ class Template:
             os._exit(code)
 
     def _kill(self, number: int) -> None:
+        """End a worker: at once, unless its tool first cancels what runs elsewhere for it."""
         for pid, known in self._pids.items():
             if known == number:
+                kernel.ask_to_end(pid)
+                self._asked[pid] = time.monotonic() + kernel.GRACE_S
+
+    def _kill_late(self) -> int | None:
+        """Kill what was asked to end and does not; when to look again, in milliseconds."""
+        now = time.monotonic()
+        for pid, due in self._asked.items():
+            if due <= now:
                 self._cages[pid].kill()
                 kernel.kill_group(pid)
+        left = [due - now for due in self._asked.values() if due > now]
+        return int(min(left) * 1000) + 1 if left else None
 
     def _reap(self) -> None:
         """Bury every child that ended; with a worker, all that it started."""
@@ -170,6 +184,7 @@ class Template:
             if pid in self._pids:
                 number, own = self._pids.pop(pid), self._cages.pop(pid)
                 own.kill()
+                self._asked.pop(pid, None)
                 kernel.end_children(keep=self._pids)
                 own.remove()
                 self._control.sendall(UP.pack(UP_ENDED, number, status))

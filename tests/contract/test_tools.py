@@ -543,6 +543,19 @@ class TestSql:
         assert "nowhere" in fault["message"]
         assert room.run({**tool, "query": "select * from t"}).num_rows == 0
 
+    @pytest.mark.parametrize("engine", ["duckdb", "sqlite"])
+    def test_rows_are_written_into_a_table(self, room: Bench, engine: str) -> None:
+        tool = {"kind": "sql", "engine": engine, "database": "kept.db"}
+        room.run({**tool, "query": "create table t (n integer primary key, s varchar)"})
+        rows = room.objects.put_table(pa.table({"s": ["a", "b"], "n": [1, 2]}))
+        assert room.run({**tool, "into": "t"}, args={"rows": rows}) == {"rows": 2}
+        items = Items([{"n": 3, "s": "c"}], 0, 1, sliced=True)
+        assert room.run({**tool, "into": "t"}, items=items) == {"rows": 1}
+        assert room.fault({**tool, "into": "t"}, items=items)["cls"] == "data"
+        assert "rows" in room.fault({**tool, "into": "t"})["message"]
+        found = room.run({**tool, "query": "select s, n from t order by n"})
+        assert found.to_pylist() == [{"s": s, "n": n} for n, s in enumerate("abc", start=1)]
+
     def test_a_busy_database_is_transient(
         self, room: Bench, monkeypatch: pytest.MonkeyPatch
     ) -> None:
