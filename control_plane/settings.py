@@ -336,7 +336,12 @@ _WORDS: Final[dict[type, str]] = {
 
 def stored(folder: DataFolder) -> dict[str, Scalar]:
     """Return what the data folder keeps, by name. The file holds an object for each group."""
-    kept = read_json(folder.settings) or {}
+    try:
+        kept = read_json(folder.settings) or {}
+    except ValueError as fault:
+        raise SettingFault(f"{folder.settings} is no JSON: {fault}") from None
+    except OSError as fault:
+        raise SettingFault(f"{folder.settings} cannot be read: {fault.strerror}") from None
     if not isinstance(kept, dict) or not all(isinstance(group, dict) for group in kept.values()):
         raise SettingFault(f"{folder.settings}: not an object of groups of settings")
     return {f"{group}.{part}": value for group, parts in kept.items()

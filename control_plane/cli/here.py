@@ -22,6 +22,7 @@ from runtime.data.folder import DataFolder, read_json
 
 if TYPE_CHECKING:
     from control_plane.playbooks import Playbooks
+    from control_plane.reviews import ReviewService
     from control_plane.runs import Runs
     from trimtab import Client
 
@@ -97,6 +98,19 @@ class Here:
         from runtime.journal.sqlite import SqliteReader
 
         return Playbooks(*folded(self.folder, SqliteReader.open(self._journal())))
+
+    def reviews(self) -> ReviewService | None:
+        """Return the proposals as the journal holds them; None before there is a journal."""
+        from control_plane.clock import wall
+        from control_plane.looking import look_on
+        from control_plane.review.profiles import load as load_policy
+        from runtime.journal.sqlite import SqliteReader
+
+        if not self.folder.journal.exists():
+            return None
+        settings, _ = self.settings()
+        policy = load_policy(settings.review.profile)
+        return look_on(self.folder, SqliteReader.open(self.folder.journal), policy, wall)
 
     def _journal(self) -> Path:
         if not self.folder.journal.exists():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from control_plane.cli.here import KeyFile, here
+from control_plane.cli.here import Here, KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows, say
 from control_plane.clock import local
 
@@ -24,8 +25,7 @@ def list_(
     key_file: KeyFile = None, output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
     """List proposals, the newest first."""
-    with here(ctx).client(key_file) as client:
-        rows = client.proposals(state)
+    rows = _listed(here(ctx), state, key_file)
     emit_rows(rows, output, {
         "proposal": "id", "state": "state", "kind": "kind",
         "step": lambda p: f"{p['playbook']}#{p['step']}", "change": _change,
@@ -37,8 +37,7 @@ def list_(
 def show(ctx: typer.Context, proposal: Id, key_file: KeyFile = None,
          output: Output = Format.TABLE) -> None:  # fmt: skip
     """Show a proposal as a reviewer sees it: diff, effect, evidence, plan, history."""
-    with here(ctx).client(key_file) as client:
-        view = client.proposal(proposal)
+    view = _read(here(ctx), proposal, key_file)
     emit_one(view, output, _lines)
     if view["state"] == "proposed" and output is Format.TABLE:
         say(f"next: trimtab proposal approve {proposal} --hash {view['bound_hash']}")
@@ -91,6 +90,33 @@ def withdraw(ctx: typer.Context, proposal: Id, note: Note = "", key_file: KeyFil
     _decided(view, output)
 
 
+def _listed(place: Here, state: str | None, key_file: Path | None) -> Sequence[Row]:
+    """The proposals of the server here; without one, those of the journal."""
+    import msgspec
+
+    if place.server() is not None:
+        with place.client(key_file) as client:
+            return client.proposals(state)
+    reviews = place.reviews()
+    rows: Sequence[Row] = msgspec.to_builtins(reviews.list(state) if reviews else [])
+    return rows
+
+
+def _read(place: Here, proposal: str, key_file: Path | None) -> Row:
+    import msgspec
+
+    from control_plane.errors import NotFound
+
+    if place.server() is not None:
+        with place.client(key_file) as client:
+            return client.proposal(proposal)
+    reviews = place.reviews()
+    if reviews is None:
+        raise NotFound("proposal", proposal)
+    row: Row = msgspec.to_builtins(reviews.get(proposal))
+    return row
+
+
 def _decided(view: Row, output: Format) -> None:
     emit_one(view, output, lambda v: [f"{v['id']} {v['state']}"])
     if output is Format.TABLE and view["state"] == "approved":
@@ -141,7 +167,19 @@ def _lines(view: Row) -> Iterator[str]:
 def _measured(view: Row) -> Iterator[str]:
     verdict, outcome = view["verdict"], view["outcome"]
     if verdict:
-        yield f"  verdict    {verdict['verdict']}: {verdict['reason']} after {verdict['units']}"
+        yield f"  verdict    {_verdict(verdict)}{_after(verdict['units'])}"
     if outcome and outcome["realised"] is not None:
         inside = "inside" if outcome["covered"] else "outside"
         yield f"  realised   {100 * outcome['realised']:+.1f}%, {inside} what was predicted"
+
+
+def _verdict(verdict: Row) -> str:
+    """What a trial came to; one that was there to learn has no better or worse."""
+    if verdict["reason"] == "learned":
+        return "learned: what each value does is in the record"
+    return f"{verdict['verdict']}: {verdict['reason'].replace('_', ' ')}"
+
+
+def _after(units: Row) -> str:
+    counts = [f"{n} {arm}" for arm, n in units.items() if isinstance(n, int)]
+    return f", after {' and '.join(counts)} units" if counts else ""

@@ -27,6 +27,8 @@ _BY_NAME: Final[dict[str, tuple[Code, str]]] = {
     "control_plane.auth.KeyFault": (Code.USAGE, ""),
     "control_plane.serve.PortTaken": (Code.CONFLICT, "trimtab dev --port 0"),
     "runtime.journal.port.FolderInUse": (Code.CONFLICT, "trimtab status"),
+    "runtime.journal.port.JournalUnreadable": (Code.FAILED, ""),
+    "runtime.data.folder.FolderUnusable": (Code.FAILED, ""),
     "runtime.engine.errors.UnknownPlaybook": (Code.NOT_FOUND, "trimtab playbook list"),
     "runtime.engine.errors.UnknownRun": (Code.NOT_FOUND, "trimtab run list"),
     "runtime.engine.errors.BadWorkload": (Code.USAGE, ""),

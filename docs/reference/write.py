@@ -110,6 +110,10 @@ CLI: Final = """# Command line
 
 `trimtab [--data FOLDER] COMMAND`. Reads take `-o table|json|ndjson`. Exit codes: 0 done,
 1 failed, 2 usage, 3 not found, 4 refused, 5 conflict, 6 timeout, 7 unreachable.
+
+`dev` and `serve` that cannot begin say why in a sentence and end: 5 when somebody listens on the
+port or owns the data folder, 2 when a setting cannot be read or be so, 1 when the folder cannot be
+written or its journal cannot be opened.
 """
 
 

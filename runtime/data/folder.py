@@ -31,6 +31,10 @@ from pathlib import Path
 from typing import Any
 
 
+class FolderUnusable(Exception):
+    """The data folder cannot be made or written."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataFolder:
     """Names every path of a data folder; makes the folder on `prepare`."""
@@ -118,10 +122,19 @@ class DataFolder:
         return self.scratch / run
 
     def prepare(self) -> None:
-        """Make the folders that everything else expects; safe to call again."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in (self.objects, self.bundles, self.products, self.logs, self.scratch):
-            path.mkdir(exist_ok=True)
+        """Make the folders that everything else expects; safe to call again.
+
+        Raises:
+            FolderUnusable: they cannot be made there.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for path in (self.objects, self.bundles, self.products, self.logs, self.scratch):
+                path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise FolderUnusable(
+                f"{self.root} cannot be the data folder: {error.strerror} ({error.filename})"
+            ) from error
 
     def sweep(self) -> None:
         """Remove what a crash of the owner left half written. Only for the next owner."""

@@ -27,6 +27,10 @@ class StreamMoved(JournalError):
         self.stream, self.expected, self.actual = stream, expected, actual
 
 
+class JournalUnreadable(JournalError):
+    """The file is no journal, or a damaged one."""
+
+
 class FolderInUse(JournalError):
     """Another process owns this data folder."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from runtime.journal.index import ENDED, INDEXED, updated
-from runtime.journal.port import Append, RunRow, StreamMoved
+from runtime.journal.port import Append, JournalUnreadable, RunRow, StreamMoved
 from runtime.journal.wire import decode, encode
 from runtime.run.events import Event, Recorded
 
@@ -161,9 +161,13 @@ class SqliteJournal(SqliteReader):
     def __init__(self, path: Path, at: float) -> None:
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         super().__init__(db)
-        for pragma in ("journal_mode = wal", "synchronous = full", "temp_store = memory"):
-            db.execute(f"pragma {pragma}")
-        db.executescript(schema())
+        try:
+            for pragma in ("journal_mode = wal", "synchronous = full", "temp_store = memory"):
+                db.execute(f"pragma {pragma}")
+            db.executescript(schema())
+        except sqlite3.DatabaseError as error:
+            db.close()
+            raise JournalUnreadable(f"{path} cannot be opened: {error}") from error
         self.path = path
         self.writer = int(
             db.execute("insert into writer (started_at) values (?)", (at,)).lastrowid or 0
