@@ -268,6 +268,11 @@ class Client:
         body = {"source": bundle.source, "files": dict(bundle.files)}
         return self._dict("POST", "/api/playbooks", json=body)
 
+    def clear(self, playbook: str, step: str, reason: str = "") -> int:
+        """Let a step run again whose attempts killed their workers; says how many versions did."""
+        body = {"playbook": playbook, "step": step, "reason": reason}
+        return int(self._dict("POST", "/api/playbooks/clear", json=body)["cleared"])
+
     # ---- the loop -----------------------------------------------------------------------
 
     def proposals(self, state: str | None = None) -> list[dict[str, Json]]:

@@ -11,7 +11,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from control_plane.api.guards import requires
 from control_plane.api.problems import Anyone, problem_of
-from control_plane.api.schemas import BundleSend
+from control_plane.api.schemas import BundleSend, PoisonClear
 from control_plane.playbooks import PlaybookLine, Playbooks, PlaybookView
 from runtime.engine.engine import Engine
 from runtime.playbook.bundle import load_text
@@ -63,3 +63,14 @@ class PlaybooksController(Controller):
             errors = problem.errors or [{"message": problem.detail}]
             return {"valid": False, "faults": errors}
         return {"valid": True, "faults": [], "path": bundle.path, "version": bundle.version}
+
+    @post(
+        "/clear", guards=[requires("operator")], status_code=200, operation_id="clearPoison"
+    )  # fmt: skip
+    async def clear(
+        self, data: JSONBody[PoisonClear], request: Anyone, engine: NamedDependency[Engine]
+    ) -> dict[str, int]:
+        """Let a step run again whose attempts killed their workers; says how many were."""
+        engine.catalogue.latest(data.playbook)
+        name = request.user.name
+        return {"cleared": await engine.clear(data.playbook, data.step, name, data.reason)}

@@ -172,3 +172,11 @@ class KillSend(Sent, frozen=True):
     scope: Name = "*"
     on: bool = True
     reason: Text = ""
+
+
+class PoisonClear(Sent, frozen=True):
+    """Let a step run again whose attempts killed their workers."""
+
+    playbook: Name
+    step: Name
+    reason: Text = ""

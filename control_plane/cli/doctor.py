@@ -146,6 +146,23 @@ def _server(place: Here) -> Found:
     return not stale, told, "`trimtab dev` starts it again and goes on with unfinished runs"
 
 
+def _workers(place: Here) -> Found:
+    """Whether the pool pauses, and which steps are poison."""
+    url = place.server()
+    if url is None:
+        return True, "run beside a server", ""
+    from trimtab import Client
+
+    with Client(url, place.key()) as client:
+        engine = client.status()["engine"]
+    pool, poison = engine["pool"], engine["poison"]
+    if pool["state"] == "paused":
+        return False, f"the pool pauses: {pool['last_death']}", "see the server's log"
+    named = ", ".join(f"{p['playbook']} {p['step']} ({p['told']})" for p in poison)
+    hint = "mend the step, or `trimtab playbook clear PATH STEP`"
+    return not poison, f"poison: {named}" if poison else "the pool works", hint
+
+
 def _recorder(place: Here) -> Found:
     from runtime.record.access import RecordError, status
 
@@ -161,7 +178,8 @@ def _recorder(place: Here) -> Found:
 LOOKS: Final[tuple[tuple[str, Callable[[Here], Found]], ...]] = (
     ("python", _python), ("import names", _names), ("engines", _engines), ("data folder", _folder),
     ("disk", _disk), ("settings", _settings), ("journal", _journal), ("keys", _keys),
-    ("trust", _trust), ("server", _server), ("recorder", _recorder),
+    ("trust", _trust), ("server", _server), ("workers", _workers),
+    ("recorder", _recorder),
 )  # fmt: skip
 
 

@@ -176,3 +176,16 @@ def _knobs(step: Row) -> Iterator[str]:
         yield f"      {name}: an approved value is suspended, because the step was changed"
     if step["experiment"]:
         yield f"      experiment {step['experiment']} is on"
+
+
+@app.command()
+def clear(
+    ctx: typer.Context, playbook: Catalogued,
+    step: Annotated[str, typer.Argument(help="The step that is poison.")],
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Let a step run again that was found to be poison: its attempts killed their workers."""
+    with here(ctx).client(key_file) as client:
+        cleared = client.clear(playbook, step, reason)
+    emit_one({"cleared": cleared}, output, lambda t: [f"versions cleared: {t['cleared']}"])

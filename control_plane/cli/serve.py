@@ -87,12 +87,20 @@ def _status_lines(told: Row) -> Iterator[str]:
     else:
         yield f"record    {record['behind_events']} events behind, {record['behind_s']:.1f} s"
     yield f"killed    {', '.join(told['killed']) or 'nothing'}"
+    yield from _pool_lines(engine["pool"])
+    for poison in engine["poison"]:
+        yield f"poison    {poison['playbook']} {poison['step']}: {poison['told']}"
     idle = sum(worker["state"] == "idle" for worker in workers)
     yield f"workers   {len(workers)}, {idle} idle"
     for worker in workers:
         if worker["state"] != "idle":
             since = f"since {local(worker['since'])}"
             yield f"  {worker['name']:<10} {worker['state']} {worker['attempt'] or ''} {since}"
+
+
+def _pool_lines(pool: Row) -> Iterator[str]:
+    if pool["state"] == "paused":
+        yield f"pool      paused for {pool['for_s']:.0f} s: {pool['last_death']}"
 
 
 def _run(place: Here, settings: Settings, sources: Sources, *, link: bool) -> None:

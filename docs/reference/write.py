@@ -109,7 +109,9 @@ API: Final = """# API
 CLI: Final = """# Command line
 
 `trimtab [--data FOLDER] COMMAND`. Reads take `-o table|json|ndjson`. Exit codes: 0 done,
-1 failed, 2 usage, 3 not found, 4 refused, 5 conflict, 6 timeout, 7 unreachable.
+1 failed, 2 usage, 3 not found, 4 refused, 5 conflict, 6 timeout, 7 unreachable; 130 and 143
+when SIGINT or SIGTERM left a `trimtab run` to the next start. `serve` and `dev` drain on a
+signal and exit with 0; a second signal ends any of them at once (130, 143).
 
 `dev` and `serve` that cannot begin say why in a sentence and end: 5 when somebody listens on the
 port or owns the data folder, 2 when a setting cannot be read or be so, 1 when the folder cannot be

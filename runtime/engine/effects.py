@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from runtime.engine.family import Family
+from runtime.engine.poison import Entry, Step
 from runtime.engine.queue import Ready
 from runtime.run.decide import LET_RUN
 from runtime.run.events import (
@@ -29,6 +30,8 @@ from runtime.run.events import (
     RunCancelled,
     RunCompleted,
     RunFailed,
+    StepCleared,
+    StepPoisoned,
 )
 
 _LOG: Final = logging.getLogger("trimtab.engine")
@@ -70,6 +73,11 @@ class Effects(Family):
             self.layers.evolve(event)
             if isinstance(event, ExperimentEnded) and event.reason not in LET_RUN:
                 self._taken_back.add(event.experiment)
+        elif isinstance(event, StepPoisoned):
+            step = Step(event.playbook, event.version, event.step)
+            self.poison.enters(step, Entry(event.deaths, event.told, recorded.at))
+        elif isinstance(event, StepCleared):
+            self.poison.cleared(Step(event.playbook, event.version, event.step))
 
     def _queue(self, run: str, attempt: str, *, first: bool = False) -> None:
         """Let a durable attempt wait for a worker, unless it waits for something else."""

@@ -34,6 +34,7 @@ from runtime.run.events import (
     Recorded,
     RunEvent,
     RunSubmitted,
+    StepCleared,
 )
 from runtime.run.evolve import APPROVAL
 from runtime.run.state import RunState
@@ -275,9 +276,22 @@ class Engine(Branching):
             "runs": len(self._actors), "ready": len(self._dispatch.ready),
             "in_flight": self._dispatch.in_flight, "stalled": self._commit.stalled,
             "draining": self._draining, "pool": self._pool.health(),
+            "poison": [
+                {**step._asdict(), "deaths": entry.deaths, "told": entry.told,
+                 "since": entry.since}
+                for step, entry in self.poison.known.items()
+            ],
             "writer": self._writing.writer, "commits": self._writing.commits,
             "workers": self._pool.workers(),
         }  # fmt: skip
+
+    async def clear(self, playbook: str, step: str, actor: str, reason: str = "") -> int:
+        """Let a step that is poison run again; returns how many versions of it were."""
+        found = self.poison.of(playbook, step)
+        events = [StepCleared(*version, actor, reason) for version in found]
+        if events:
+            await self.append([self._of_poison(event) for event in events])
+        return len(events)
 
     def drain(self) -> None:
         """Begin nothing more: no run is taken, no attempt sent. What runs goes on to its end."""

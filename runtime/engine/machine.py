@@ -25,6 +25,7 @@ from runtime.engine.catalogue import Catalogue
 from runtime.engine.dispatch import Dispatch
 from runtime.engine.edge import Configurations
 from runtime.engine.errors import CannotSteer, EngineError, UnknownRun
+from runtime.engine.poison import Poison
 from runtime.engine.prices import load_prices
 from runtime.engine.timers import Timers
 from runtime.ids import run_stream
@@ -56,6 +57,8 @@ class Machine(ABC):
         prices = load_prices(folder.root)
         self._dispatch = Dispatch(pool, folder, prices, services, clock, attempt)
         self._timers = Timers(self._loop, clock, self._due)
+        self.poison = Poison()
+        self._poison_lengths: dict[str, int] = {}
         self._configs = Configurations()
         self._actors: dict[str, Actor] = {}
         self._keys: dict[str, asyncio.Future[str]] = {}

@@ -18,7 +18,7 @@ from runtime.run.events import Fault, RunFailed
 from runtime.run.state import RunState
 
 _LOG: Final = logging.getLogger("trimtab.engine")
-FOLDED: Final = ("playbook/", "config/", "overlay/", "experiment/", "kill")
+FOLDED: Final = ("playbook/", "config/", "overlay/", "experiment/", "kill", "poison/")
 """Streams that are folded when the engine opens."""
 
 

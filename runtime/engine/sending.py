@@ -8,10 +8,12 @@ from typing import Final
 
 from runtime.engine.actor import ENDING, Actor, withheld
 from runtime.engine.machine import Machine
+from runtime.engine.poison import MOST, Step
 from runtime.engine.queue import Ready
 from runtime.ids import run_stream
+from runtime.journal.port import Append
 from runtime.run.decide import Ended
-from runtime.run.events import AttemptLeased
+from runtime.run.events import AttemptLeased, Fault, StepCleared, StepPoisoned
 from runtime.run.evolve import evolve
 from runtime.run.state import Try
 from runtime.workers.protocol import Report
@@ -77,6 +79,8 @@ class Sending(Machine):
             return False
         if self._withholds(actor, tried):
             return False
+        if self.poison.known and self._is_poison(actor, tried):
+            return False
         if actor.version.playbook.step(tried.step).effect == "once" and not tried.leased:
             self._lease(actor, attempt, tried.step)
             return False
@@ -93,6 +97,15 @@ class Sending(Machine):
         self._act(actor, lambda d: d.ended(withheld(tried.attempt)))
         return True
 
+    def _is_poison(self, actor: Actor, tried: Try) -> bool:
+        """Whether a try is of a step that kills its workers; it has then failed."""
+        why = self.poison.refusal(_step(actor, tried.step), self._clock())
+        if why is None or tried.leased:
+            return False
+        ended = Ended(tried.attempt, "failed", Fault("lost", why))
+        self._act(actor, lambda d: d.ended(ended))
+        return True
+
     def _lease(self, actor: Actor, attempt: str, step: str) -> None:
         """Write that a worker may act, before it does: its effect happens at most once."""
         if attempt in self._leasing:
@@ -104,11 +117,43 @@ class Sending(Machine):
         self._put([self._stamp(stream, before, leased)], lambda: self._leasing.discard(attempt))
 
     def _report(self, worker: str, report: Report) -> None:
+        sent_at = self._dispatch.sent_at(report.attempt) if report.outcome == "lost" else None
         landed = self._dispatch.landed(worker, report)
         if landed is None:
             return
         run, ended = landed
         actor = self._actors.get(run)
         if actor is not None:
+            if sent_at is not None or self.poison.watches:
+                self._blame(actor, report, sent_at)
             self._act(actor, lambda d: d.ended(ended))
         self._pump_soon()
+
+    def _blame(self, actor: Actor, report: Report, sent_at: float | None) -> None:
+        """Note whether a step's worker died or survived, and write down what follows from it."""
+        tried = actor.state.attempts.get(report.attempt)
+        if tried is None:
+            return
+        step = _step(actor, tried.step)
+        if sent_at is not None:
+            told = str((report.fault or {}).get("message", "")).rpartition(": ")[2]
+            if self.poison.died(step, sent_at, self._clock(), told):
+                event = StepPoisoned(*step, MOST, report.attempt, told)
+                self._put([self._of_poison(event)])
+        elif report.outcome in ("succeeded", "failed") and self.poison.survived(step):
+            cleared = StepCleared(*step, "engine", f"{report.attempt} survived")
+            self._put([self._of_poison(cleared)])
+
+    def _of_poison(self, event: StepPoisoned | StepCleared) -> Append:
+        """The append that writes it down; from when on it is durable it holds."""
+        stream = f"poison/{event.playbook}"
+        expected = self._poison_lengths.get(stream)
+        if expected is None:
+            expected = self.journal.length(stream)
+        self._poison_lengths[stream] = expected + 1
+        return self._stamp(stream, expected, event)
+
+
+def _step(actor: Actor, name: str) -> Step:
+    registered = actor.version.registered
+    return Step(registered.path, registered.version, name)

@@ -7,7 +7,7 @@ in ClickHouse and in a test. A field that keeps its default is left out on the w
 
 Streams: ``run/<id>``, ``playbook/<path>``, ``config/<hash>``, ``overlay/<path>``,
 ``experiment/<id>``, ``kill``, ``proposal/<id>``, ``policy/<profile>``,
-``schedule/<name>``.
+``schedule/<name>``, ``poison/<path>``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from runtime.run.facts.catalogue import (
     ScheduleFired,
     ScheduleRemoved,
     ScheduleSet,
+    StepCleared,
+    StepPoisoned,
 )
 from runtime.run.facts.fact import (
     ERROR_CLASSES,
@@ -88,7 +90,7 @@ ReviewEvent: TypeAlias = (
     | PolicySet
 )  # fmt: skip
 ScheduleEvent: TypeAlias = ScheduleSet | ScheduleRemoved | ScheduleFired
-CatalogueEvent: TypeAlias = PlaybookRegistered | ConfigStored
+CatalogueEvent: TypeAlias = PlaybookRegistered | ConfigStored | StepPoisoned | StepCleared
 Event: TypeAlias = RunEvent | LayerEvent | ReviewEvent | ScheduleEvent | CatalogueEvent
 
 TYPES: Final[dict[str, type[Event]]] = {
@@ -101,7 +103,7 @@ TYPES: Final[dict[str, type[Event]]] = {
         ExperimentStarted, ExperimentRamped, ExperimentPaused, ExperimentResumed,
         ExperimentEnded, KillSet, ProposalDrafted, ProposalMoved, VerdictReached,
         OutcomeRecorded, LessonRecorded, PolicySet, ScheduleSet, ScheduleRemoved,
-        ScheduleFired,
+        ScheduleFired, StepPoisoned, StepCleared,
     )
 }  # fmt: skip
 
@@ -169,6 +171,8 @@ __all__ = [
     "ScheduleRemoved",
     "ScheduleSet",
     "SignalReceived",
+    "StepCleared",
+    "StepPoisoned",
     "StepRouted",
     "TYPES",
     "TimerFired",

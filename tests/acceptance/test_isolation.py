@@ -313,3 +313,73 @@ def test_a_word_of_progress_is_a_sign_of_life(beside: Beside) -> None:
         "heartbeat: 1s",
     )
     assert it.finished.result == "alive"
+
+
+KILLER = """
+import os
+from pathlib import Path
+if not Path(workload["there"]).exists():
+    os._exit(9)
+result = "mended"
+"""
+
+
+def test_a_step_that_kills_its_workers_is_poison_until_it_is_cleared(tmp_path: Path) -> None:
+    folder, there = DataFolder(tmp_path / "data"), tmp_path / "there"
+
+    async def run(engine: Engine, path: str, code: str) -> list[AttemptFinished]:
+        await engine.register(load_text(book(path, code), {}), "me")
+        run = await engine.submit(Submit(path, {"there": str(there)}))
+        await asyncio.wait_for(engine.wait(run), PATIENCE_S)
+        events = (r.event for r in engine.journal.read(f"run/{run}"))
+        return [e for e in events if isinstance(e, AttemptFinished)]
+
+    async def killed() -> None:
+        async with open_local(folder, slots=2) as engine:
+            first = await run(engine, "test/killer", KILLER)
+            assert [e.outcome for e in first] == [*["lost"] * 5, "failed"]
+            (refused,) = await run(engine, "test/killer", KILLER)
+            assert (refused.outcome, refused.worker) == ("failed", "")
+            assert refused.fault is not None
+            assert refused.fault.cls == "lost"
+            assert "it is poison: 5 attempts in a row" in refused.fault.message
+            assert "exit code 9" in refused.fault.message
+            (other,) = await run(engine, "test/other", "result = 1")
+            assert other.outcome == "succeeded"
+            assert engine.status["pool"]["state"] == "working"
+
+    async def cleared() -> None:
+        async with open_local(folder, slots=2) as engine:
+            assert [p["step"] for p in engine.status["poison"]] == ["it"]
+            (refused,) = await run(engine, "test/killer", KILLER)
+            assert refused.outcome == "failed"
+            (version,) = await run(engine, "test/killer", KILLER + "# another version")
+            assert version.result == "mended"
+            assert await engine.clear("test/killer", "it", "me", "the library is mended") == 1
+            assert engine.status["poison"] == []
+            (again,) = await run(engine, "test/killer", KILLER)
+            assert again.result == "mended"
+
+    asyncio.run(killed())
+    there.touch()
+    asyncio.run(cleared())
+
+
+def test_what_waits_for_the_only_worker_is_sent_when_that_is_back(tmp_path: Path) -> None:
+    code = """
+        import os
+        from pathlib import Path
+        tries = Path(workload["there"]).open("a+")
+        tries.write("x"); tries.flush(); tries.seek(0)
+        if len(tries.read()) < 5: os._exit(1)
+        result = "at last"
+    """
+
+    async def story() -> None:
+        async with open_local(DataFolder(tmp_path / "data"), slots=1) as engine:
+            await engine.register(load_text(book("test/late", code), {}), "me")
+            run = await engine.submit(Submit("test/late", {"there": str(tmp_path / "there")}))
+            await asyncio.wait_for(engine.wait(run), PATIENCE_S)
+            assert engine.state(run).result == "at last"
+
+    asyncio.run(story())

@@ -363,6 +363,30 @@ class TestOneReportATask:
 
         asyncio.run(story())
 
+    def test_a_pool_whose_idle_workers_die_pauses_and_goes_on_by_itself(
+        self, make_pool: Callable[..., Pool], folder: DataFolder
+    ) -> None:
+        async def story() -> None:
+            pool, room = make_pool(2, folder), asyncio.Event()
+            bench = Bench(pool, folder)
+            pool.start(asyncio.get_running_loop(), bench.heard, room.set)
+            killed = set[int]()
+            while pool.health()["state"] == "working":
+                for pid in set(bench.pids()) - killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+                await asyncio.sleep(0.001)
+            assert len(killed) <= 30
+            assert "SIGKILL" in pool.health()["last_death"]
+            assert (pool.free(), pool.room(0.001)) == (0, False)
+            room.clear()
+            await asyncio.wait_for(room.wait(), PATIENCE_S)
+            assert (await bench.run("echo", args={"value": 1})).result == 1
+            assert (pool.health()["state"], pool.health()["pauses"]) == ("working", 0)
+            await pool.stop(0)
+
+        asyncio.run(story())
+
     def test_a_task_that_waits_for_a_new_process_can_be_cancelled(
         self, make_pool: Callable[..., Pool], folder: DataFolder
     ) -> None:

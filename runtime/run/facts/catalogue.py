@@ -72,3 +72,28 @@ class ScheduleFired(Fact, frozen=True):
     name: str
     scheduled_for: float
     run: str
+
+
+class StepPoisoned(Fact, frozen=True):
+    """Attempts of a step version killed their workers in a row: further tries fail at once."""
+
+    TYPE: ClassVar[str] = "step.poisoned"
+    VERSION: ClassVar[int] = 1
+    playbook: str
+    version: str
+    step: str
+    deaths: int
+    attempt: str
+    told: str
+
+
+class StepCleared(Fact, frozen=True):
+    """A step version that was poison may run again: a try survived, or an operator said so."""
+
+    TYPE: ClassVar[str] = "step.cleared"
+    VERSION: ClassVar[int] = 1
+    playbook: str
+    version: str
+    step: str
+    actor: str
+    reason: str = ""
