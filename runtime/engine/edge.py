@@ -174,14 +174,36 @@ class RunEdge:
         text = f"each.in of {step.name} gave {kind}: it must be a list or a table"
         return Fault("expression", text, where=self._where(step))
 
+    def fold(self, state: RunState, step: Step, result: Json) -> dict[str, Json] | Fault:
+        if step.each is None:
+            raise ValueError(step.name)
+        names = ChainMap[str, Any]({step.name: result}, self.names(state))
+        try:
+            return {
+                name: {wanted.op: self._expressions.render(wanted.value, names)}
+                for name, wanted in step.each.reduce.items()
+            }
+        except ExpressionFault as error:
+            return self.fault(step, error)
+
     def gather(self, state: RunState, step: Step, each: Each) -> Json:
-        return {
+        counts = {
             "items": each.total,
             "batches": each.batches_done,
             "failed": each.failed_items,
             "failed_batches": each.failed_batches,
-            "results": self._gathered(each.results),
         }
+        if step.each is None or not step.each.reduce:
+            return counts | {"results": self._gathered(each.results)}
+        wanted = step.each.reduce.items()
+        found = {name: each.folded.value(name, reduce.op) for name, reduce in wanted}
+        return counts | {"reduced": {name: self._kept(value) for name, value in found.items()}}
+
+    def _kept(self, value: Json | Results) -> Json:
+        """A reduced value; one that is long goes to the object store."""
+        if isinstance(value, Results):
+            return self._gathered(value)
+        return self._spill(value) if isinstance(value, list) else value
 
     def _gathered(self, results: Results) -> Json:
         """The list of results, or a reference to it; a long one is never a list here."""

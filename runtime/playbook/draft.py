@@ -14,7 +14,7 @@ from runtime.playbook.model import Arc, Input, Join, Step
 from runtime.playbook.part import Part
 
 Slot: TypeAlias = Literal[
-    "tool", "with", "in", "when", "set", "until", "compensate", "alternative"
+    "tool", "with", "in", "when", "set", "until", "compensate", "alternative", "reduce"
 ]
 """Where a text with expressions stands; it decides which names it may use."""
 

@@ -91,6 +91,7 @@ EACH: Final = {
     "batch": "how many items an attempt gets",
     "in_flight": "how many batches run at once",
     "failures": "how many items may fail: allow, a share or a number",
+    "reduce": "what the batches' results come to, instead of their list: name → reducer",
 }
 FAILURES: Final = {"allow": "a share (1%) or a number of items that may fail"}
 RETRY: Final = {

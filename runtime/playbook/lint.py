@@ -27,6 +27,8 @@ _PARAMETER: Final = re.compile(r"'(?:[^']|'')*'|--[^\n]*|\$([A-Za-z_]\w*)(?![\w$
 _BOUND: Final = frozenset({"items", "batch", "key", "run_folder"})
 _ROUND: Final = frozenset({"round", "last"})
 """What a repeated step may ask of ``repeat``."""
+_OWN: Final = ("when", "set", "until", "compensate", "reduce")
+"""Where a step's own name stands for what it, or the batch, has just given."""
 _LATE: Final = "@deadline"
 """Stands for the class of error of a join that is late: no other arc of its step is taken then."""
 
@@ -319,7 +321,7 @@ class _Lint:
     def _past(self, step: StepDraft, mention: Mention, name: Name) -> tuple[str, str]:
         """Refuse the result of a step that cannot have ended before this text is read."""
         root = name.path[0]
-        if root == step.name and mention.slot in ("when", "set", "until", "compensate"):
+        if root == step.name and mention.slot in _OWN:
             return "", ""
         if step.name in self._after(root):
             return "", ""

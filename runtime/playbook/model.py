@@ -56,7 +56,8 @@ class Each:
     """The step is mapped over items, cut in batches by the runtime.
 
     ``over`` is the template for the items. ``failures_allow`` is a share of items
-    (0.01 is 1%) or, when ``failures_count`` is set, a number of items.
+    (0.01 is 1%) or, when ``failures_count`` is set, a number of items. ``reduce`` says what
+    the results of the batches come to, by name; they are gathered when it is empty.
     """
 
     over: str
@@ -64,6 +65,7 @@ class Each:
     in_flight: int = 1
     failures_allow: float = 0.0
     failures_count: int | None = None
+    reduce: dict[str, Reduce] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

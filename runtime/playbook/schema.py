@@ -200,6 +200,13 @@ def _each() -> Schema:
         "batch": _whole("each.batch"),
         "in_flight": _whole("each.in_flight"),
         "failures": _object(keys.FAILURES, {"allow": allow}, required=["allow"]),
+        "reduce": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": _NAME,
+            "additionalProperties": _object(keys.REDUCERS, dict.fromkeys(keys.REDUCERS, _ANY))
+            | {"minProperties": 1, "maxProperties": 1},
+        },
     }
     return _object(keys.EACH, shapes, required=["in"])
 

@@ -99,7 +99,7 @@ def _name(read: StepDraft, part: Part | None) -> None:
 
 def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
     tool = read_block(read, part.child("tool"), draft)
-    each = _each(read, part.child("each"))
+    each = _each(read, part.child("each"), draft)
     retry = _retry(part.child("retry"))
     timeout = _duration(part, "timeout")
     others = read_alternatives(read, part.child("alternatives"), draft)
@@ -209,7 +209,7 @@ def _processes(part: Part | None) -> int | None:
     return part.whole("processes", 1, PROCESSES) if part is not None else None
 
 
-def _each(read: StepDraft, part: Part | None) -> Each | None:
+def _each(read: StepDraft, part: Part | None, draft: Draft) -> Each | None:
     if part is None:
         return None
     read.is_each = True
@@ -227,7 +227,26 @@ def _each(read: StepDraft, part: Part | None) -> Each | None:
         in_flight=_whole(part.child("in_flight"), "each.in_flight", 1),
         failures_allow=allow,
         failures_count=count,
+        reduce=_reduced(read, part.child("reduce"), draft),
     )
+
+
+def _reduced(read: StepDraft, part: Part | None, draft: Draft) -> dict[str, Reduce]:
+    if part is None or not part.is_map("reduce"):
+        return {}
+    if not part.node.entries:
+        part.refuse("reduce names nothing", 'write total: {add: "{{ … }}"}')
+    found = {}
+    for name, child in part.children().items():
+        check_word(child, name, "reduced")
+        op: Any = _reducer(child)
+        if not op:
+            hint = f"write {name}: {{add: …}}; there are {', '.join(keys.REDUCERS)}"
+            child.refuse(f"reduce {name} names no reducer", hint)
+            continue
+        note_texts(read, child, "reduce", draft)
+        found[name] = Reduce(op, child.value[op])
+    return found
 
 
 def _repeat(read: StepDraft, part: Part | None) -> Repeat | None:

@@ -12,7 +12,6 @@ from runtime.playbook.model import Step
 from runtime.run import cut
 from runtime.run.deciding import Ended
 from runtime.run.events import AttemptFinished, EachCut, Fault, Json
-from runtime.run.evolve import EMPTY_EACH
 from runtime.run.layers import CONTROL
 from runtime.run.state import Block, Each, RunState, Try
 from runtime.run.trying import Trying
@@ -29,7 +28,7 @@ class Batches(Trying):
             return
         count, source = found
         if count == 0:
-            self._pass_on(step, EMPTY_EACH)
+            self._pass_on(step, self.edge.gather(self.state, step, Each(0, source)))
             return
         self._cut(step, Each(count, source), {"count": count, "source": source})
         self._refill(step.name)
@@ -75,14 +74,15 @@ class Batches(Trying):
         each = self.state.steps[tried.step].each
         if each is None:
             raise ValueError(tried.attempt)
+        ended, folds = self._folded(step, each, ended)
         if self._is_moot(tried, ended):
             return
         if self._is_cancelled(tried, ended):
-            self._loser_ended(step, each, self._finished(tried, ended, None))
+            self._loser_ended(step, each, self._batch_finished(tried, ended, None, folds))
             return
         over = each.fault is not None or self._taken_back(tried, each)
         retry_at = None if over else self._retry_at(step, tried, ended)
-        finished = self._finished(tried, ended, retry_at)
+        finished = self._batch_finished(tried, ended, retry_at, folds)
         failed = retry_at is None and ended.outcome != "succeeded"
         block = each.block_of(tried.batch)
         rescued = failed and self._rescues(step, block)
@@ -95,6 +95,26 @@ class Batches(Trying):
         if rescued:
             start, count = block.range(tried.batch)
             self._recut(step, each, block, tried.batch, start + count)
+
+    def _folded(
+        self, step: Step, each: Each, ended: Ended
+    ) -> tuple[Ended, dict[str, Json] | None]:  # fmt: skip
+        """What a batch gives to its step's ``reduce``; one that cannot be reduced has failed."""
+        if ended.outcome != "succeeded" or step.each is None or not step.each.reduce:
+            return ended, None
+        folds = self.edge.fold(self.state, step, ended.result)
+        if not isinstance(folds, Fault):
+            why = each.folded.objection(folds)
+            if not why:
+                return ended, folds
+            folds = Fault("expression", why)
+        return replace(ended, outcome="failed", fault=folds, result=None), None
+
+    def _batch_finished(
+        self, tried: Try, ended: Ended, retry_at: float | None, folds: dict[str, Json] | None
+    ) -> AttemptFinished:
+        finished = self._finished(tried, ended, retry_at)
+        return finished if folds is None else finished.but(folds=folds, result=None)
 
     def _loser_ended(self, step: Step, each: Each, finished: AttemptFinished) -> None:
         """A batch ended that no join waits for: nothing more of its step begins."""
@@ -173,10 +193,15 @@ def _with_last(each: Each, state: RunState, finished: AttemptFinished) -> Each:
     """The step's progress as it will be once its last batch is in."""
     tried = state.attempts[finished.attempt]
     good = finished.outcome == "succeeded"
-    results = each.results.and_also(tried.start, finished.result) if good else each.results
+    results, folded = each.results, each.folded
+    if good and finished.folds is not None:
+        folded = folded.and_also(tried.start, finished.folds)
+    elif good:
+        results = results.and_also(tried.start, finished.result)
     return replace(
         each,
         results=results,
+        folded=folded,
         batches_done=each.batches_done + 1,
         done_items=each.done_items + (tried.items if good else 0),
         failed_items=each.failed_items + (0 if good else tried.items),

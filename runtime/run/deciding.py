@@ -47,6 +47,10 @@ class Edge(Protocol):
         """How many items an ``each`` step has, and their list or reference."""
         ...
 
+    def fold(self, state: RunState, step: Step, result: Json) -> dict[str, Json] | Fault:
+        """What a batch gives to each name of its step's ``reduce``: name → {reducer: value}."""
+        ...
+
     def gather(self, state: RunState, step: Step, each: Each) -> Json:
         """The value of a finished ``each`` step, spilled to a reference when it is large."""
         ...

@@ -19,7 +19,6 @@ from runtime.run.events import (
     ContextSet,
     EachCut,
     Fault,
-    Json,
     ProductPublished,
     RunCancelled,
     RunCancelRequested,
@@ -46,9 +45,6 @@ LATE_JOIN = "@join"
 """Ends the name of the timer of a join that waits; no step can have such a name."""
 LOSER = Fault("cancelled", "the join that it worked for has fired without it")
 """Why a step ends that nobody waits for any more."""
-EMPTY_EACH: dict[str, Json] = {
-    "items": 0, "batches": 0, "failed": 0, "failed_batches": 0, "results": [],
-}  # fmt: skip
 
 
 def evolve(state: RunState, event: RunEvent, at: float) -> RunState:
@@ -313,7 +309,10 @@ def _batch_done(each: Each, tried: Try, event: AttemptFinished) -> None:
     each.batches_done += 1
     if event.outcome == "succeeded":
         each.done_items += tried.items
-        each.results.add(tried.start, event.result)
+        if event.folds is None:
+            each.results.add(tried.start, event.result)
+        else:
+            each.folded.add(tried.start, event.folds)
     else:
         each.failed_items += tried.items
         each.failed_batches += 1

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from runtime.net.net import Marking, Net
 from runtime.run.events import Fault, Json
+from runtime.run.folding import Folded
 from runtime.run.life import Status, StepStatus
 from runtime.run.results import Results
 
@@ -140,6 +141,8 @@ class Each:
     failed_batches: int = 0
     batches_done: int = 0
     results: Results = field(default_factory=Results)
+    folded: Folded = field(default_factory=Folded)
+    """What the results come to, of a step that reduces them instead."""
     fault: Fault | None = None
 
     def next_open(self) -> Block | None:

@@ -127,6 +127,7 @@ class Trying(Deciding):
             and step.effect != "once"
             and tried.attempt not in self.state.beaten
             and tried.step not in self.state.expired
+            and not is_lost(self.state, tried.step)
             and (each is None or each.fault is None)
             and (race is None or race.hedges < step.hedge.max)
         )

@@ -409,3 +409,38 @@ def test_an_alternatives_files_and_code_are_part_of_the_bundle_and_of_what_is_ap
     assert one != two
     with pytest.raises(PlaybookFaults, match="not Python"):
         load_text(steps(TWO.replace("result = 2", "result =")), {})
+
+
+# ---- reducing ---------------------------------------------------------------------------
+
+REDUCED = """
+- step: a
+  each: {in: "{{ [1] }}", reduce: {total: {add: "{{ a.n }}"}, all: {append: "{{ a }}"}}}
+  tool: {kind: python, call: "m:f"}
+"""
+
+
+def test_an_each_may_say_what_its_batches_come_to() -> None:
+    each = parse(steps(REDUCED)).step("a").each
+    assert each is not None
+    assert each.reduce == {"total": Reduce("add", "{{ a.n }}"), "all": Reduce("append", "{{ a }}")}
+
+
+@pytest.mark.parametrize(
+    ("find", "put", "message"),
+    [
+        ("{add: ", "§{sum: ", "reduce total names no reducer"),
+        ('{add: "{{ a.n }}"}', "§5", "reduce total names no reducer"),
+        ("total:", "§to-tal:", "is no reduced name"),
+        ("{{ a.n }}", "{{ §b.n }}", "unknown name b"),
+        ("{{ a.n }}", "{{ §item }}", "item is known in the tool and with"),
+        ('{total: {add: "{{ a.n }}"}, all: {append: "{{ a }}"}}', "§{}", "reduce names nothing"),
+    ],
+)
+def test_a_reduction_that_makes_no_sense_is_refused_at_its_place(
+    find: str, put: str, message: str
+) -> None:
+    text, line, column = place_of_mark(steps(REDUCED.replace(find, put)))
+    assert [(f.line, f.column) for f in faults_of(text) if message in f.message] == [
+        (line, column)
+    ]

@@ -57,6 +57,10 @@ class World:
     def items(self, state: RunState, step: Step) -> tuple[int, Any]:
         return self.items_of[step.name], {"$ref": "x", "rows": self.items_of[step.name]}
 
+    def fold(self, state: RunState, step: Step, result: Any) -> dict[str, Any]:
+        reduce = step.each.reduce if step.each else {}
+        return {name: {wanted.op: result} for name, wanted in reduce.items()}
+
     def gather(self, state: RunState, step: Step, each: EachState) -> Any:
         return {"failed": each.failed_items, "results": list(each.results)}
 

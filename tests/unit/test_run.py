@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.net.compile import compile_net
-from runtime.playbook.model import Alternative, Arc, Hedge, Join, Playbook, Repeat, Retry, Step
+from runtime.playbook.model import (
+    Alternative,
+    Arc,
+    Hedge,
+    Join,
+    Playbook,
+    Reduce,
+    Repeat,
+    Retry,
+    Step,
+)
 from runtime.playbook.model import Each as EachSpec
 from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended
@@ -63,9 +73,17 @@ class World:
     def items(self, state: RunState, step: Step) -> tuple[int, Any]:
         return self.items_of[step.name], {"$ref": "x", "rows": self.items_of[step.name]}
 
+    def fold(self, state: RunState, step: Step, result: Any) -> dict[str, Any]:
+        reduce = step.each.reduce if step.each else {}
+        return {name: {wanted.op: result} for name, wanted in reduce.items()}
+
     def gather(self, state: RunState, step: Step, each: Each) -> Any:
-        results = list(each.results)
-        return {"items": each.total, "failed": each.failed_items, "results": results}
+        counts = {"items": each.total, "failed": each.failed_items}
+        reduce = step.each.reduce if step.each else {}
+        if not reduce:
+            return counts | {"results": list(each.results)}
+        found = {name: each.folded.value(name, wanted.op) for name, wanted in reduce.items()}
+        return counts | {"reduced": found}
 
     def configure(
         self, state: RunState, step: Step, experiment: Experiment | None, arm: str | None
@@ -454,6 +472,48 @@ def test_a_fold_up_to_any_event_is_the_state_then(upto: int) -> None:
     for event in d.log[:upto]:
         evolve(state, event, 1.0)
     assert state.seq == min(upto, len(d.log))
+
+
+# ---- reducing ---------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40), st.integers(1, 5), st.integers(1, 6),
+    st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_a_reduced_each_comes_to_what_its_gathered_results_would(
+    count: int, batch: int, in_flight: int, chance: random.Random
+) -> None:
+    reduce = {"total": Reduce("add", ""), "most": Reduce("max", "")}
+    each = EachSpec("{{ x }}", batch, in_flight, 1.0, None, reduce)
+    d = Driver(world(step("map", "b", each=each), step("b"), items_of={"map": count}))
+    given_: dict[int, int] = {}
+    while not d.state.ended:
+        tried = chance.choice(d.flying())
+        if tried.step == "map" and chance.random() < 0.2:
+            d.end(tried, failed("permanent"))
+            continue
+        given_[tried.start] = chance.randrange(100) if tried.step == "map" else 0
+        d.end(tried, replace(OK, result=given_[tried.start]))
+    ended = [f for f in d.of(ev.AttemptFinished) if f.step == "map"]
+    good = [f for f in ended if f.outcome == "succeeded"]
+    assert all(f.result is None and f.folds is not None for f in good)
+    found = d.state.steps["map"].value["reduced"]
+    values = [f.folds["total"]["add"] for f in good]
+    assert found == {"total": sum(values) if values else None, "most": max(values, default=None)}
+    assert len(d.state.steps["map"].each.results) == 0  # type: ignore[union-attr]
+
+
+def test_a_batch_that_does_not_go_with_the_others_has_failed_and_may_be_allowed_to() -> None:
+    each = EachSpec("{{ x }}", 1, 1, 0.5, None, {"total": Reduce("add", "")})
+    d = Driver(world(step("map", each=each), items_of={"map": 2}))
+    d.end(d.flying()[0], replace(OK, result=1))
+    d.end(d.flying()[0], replace(OK, result="two"))
+    last = d.of(ev.AttemptFinished)[-1]
+    assert (last.outcome, last.fault.cls) == ("failed", "expression")
+    assert "a batch gave a text, where others gave a number" in last.fault.message
+    assert d.state.steps["map"].value == {"items": 2, "failed": 1, "reduced": {"total": 1}}
 
 
 # ---- alternatives -----------------------------------------------------------------------

@@ -55,7 +55,9 @@ class AttemptFinished(Fact, frozen=True):
     values set, and the step's value when it differs from ``result`` (an ``each``).
     ``moot``: another try of the same work, begun beside it, decided the work or still may;
     nothing follows from this one, but it had its cost. ``rescued``: a candidate of an experiment
-    failed for good, and the try that follows has the stable configuration.
+    failed for good, and the try that follows has the stable configuration. ``folds`` are what
+    a batch gives to each name of its step's ``reduce``, in place of ``result``: name →
+    {reducer: value}.
     Seconds: ``queue_s`` from scheduled to handed to a worker, ``run_s`` in the tool,
     ``total_s`` their sum. ``cost_usd`` is price × reserved slot time + ``spend_usd``;
     None when no price is known.
@@ -95,3 +97,4 @@ class AttemptFinished(Fact, frozen=True):
     value: Json = None
     moot: bool = False
     rescued: bool = False
+    folds: dict[str, Json] | None = None
