@@ -29,6 +29,7 @@ from control_plane.cli import (
     schedule,
     serve,
     steer,
+    tool,
     what_if,
 )
 from control_plane.cli.here import Here
@@ -68,6 +69,7 @@ for verb in (
 run.app.command("what-if")(what_if.what_if)
 app.add_typer(run.app, name="run")
 app.add_typer(playbook.app, name="playbook")
+app.add_typer(tool.app, name="tool")
 app.add_typer(proposal.app, name="proposal")
 app.add_typer(loop.app, name="optimize")
 app.add_typer(schedule.app, name="schedule")
