@@ -31,14 +31,14 @@ from control_plane.api import (
     trends,
 )
 from control_plane.api.guards import WhoAsks, own_page, signed_in
-from control_plane.api.playbooks import PlaybooksController
+from control_plane.api.playbooks import PlaybooksController, editor_schema
 from control_plane.api.problems import Anyone, Page, handler
 from control_plane.api.proposals import ProposalsController
 from control_plane.api.runs import RunsController
 from control_plane.parts import Parts
 
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
-    RunsController, operations.retry, operations.actions, PlaybooksController,
+    RunsController, operations.retry, operations.actions, PlaybooksController, editor_schema,
     ProposalsController, schedules.SchedulesController,
     schedules.jobs, search.search, trends.trends, loop.optimize, loop.kill, loop.killed,
     retention.collect,

@@ -16,6 +16,7 @@ from control_plane.playbooks import PlaybookLine, Playbooks, PlaybookView
 from runtime.engine.engine import Engine
 from runtime.playbook.bundle import load_text
 from runtime.playbook.faults import PlaybookError
+from runtime.playbook.schema import json_schema
 
 
 class PlaybooksController(Controller):
@@ -74,3 +75,12 @@ class PlaybooksController(Controller):
         engine.catalogue.latest(data.playbook)
         name = request.user.name
         return {"cleared": await engine.clear(data.playbook, data.step, name, data.reason)}
+
+
+@get(
+    "/schemas/playbook.json", opt={"public": True}, operation_id="playbookSchema",
+    tags=["playbooks"], media_type="application/schema+json", sync_to_thread=False,
+)  # fmt: skip
+def editor_schema() -> dict[str, Any]:
+    """The JSON Schema of playbooks, for editors; open to all, since it tells of nothing here."""
+    return json_schema()

@@ -122,11 +122,19 @@ def graph(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of playbooks, for editors."""
+def schema(
+    to: Annotated[Path | None, typer.Option(help="Write it to this file.", dir_okay=False)] = None,
+) -> None:
+    """Print the JSON Schema of playbooks, for editors, or write it to a file."""
     from runtime.playbook.schema import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    text = json.dumps(json_schema(), indent=2)
+    if to is None:
+        typer.echo(text)
+        return
+    to.write_text(text + "\n", encoding="utf-8")
+    say(f"wrote {to}; a playbook beside it begins with this line:")
+    typer.echo(f"# yaml-language-server: $schema={to.name}")
 
 
 def _diagram(playbook: Playbook) -> Iterator[str]:

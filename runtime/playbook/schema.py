@@ -6,7 +6,7 @@ editor sees shapes and words; only ``parse`` knows names, arcs and expressions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from runtime.playbook import keys
@@ -21,6 +21,8 @@ from runtime.playbook.steps import PROCESSES, RETRYABLE
 from runtime.playbook.tools import ToolKey, ToolKind
 
 Schema = dict[str, Any]
+ID: Final = "urn:trimtab:playbook:v1"
+"""What the schema is called, wherever it is read from."""
 
 _TEXT: Final[Schema] = {"type": "string"}
 _ANY: Final[Schema] = {}
@@ -63,6 +65,7 @@ def json_schema() -> Schema:
     required = ["apiVersion", "kind", "metadata", "workflow"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": ID,
         "title": "Trimtab playbook",
         **_object(keys.PLAYBOOK, shapes, required=required),
         "$defs": {
@@ -245,24 +248,39 @@ def _publishes() -> Schema:
 
 
 def _tool() -> Schema:
-    """One alternative for each kind of tool."""
-    blocks = []
+    """A tool's block, by its kind."""
+    return _by_kind(list(_blocks()))
+
+
+def _blocks() -> Iterator[tuple[str, Schema]]:
+    """Yield each kind of tool with the schema of its block."""
     for kind in names():
         try:
-            blocks.append(_block(kind, declaration(kind)))
+            yield kind, _block(kind, declaration(kind))
         except KindFault:
             continue  # `parse` says what is wrong with it, to those who name it
-    return {"oneOf": blocks}
+
+
+def _by_kind(blocks: Sequence[tuple[str, Schema]]) -> Schema:
+    """The block that the kind asks for: an editor then speaks of that kind, not of the first."""
+    return {
+        "type": "object",
+        "required": ["kind"],
+        "properties": {"kind": {"enum": [kind for kind, _ in blocks]}},
+        "allOf": [
+            {"if": {"properties": {"kind": {"const": kind}}}, "then": block}
+            for kind, block in blocks
+        ],
+    }
 
 
 def _alternative() -> Schema:
     """A tool that a worker runs, which may have arguments of its own."""
-    blocks: list[Schema] = []
-    for block in _tool()["oneOf"]:
-        if not declaration(block["properties"]["kind"]["const"]).barred:
-            own = {"with": {"description": keys.STEP["with"], **_MAP}}
-            blocks.append(block | {"properties": block["properties"] | own})
-    return {"oneOf": blocks}
+    own = {"with": {"description": keys.STEP["with"], **_MAP}}
+    return _by_kind([
+        (kind, block | {"properties": block["properties"] | own})
+        for kind, block in _blocks() if not declaration(kind).barred
+    ])  # fmt: skip
 
 
 def _block(kind: str, tool: ToolKind) -> Schema:

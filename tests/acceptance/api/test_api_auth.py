@@ -15,6 +15,7 @@ from control_plane.cli.embedded import embedded
 from control_plane.serve import PortTaken, bind, open_server
 from control_plane.settings import SettingFault, load
 from runtime.data.folder import DataFolder
+from runtime.playbook.schema import json_schema
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -78,8 +79,8 @@ def test_only_health_sign_in_and_the_schema_are_open(api: Any) -> None:
             answer = api.ask(verb.upper(), concrete, None, json={})
             if answer.status_code != 401:
                 public.add(path)
-    assert {path for path in public if not path.startswith("/schema")} == {
-        "/health/live", "/health/ready",
+    assert {path for path in public if path.split("/")[1] != "schema"} == {
+        "/health/live", "/health/ready", "/schemas/playbook.json",
     }  # fmt: skip
 
 
@@ -121,3 +122,9 @@ def test_a_taken_port_is_passed_over_unless_it_was_asked_for() -> None:
         bind("127.0.0.1", port, search=False)
     first.close()
     second.close()
+
+
+def test_the_schema_of_playbooks_is_served_to_editors(api: Any) -> None:
+    answer = api.ask("GET", "/schemas/playbook.json", None)
+    assert answer.headers["content-type"].startswith("application/schema+json")
+    assert answer.json() == json_schema()
