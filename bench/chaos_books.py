@@ -1,67 +1,19 @@
 """The playbooks of the chaos run, and what each must give for its number.
 
-Every shape that has a state of its own to lose: chains, branches and joins, batches,
-tables and lists that travel by reference, rounds and loops, waits, signals, children, and
-an effect that may happen once. Each first try of a flaky step fails, by a file in the
-run's folder; retries outlast the seconds in which the disk is full.
+Every shape that has a state of its own to lose: chains, branches and joins, batches under a
+limit, tables and lists that travel by reference, to children too, rounds and loops with
+joins in them, waits, signals, hedges, losers that are cancelled with their children, what is
+undone, what a person cancels, and an effect that may happen once. Each first try of a flaky
+step fails; retries outlast the seconds in which the disk is full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
-CODE: Final = """
-import os, time
-from pathlib import Path
-
-def flaky(run_folder, name):
-    mark = Path(run_folder) / f"tried-{name}"
-    if not mark.exists():
-        mark.touch()
-        raise ConnectionError(f"{name} fails the first time")
-
-def add(x, y, run_folder, name):
-    time.sleep(0.02)
-    flaky(run_folder, name)
-    return x + y
-
-def numbers(n):
-    return list(range(n % 17 + 20))
-
-def squares(items, batch, run_folder):
-    time.sleep(0.02)
-    if batch.index == 1:
-        flaky(run_folder, "squares-1")
-    return [[item * item, "x" * 4000] for item in items]  # so that together they are large
-
-def total(parts, more):
-    return sum(square for part in parts for square, _ in part) + more
-
-def table(n):
-    import pyarrow as pa
-    return pa.table({"x": pa.array(range(20_000 + n), pa.int64())})
-
-def column(table, run_folder, batch):
-    import pyarrow.compute as pc
-    if batch.index == 2:
-        flaky(run_folder, "column-2")
-    return pc.sum(table["x"]).as_py()
-
-def long_list(parts, n):
-    return [sum(parts)] + [f"row {n} {i}" for i in range(12_000)]
-
-def first_and_length(values, run_folder):
-    flaky(run_folder, "read")
-    return [values[0], len(values)]
-
-def append(file, line):
-    fd = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, (line + "\\n").encode())
-    os.close(fd)
-    time.sleep(0.05)
-    return line
-"""
+CODE: Final = Path(__file__).with_name("chaos_work.py").read_text("utf-8")
 _RETRY: Final = "retry: {attempts: 100, initial: 50ms, max: 2s, on: [transient, resource]}"
 _HEAD: Final = """\
 apiVersion: trimtab/v1
@@ -70,7 +22,12 @@ metadata: {path: chaos/NAME}
 workload:
   n: {type: integer, default: 0}
   file: {type: string, default: ""}
+  rows: {default: null}
 workflow:
+"""
+_FOOT: Final = """\
+limits:
+  gate: {in_flight: 3}
 """
 STEPS: Final = {
     "chain": """\
@@ -98,6 +55,7 @@ STEPS: Final = {
   - step: left
     each: {in: "{{ make }}", batch: 4, in_flight: 2}
     tool: {kind: python, call: "work:squares"}
+    uses: [gate]
     RETRY
     next: both
   - step: right
@@ -188,13 +146,127 @@ STEPS: Final = {
     with: {x: "{{ child }}", y: 1000, name: after}
     RETRY
 """,
+    "lends": """\
+  - step: rows
+    tool: {kind: python, call: "work:table"}
+    with: {n: "{{ workload.n }}"}
+    RETRY
+    next: sums
+  - step: sums
+    tool: {kind: playbook, path: chaos/borrows}
+    with: {rows: "{{ rows }}"}
+    next: after
+  - step: after
+    tool: {kind: python, call: "work:add"}
+    with: {x: "{{ sums }}", y: "{{ workload.n }}", name: after}
+    RETRY
+""",
+    "hedged": """\
+  - step: slow
+    tool: {kind: python, call: "work:slow_at_first"}
+    with: {x: "{{ workload.n }}"}
+    effect: none
+    hedge: {after: 100ms, max: 1}
+    RETRY
+    next: after
+  - step: after
+    tool: {kind: python, call: "work:add"}
+    with: {x: "{{ slow }}", y: 2000, name: after}
+    RETRY
+""",
+    "race": """\
+  - step: begin
+    next: [near, late, long, kin]
+  - step: near
+    tool: {kind: python, call: "work:add"}
+    with: {x: "{{ workload.n }}", y: 50, name: near}
+    RETRY
+    next: take
+  - step: late
+    tool: {kind: python, call: "work:late"}
+    with: {x: "{{ workload.n }}", y: 50}
+    effect: none
+    RETRY
+    next: take
+  - step: long
+    tool: {kind: wait, for: 1h}
+    next: take
+  - step: kin
+    tool: {kind: playbook, path: chaos/endless}
+    next: take
+  - step: take
+    join: {any: true, losers: cancel}
+    tool: {kind: python, code: "result = late if near is None else near"}
+    with: {near: "{{ near | default(none) }}", late: "{{ late | default(none) }}"}
+    RETRY
+""",
+    "laps": """\
+  - step: lap
+    tool: {kind: python, code: "result = before + 1"}
+    with: {before: "{{ lap | default(0) }}"}
+    RETRY
+    next: [one, two]
+  - step: one
+    tool: {kind: python, call: "work:add"}
+    with: {x: "{{ lap }}", y: 0, name: one}
+    RETRY
+    next: meet
+  - step: two
+    tool: {kind: python, call: "work:add"}
+    with: {x: "{{ lap }}", y: 0, name: two}
+    RETRY
+    next: meet
+  - step: meet
+    join: {any: true}
+    tool: {kind: python, code: "result = lap"}
+    with: {lap: "{{ lap }}"}
+    set: {met: {add: "{{ meet }}"}}
+    RETRY
+    next:
+      - {to: lap, when: "lap < 4", max: 9}
+      - {to: done, otherwise: true}
+  - step: done
+    tool: {kind: python, code: "result = met"}
+    with: {met: "{{ ctx.met }}"}
+    RETRY
+""",
+    "undone": """\
+  - step: reserve
+    tool: {kind: python, call: "work:marked"}
+    with: {mark: "{{ 'held' }}"}
+    compensate: {kind: python, code: "(run_folder / 'freed').touch()"}
+    RETRY
+    next: refuse
+  - step: refuse
+    tool: {kind: python, call: "work:refused"}
+    with: {n: "{{ workload.n }}"}
+""",
+    "endless": """\
+  - step: wait
+    tool: {kind: wait, for: 5h}
+""",
 }
+HELPERS: Final = {
+    "borrows": """\
+  - step: columns
+    each: {in: "{{ workload.rows }}", batch: 7000, in_flight: 2}
+    tool: {kind: python, call: "work:column"}
+    RETRY
+    next: sum
+  - step: sum
+    tool: {kind: python, code: "result = sum(parts)"}
+    with: {parts: "{{ columns.results }}"}
+    RETRY
+""",
+}
+"""Playbooks that only others begin."""
 SIGNAL: Final = 7000
 
 
 def source(name: str) -> str:
     """The YAML of a playbook."""
-    return _HEAD.replace("NAME", name) + STEPS[name].replace("RETRY", _RETRY)
+    steps = (STEPS | HELPERS)[name].replace("RETRY", _RETRY)
+    return _HEAD.replace("NAME", name) + steps + _FOOT
 
 
 def _fan(n: int) -> int:
@@ -218,4 +290,12 @@ RESULTS: Final[dict[str, Callable[[int], Any]]] = {
     "rounds": _rounds,
     "waits": lambda n: SIGNAL + n,
     "parent": lambda n: n + 1111,
+    "lends": lambda n: _large(n)[0] + n,
+    "hedged": lambda n: n + 2000,
+    "race": lambda n: n + 50,
+    "laps": lambda n: 1 + 2 + 3 + 4,
+    "undone": lambda n: None,
+    "endless": lambda n: None,
 }
+ENDS: Final = {"undone": "failed", "endless": "cancelled"}
+"""How a run ends that does not complete."""

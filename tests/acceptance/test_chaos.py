@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.chaos import Plan, play
+from bench.chaos import play
+from bench.chaos_killer import Plan
 
 SHORT = Plan(
     seconds=4.0,
