@@ -31,6 +31,7 @@ PAGES = sorted((ROOT / "docs" / "language").glob("*.md"))
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"(?:#|--) (\S+\.\w+)\n")
 ELSEWHERE = {
+    "sql connection": "needs a server: test_tools_postgres.py",
     "tool history": "only system playbooks may: test_optimize_playbook.py",
     "tool search": "only system playbooks may: test_tools.py",
 }
@@ -48,8 +49,17 @@ class Told:
 
     def of(self, word: str) -> dict[str, Any]:
         """What the lines that begin with a word give: name → value."""
-        found = (re.fullmatch(rf"{word}(\w+) = (.*)", line) for line in self.lines)
+        found = (re.fullmatch(rf"{word}([\w.]+) = (.*)", line) for line in self.lines)
         return {match[1]: json.loads(match[2]) for match in found if match}
+
+    @property
+    def overrides(self) -> dict[str, dict[str, Any]]:
+        """Step → knob → value."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, value in self.of("override ").items():
+            step, _, knob = name.partition(".")
+            found.setdefault(step, {})[knob] = value
+        return found
 
     def after(self, word: str) -> str | None:
         return next((x.removeprefix(word) for x in self.lines if x.startswith(word)), None)
@@ -130,7 +140,7 @@ async def play(engine: Engine, path: str, told: Told, standing: Mapping[str, str
     """Run an example once; what came of it, in the page's words."""
     workload = {n: standing.get(str(v), v) for n, v in told.of("").items()}
     try:
-        run = await engine.submit(Submit(path, workload))
+        run = await engine.submit(Submit(path, workload, overrides=told.overrides))
     except EngineError as error:
         return [f"→ refused: {error}"]
     for name, value in told.of("signal ").items():
