@@ -19,7 +19,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -151,15 +151,18 @@ class Client:
             yield from page
             after = page[-1]["seq"]
 
-    def watch(self, run: str, after: int = 0) -> Iterator[dict[str, Json]]:
+    def watch(
+        self, run: str, after: int = 0, said: Callable[[dict[str, Json]], object] | None = None
+    ) -> Iterator[dict[str, Json]]:
         """Yield the events of a run as they happen, until it ends.
 
         A connection that breaks is opened again where it was, so each event comes once.
+        ``said`` is called with what running attempts say of their progress.
         """
         lost_at: float | None = None
         while True:
             try:
-                for event in self._stream(run, after):
+                for event in self._stream(run, after, said):
                     if event is None:
                         return
                     after, lost_at = event["seq"], None
@@ -417,12 +420,14 @@ class Client:
             raise _refusal(answer)
         return answer.json() if answer.content else None
 
-    def _stream(self, run: str, after: int) -> Iterator[dict[str, Json] | None]:
+    def _stream(
+        self, run: str, after: int, said: Callable[[dict[str, Json]], object] | None = None
+    ) -> Iterator[dict[str, Json] | None]:
         """Yield events; None at the end of the run."""
         import httpx2
 
         headers = {"Last-Event-ID": str(after)}
-        path = f"/api/runs/{_part(run)}/stream"
+        path = f"/api/runs/{_part(run)}/stream{'' if said is None else '?progress=true'}"
         try:
             with self._http.stream("GET", path, headers=headers, timeout=60.0) as answer:
                 if answer.is_error:
@@ -432,7 +437,9 @@ class Client:
                     if kind == "end":
                         yield None
                         return
-                    if kind != "problem":
+                    if kind == "progress" and said is not None:
+                        said(json.loads(data))
+                    elif kind != "problem":
                         yield json.loads(data)
         except httpx2.TransportError as fault:
             raise Unreachable(f"{self.url} does not answer: {fault}") from fault

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -35,6 +36,9 @@ from runtime.run.events import (
     RunSubmitted,
     StepRouted,
 )
+
+if TYPE_CHECKING:
+    from runtime.engine.engine import Engine
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 STATES = ("live", "running", "paused", "failing", "cancelling", *sorted(ENDED))
@@ -62,6 +66,39 @@ class StepView:
     knobs: dict[str, Json] = field(default_factory=dict)
     experiments: list[str] = field(default_factory=list)
     fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressView:
+    """How far a running attempt said it is: ``done`` of ``total``, and a few words."""
+
+    step: str
+    attempt: str
+    done: float | None
+    total: float | None
+    note: str
+    at: float
+
+    @property
+    def share(self) -> float | None:
+        """The share that is done, between 0 and 1, where that can be told."""
+        if self.done is None or not self.total:
+            return None
+        return min(max(self.done / self.total, 0.0), 1.0)
+
+
+def progress_of(engine: Engine, run: str) -> list[ProgressView]:
+    """Return what the running attempts of a run told last. Only on the engine's own loop."""
+    every = sorted(engine.said(run).items())
+    return [
+        ProgressView(_step_of(attempt), attempt, said.done, said.total, said.note, said.at)
+        for attempt, said in every
+    ]
+
+
+def _step_of(attempt: str) -> str:
+    """Return the step of an attempt's id; in a loop that carries its round."""
+    return attempt.split("/")[1].partition("~")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +131,8 @@ class RunView:
     retried: dict[str, Json] | None = None
     forks: list[str] = field(default_factory=list)
     """Runs that go on from this one."""
+    progress: list[ProgressView] = field(default_factory=list)
+    """What running attempts told of how far they are. The journal does not know of it."""
 
 
 @dataclass(frozen=True, slots=True)

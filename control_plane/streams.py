@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from runtime.engine.engine import Engine
 from runtime.run.events import Recorded
 
 Wanted = Callable[[Recorded], bool]
+
+
+LOOK_S: Final = 1.0
 
 
 class TooManyStreams(Exception):
@@ -63,11 +67,24 @@ class Streams:
                 news.set()
 
 
-async def wait(news: asyncio.Event, seconds: float) -> bool:
-    """Wait for news; False when there was none for so long."""
-    try:
-        await asyncio.wait_for(news.wait(), seconds)
-    except TimeoutError:
-        return False
-    news.clear()
-    return True
+async def wait(
+    news: asyncio.Event, seconds: float, seen: Callable[[], object] | None = None
+) -> bool:
+    """Wait for news, or until what is ``seen`` is another thing; False when neither came.
+
+    What is ``seen`` is looked at once a second; without it nothing wakes up in between.
+    """
+    before = seen() if seen is not None else None
+    left = seconds
+    while left > 0:
+        part = left if seen is None else min(left, LOOK_S)
+        try:
+            await asyncio.wait_for(news.wait(), part)
+        except TimeoutError:
+            left -= part
+            if seen is not None and seen() != before:
+                return True
+        else:
+            news.clear()
+            return True
+    return False

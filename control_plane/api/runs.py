@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -16,7 +18,15 @@ from control_plane.api.problems import Anyone, Problem, Problematic, unavailable
 from control_plane.api.schemas import Cancel, Reason, RunFork, RunSubmit, SignalSend, StepAnswer
 from control_plane.auth import Principal
 from control_plane.errors import Forbidden
-from control_plane.runs import ENDED, EventView, RunLine, Runs, RunView
+from control_plane.runs import (
+    ENDED,
+    EventView,
+    ProgressView,
+    RunLine,
+    Runs,
+    RunView,
+    progress_of,
+)
 from control_plane.settings import Settings
 from control_plane.streams import Streams, TooManyStreams, wait
 from runtime.engine.engine import Engine, Submit
@@ -66,11 +76,13 @@ class RunsController(Controller):
             limit=min(limit, settings.limits.page),
         )  # fmt: skip
 
-    @get("/{run:str}", guards=[requires("viewer")], operation_id="getRun", sync_to_thread=True)
-    def read(self, run: FromPath[str], runs: NamedDependency[Runs]) -> RunView:
-        """Read a run with its steps, result and fault."""
-        with runs.apart() as reading:
-            return reading.get(run)
+    @get("/{run:str}", guards=[requires("viewer")], operation_id="getRun")
+    async def read(
+        self, run: FromPath[str], runs: NamedDependency[Runs], engine: NamedDependency[Engine]
+    ) -> RunView:
+        """Read a run with its steps, result and fault, and what runs in it says of progress."""
+        view = await asyncio.to_thread(_read_apart, runs, run)
+        return replace(view, progress=progress_of(engine, run))
 
     @get(
         "/{run:str}/line", guards=[requires("viewer")], operation_id="getRunLine",
@@ -105,17 +117,21 @@ class RunsController(Controller):
     @get("/{run:str}/stream", guards=[requires("viewer")], operation_id="followRun")
     async def follow(
         self, run: FromPath[str], runs: NamedDependency[Runs], streams: NamedDependency[Streams],
-        last_event_id: LastSeen = None, after: FromQuery[int] = 0,
+        engine: NamedDependency[Engine], last_event_id: LastSeen = None,
+        after: FromQuery[int] = 0, progress: FromQuery[bool] = False,
     ) -> ServerSentEvent:  # fmt: skip
         """Follow a run as server-sent events until it ends. An event's id is its sequence.
 
         A client that comes back with ``Last-Event-ID`` misses nothing and sees nothing twice.
+        With ``progress``, what running attempts say of progress comes between, as events
+        ``progress`` without an id.
         """
         runs.row(run)
         if streams.full:
             raise unavailable("as many event streams are open as may be", "try again in a while")
         seen = int(last_event_id) if last_event_id and last_event_id.isdigit() else after
-        return ServerSentEvent(follow_run(runs, streams, run, seen))
+        said = (lambda: progress_of(engine, run)) if progress else list[ProgressView]
+        return ServerSentEvent(follow_run(runs, streams, run, seen, said))
 
     @post("/{run:str}/cancel", status_code=202, operation_id="cancelRun")
     async def cancel(
@@ -184,14 +200,23 @@ class RunsController(Controller):
         return runs.line(run)
 
 
+def _read_apart(runs: Runs, run: str) -> RunView:
+    with runs.apart() as reading:
+        return reading.get(run)
+
+
 async def follow_run(
-    runs: Runs, streams: Streams, run: str, seen: int
+    runs: Runs, streams: Streams, run: str, seen: int, said: Callable[[], list[ProgressView]]
 ) -> AsyncIterator[ServerSentEventMessage]:
-    """Yield a run's events past ``seen``, wait for more, end when it ended or we close."""
+    """Yield a run's events past ``seen``, wait for more, end when it ended or we close.
+
+    What is ``said`` of progress is yielded between the events, each thing once.
+    """
 
     def wanted(recorded: Recorded) -> bool:
         return recorded.stream == f"run/{run}"
 
+    told: list[ProgressView] = []
     try:
         with streams.open(wanted) as news:
             while True:
@@ -205,7 +230,12 @@ async def follow_run(
                     return
                 if streams.closing:
                     return
-                if not await wait(news, HEARTBEAT_S):
+                now = said()
+                for one in (one for one in now if one not in told):
+                    data = msgspec.json.encode(one).decode()
+                    yield ServerSentEventMessage(event="progress", data=data)
+                told = now
+                if not await wait(news, HEARTBEAT_S, said):
                     yield ServerSentEventMessage(comment="still here", data=None)
     except TooManyStreams as fault:
         yield ServerSentEventMessage(event="problem", data=str(fault), retry=10_000)

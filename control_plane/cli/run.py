@@ -112,9 +112,18 @@ def list_(
 
 @app.command()
 def show(ctx: typer.Context, run: RunId, output: Output = Format.TABLE) -> None:
-    """Show a run with its steps, result and fault."""
-    runs = here(ctx).runs()
-    emit_one(runs.get(find(runs, run)), output, _lines)
+    """Show a run with its steps, result and fault; with a server here, how far it is."""
+    place = here(ctx)
+    runs = place.runs()
+    found = find(runs, run)
+    view, url = runs.get(found), place.server()
+    if view.ended_at is None and url is not None:
+        from trimtab import Client
+
+        with Client(url, place.key()) as client:
+            emit_one(client.run(found), output, _lines)
+        return
+    emit_one(view, output, _lines)
 
 
 @app.command()
@@ -138,7 +147,7 @@ def watch(
     place = here(ctx)
     found = find(place.runs(), run)
     with place.client(key_file) as client:
-        for event in client.watch(found, after):
+        for event in client.watch(found, after, _say_progress):
             if output is Format.TABLE:
                 typer.echo(f"{event['seq']:>6}  {local(event['at'])}  {_event_text(event)}")
             else:
@@ -154,6 +163,21 @@ _EVENT_COLUMNS = {
     "about": lambda e: _about(e),
 }  # fmt: skip
 _TOLD = ("name", "step", "attempt", "outcome", "kind", "state", "actor", "product", "reason")
+
+
+def _say_progress(said: Row) -> None:
+    say(f"{said['step']}: {progress_text(said)}")
+
+
+def progress_text(said: Row) -> str:
+    """How far an attempt is, in a few words.
+
+    >>> progress_text({"done": 3.0, "total": 10.0, "note": "rows"})
+    '3 of 10, rows'
+    """
+    done, total = said["done"], said["total"]
+    far = "" if done is None else f"{done:g}" if total is None else f"{done:g} of {total:g}"
+    return ", ".join(filter(None, [far, said["note"]])) or "is at work"
 
 
 def _event_text(event: Row) -> str:
@@ -234,6 +258,8 @@ def _lines(view: Row) -> Iterable[str]:
     yield ""
     for step in view["steps"]:
         yield _step_line(step)
+    for said in view.get("progress", ()):
+        yield f"  {said['step']}: {progress_text(said)}"
     for product in view["products"]:
         yield f"published  {product['product']} version {product['number']}: {product['location']}"
     if view["state"] == "failed":

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from control_plane.auth import Principal
+from control_plane.runs import ProgressView
 from control_plane.web.dossier import Dossier
 from control_plane.web.story import RunStory
 from runtime.journal.port import RunRow
@@ -196,6 +197,10 @@ class Pages(Protocol):
 
     async def runs(self, wanted: RunFilter) -> list[RunLine]:
         """Return runs, newest first."""
+        ...
+
+    def said(self, run: str) -> list[ProgressView]:
+        """Return what running attempts of a run told of how far they are."""
         ...
 
     async def run(self, run: str) -> RunView | None:

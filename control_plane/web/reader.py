@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from control_plane.clock import Clock
 from control_plane.readings import Readings
 from control_plane.readings import TrendQuestion as Asked
+from control_plane.runs import ProgressView, progress_of
 from control_plane.schedule import Schedules, ScheduleView
 from control_plane.web.dossier import Dossier, gather
 from control_plane.web.port import (
@@ -92,6 +93,9 @@ class JournalPages:
             before=wanted.before or None,
         )  # fmt: skip
         return [await self._line(row) for row in rows]
+
+    def said(self, run: str) -> list[ProgressView]:
+        return progress_of(self._engine, run)
 
     async def run(self, run: str) -> RunView | None:
         row = self._engine.journal.run(run)

@@ -91,7 +91,10 @@ async def run_live(run: FromPath[str], site: NamedDependency[Site]) -> ServerSen
         context = await run_context(site, view)
         return site.part("parts/run.html", **context), view.story.ended
 
-    return ServerSentEvent(live(site, lambda e: e.stream == f"run/{run}", drawn))
+    def said() -> object:
+        return site.pages.said(run)
+
+    return ServerSentEvent(live(site, lambda e: e.stream == f"run/{run}", drawn, said))
 
 
 @get("/runs/{run:str}/events", guards=[requires("viewer")], include_in_schema=False)
@@ -115,8 +118,12 @@ async def live(
     site: Site,
     wanted: Callable[[Recorded], bool],
     drawn: Callable[[], Any],
+    seen: Callable[[], object] | None = None,
 ) -> AsyncIterator[ServerSentEventMessage]:
-    """Yield what ``drawn`` gives at the start and after each change, until it says it ended."""
+    """Yield what ``drawn`` gives at the start and after each change, until it says it ended.
+
+    A change is an event that is ``wanted``, or that what is ``seen`` is another thing.
+    """
     try:
         with site.news.open(wanted) as news:
             while not site.news.closing:
@@ -126,7 +133,7 @@ async def live(
                     yield ServerSentEventMessage(event="ended", data="ended")
                     return
                 await asyncio.sleep(BEAT_S)
-                while not await wait(news, HEARTBEAT_S):
+                while not await wait(news, HEARTBEAT_S, seen):
                     yield ServerSentEventMessage(comment="still here", data=None)
     except TooManyStreams as fault:
         yield ServerSentEventMessage(comment=str(fault), data=None, retry=10_000)
@@ -151,6 +158,7 @@ async def run_context(site: Site, view: RunView) -> dict[str, Any]:
     since = max(0, story.length - RECENT)
     return {
         "run": view.row.run, "story": story, "configs": view.configs,
+        "said": site.pages.said(view.row.run),
         "net": net_of(view), "gantt": gantt.draw(story, now, order),
         "recent": list(reversed(await site.pages.events(view.row.run, since, RECENT))),
         "origin": story.submitted_at, "similar": similar(story),
