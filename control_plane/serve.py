@@ -20,7 +20,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import uvicorn
@@ -47,6 +47,7 @@ from control_plane.upkeep import Upkeep
 from control_plane.web.build import site_of
 from control_plane.web.router import problem_page, web_router
 from runtime.data.folder import DataFolder, write_json
+from runtime.data.place import NoClient, Place, settle_place
 from runtime.engine.engine import Engine
 from runtime.journal.sqlite import SqliteReader
 from runtime.record.supervise import RecorderProcess
@@ -134,11 +135,13 @@ async def open_server(
     Raises:
         FolderInUse: another process owns the folder.
         PortTaken: somebody listens on the very port that was asked for.
-        SettingFault: it would listen to others before there is any key.
+        SettingFault: it would listen to others before there is any key, or objects are to lie
+            behind a URL and the client for that is not installed.
     """
     sources = sources or {}
     folder.prepare()
     _may_listen(folder, settings)
+    _settle_objects(folder, settings)
     async with AsyncExitStack() as opened:
         sock = bind(settings.server.host, settings.server.port, _searches(sources))
         opened.callback(sock.close)
@@ -266,6 +269,14 @@ def _may_listen(folder: DataFolder, settings: Settings) -> None:
             f"refuses to listen on {host} before there is any key: "
             "make one with `trimtab keys create`, or start once on loopback"
         )
+
+
+def _settle_objects(folder: DataFolder, settings: Settings) -> None:
+    place = Place(**asdict(settings.objects)) if settings.objects.url else None
+    try:
+        settle_place(folder.objects, place)
+    except NoClient as fault:
+        raise SettingFault(str(fault)) from None
 
 
 def _searches(sources: Sources) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 from runtime.data.folder import DataFolder, read_json, write_json
+from runtime.data.place import SCHEMES
 from runtime.workers.limits import Limits, share_of_memory
 
 Scalar: TypeAlias = str | int | float | bool
@@ -62,6 +63,12 @@ def _cron(value: Any) -> str:
     except CronFault as fault:
         return f"cron text or nothing ({fault})" if value else ""
     return ""
+
+
+def _store(value: Any) -> str:
+    scheme, _, rest = str(value).partition("://")
+    known = not value or (scheme in SCHEMES and rest)
+    return "" if known else f"a URL that begins with {', '.join(f'{s}://' for s in SCHEMES)}"
 
 
 def _zone(value: Any) -> str:
@@ -151,6 +158,22 @@ class OptimizeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectSettings:
+    """Where large values lie."""
+
+    url: str = _set(
+        "", "Where objects lie, such as s3://bucket/prefix; empty for the data folder.", _store
+    )
+    endpoint: str = _set("", "Address of an S3 server other than AWS, such as http://host:9000.")
+    region: str = _set("", "Region of the bucket; empty for the environment's.")
+    key_id: str = _set("", "Access key of an S3 server; empty for the environment's.")
+    secret: str = _set("", "Secret of that access key.", secret=True)
+    cache_mb: int = _set(
+        10_000, "Megabytes of this machine's copies of objects that lie elsewhere.", _within(1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionSettings:
     """For how many days after its run ended a thing is kept; 0 is for ever."""
 
@@ -201,6 +224,7 @@ class Settings:
     record: RecordSettings = field(default_factory=RecordSettings)
     review: ReviewSettings = field(default_factory=ReviewSettings)
     optimize: OptimizeSettings = field(default_factory=OptimizeSettings)
+    objects: ObjectSettings = field(default_factory=ObjectSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
@@ -225,8 +249,8 @@ class Named:
 
 _GROUPS: Final = cast("dict[str, type[Any]]", {
     "server": ServerSettings, "workers": WorkerSettings, "record": RecordSettings,
-    "review": ReviewSettings, "optimize": OptimizeSettings, "retention": RetentionSettings,
-    "auth": AuthSettings, "limits": LimitSettings,
+    "review": ReviewSettings, "optimize": OptimizeSettings, "objects": ObjectSettings,
+    "retention": RetentionSettings, "auth": AuthSettings, "limits": LimitSettings,
 })  # fmt: skip
 
 

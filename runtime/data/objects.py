@@ -18,8 +18,9 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import msgspec
 
 from runtime.data import reference
+from runtime.data.place import PATIENCE_S, open_store
 from runtime.data.reference import Reference
-from runtime.data.store import ASIDE, FolderStore, Store
+from runtime.data.store import ASIDE, Store
 from runtime.data.tables import ArrowFile, ParquetFile, TableFile, write_arrow
 from runtime.errors import DataError
 
@@ -34,13 +35,22 @@ class Objects:
     """Values in a store. One instance a process; not for several threads.
 
     ``root`` is the folder on this machine where files are written and, when the store is
-    that folder, where they stay.
+    that folder, where they stay. Without ``store`` it is the one this folder was given.
     """
 
-    def __init__(self, root: Path, store: Store | None = None) -> None:
-        self.root = root
-        self.store: Store = FolderStore(root) if store is None else store
+    def __init__(
+        self, root: Path, store: Store | None = None, patience_s: float = PATIENCE_S
+    ) -> None:
+        self.root, self._patience_s = root, patience_s
+        self._store = store
         self._kept: OrderedDict[str, Any] = OrderedDict()
+
+    @property
+    def store(self) -> Store:
+        """The store, opened when it is first asked for."""
+        if self._store is None:
+            self._store = open_store(self.root, self._patience_s)
+        return self._store
 
     def path(self, ref: Reference) -> Path:
         """The object's file on this machine.

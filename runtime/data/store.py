@@ -4,7 +4,8 @@ A port of six verbs, kept by a folder (`FolderStore`) and by an object store beh
 (`runtime.data.remote`). What every store owes its callers: `keep` makes a whole file
 durable before it returns, or raises and leaves nothing; `path` gives a local file with
 the whole bytes; and `release` removes nothing that was kept or freshened since the
-moment it is told, however many processes write meanwhile.
+moment it is told, however many processes write meanwhile. What fails because the store
+cannot be reached is `Unavailable`, and may be tried again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from runtime.errors import DataError
+from runtime.errors import DataError, Transient
 
 ASIDE: Final = ".aside-"
 """How the names of files begin that are being written."""
@@ -39,6 +40,10 @@ class Missing(DataError):
 
     def __init__(self, name: str, place: str) -> None:
         super().__init__(f"object {name} is not in {place}: it was released, or never written")
+
+
+class Unavailable(Transient):
+    """The store cannot be used now; the same may work later."""
 
 
 class Store(Protocol):

@@ -19,6 +19,7 @@ import msgspec
 from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
 from runtime.data.reference import JSON, is_reference
+from runtime.data.store import Unavailable
 from runtime.engine.catalogue import Version
 from runtime.playbook.expressions import ABSENT, SKIPPED, Expressions
 from runtime.playbook.faults import ExpressionFault
@@ -37,6 +38,10 @@ MANY: Final = 10_000
 """Results up to this many are gathered as a list."""
 INLINE_BYTES: Final = 64 * 1024
 """A value larger than this (as JSON) lives in the object store."""
+
+
+_PATIENCE_S: Final = 3.0
+"""For how long a store elsewhere may keep a decision waiting."""
 
 
 class Configurations:
@@ -74,7 +79,7 @@ class RunEdge:
         self._version, self._layers, self._configs = version, layers, configs
         self._folder, self._clock, self._chance = folder, clock, chance
         self._expressions = Expressions()
-        self._objects = Objects(folder.objects)
+        self._objects = Objects(folder.objects, patience_s=_PATIENCE_S)
         self._path = version.registered.path
         self._place = ""
 
@@ -217,7 +222,7 @@ class RunEdge:
             return msgspec.json.decode(text)
         try:
             return self._objects.put_bytes(bytes(text), "json", JSON, len(results))
-        except OSError as error:  # the disk is full: the journal waits for room, and has it all
+        except (OSError, Unavailable) as error:  # no room, or no store: the journal has it all
             _LOG.warning("%d results stay in the journal: %s", len(results), error)
             return msgspec.json.decode(text)
 
@@ -276,7 +281,7 @@ class RunEdge:
             return value
         try:
             return self._objects.put_json(value) | {"rows": len(value)}
-        except OSError as error:  # the disk is full: the journal waits for room, and has it all
+        except (OSError, Unavailable) as error:  # no room, or no store: the journal has it all
             _LOG.warning("%d results stay in the journal: %s", len(value), error)
             return value
 

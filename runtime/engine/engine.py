@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from filelock import FileLock, Timeout
 
 from runtime.data.folder import DataFolder
-from runtime.data.objects import Objects
+from runtime.data.store import FolderStore
 from runtime.engine.actor import Actor, Listener, settle
 from runtime.engine.branching import Branching, Retried, Wanted
 from runtime.engine.catalogue import Version
@@ -68,7 +68,7 @@ class Engine(Branching):
             raise FolderInUse(
                 f"{folder.root} is in use by another process (see server.json in it)"
             ) from None
-        Objects(folder.objects).store.sweep(math.inf)
+        FolderStore(folder.objects).sweep(math.inf)
         folder.sweep()
         engine = cls(
             folder, pool, lock, clock, chance or random.SystemRandom(), services or {},

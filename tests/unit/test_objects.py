@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.data import reference
@@ -36,6 +36,7 @@ def files(objects: Objects) -> list[str]:
     return [p.name for p in objects.root.rglob("*") if p.is_file() and p.name != ".lock"]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(value=JSON)
 def test_json_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, value: object

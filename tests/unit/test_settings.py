@@ -49,6 +49,7 @@ def test_the_last_layer_wins_and_is_named(tmp_path: Path) -> None:
         ({"TRIMTAB_SERVER_GRACE_S": "nan"}, "server.grace_s wants 0 or more"),
         ({"TRIMTAB_REVIEW_PROFILE": "wild"}, "review.profile wants production, demo or the path"),
         ({"TRIMTAB_OPTIMIZE_CRON": "hourly"}, "optimize.cron wants cron text or nothing"),
+        ({"TRIMTAB_OBJECTS_URL": "bucket/x"}, "objects.url wants a URL that begins with s3://"),
         ({"TRIMTAB_OPTIMIZE_ZONE": "Mars"}, "optimize.zone wants a time zone"),
     ],
 )
