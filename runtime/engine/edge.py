@@ -156,10 +156,16 @@ class RunEdge:
             return self.fault(step, error)
 
     def _due(self, tool: Mapping[str, Json]) -> float:
-        """When a ``wait`` ends: after ``for``, or at ``until`` (an ISO time with its zone)."""
+        """When a ``wait`` ends: after ``for``, or at ``until``.
+
+        That is an ISO time with its zone, or seconds since 1970.
+        """
         if "for" in tool:
             return self._clock() + _seconds(tool["for"])
-        until = datetime.fromisoformat(str(tool["until"]))
+        at = tool["until"]
+        if isinstance(at, int | float) and not isinstance(at, bool):
+            return float(at)
+        until = datetime.fromisoformat(str(at))
         if until.tzinfo is None:
             raise ValueError(f"until needs a time zone: {tool['until']}")
         return until.timestamp()

@@ -149,8 +149,10 @@ def _tool_value(
         return {}
     if key.shape == "command":
         _command(part)
-    elif key.shape in ("duration", "time"):
-        _when(part, name, key.shape)
+    elif key.shape == "duration":
+        _duration(part, name)
+    elif key.shape == "time":
+        return _time(read, part, name, slot, draft)
     elif key.shape == "address" and not _is_secret(part):
         _address(part, name)
     elif key.shape == "answer":
@@ -175,14 +177,25 @@ def _nested(
     return _values(read, part, key.within, draft, slot)
 
 
-def _when(part: Part, name: str, shape: str) -> None:
-    """Check a duration or a time, unless only a run can say it."""
-    if isinstance(part.value, str) and "{{" in part.value:
-        return
-    if shape == "duration":
+def _duration(part: Part, name: str) -> None:
+    """Check a duration, unless only a run can say it."""
+    if not (isinstance(part.value, str) and "{{" in part.value):
         part.duration(name)
-    elif not _is_time(text := part.text("time", hint=_TIME_HINT)) and text is not None:
+
+
+def _time(read: StepDraft, part: Part, name: str, slot: Slot, draft: Draft) -> Json:
+    """Return a time, which begins with a digit, or the template of a bare expression."""
+    text = part.text("time", hint=_TIME_HINT)
+    if text is None:
+        return part.value
+    if "{{" in text:
+        note_texts(read, part, slot, draft)
+    elif not text[0].isdigit():
+        read.mentions.append(Mention(part, text, "due"))
+        return f"{{{{ {text} }}}}"
+    elif not _is_time(text):
         part.refuse(f"{text!r} is no time", _TIME_HINT)
+    return text
 
 
 def _is_time(text: str | None) -> bool:

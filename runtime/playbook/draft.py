@@ -14,7 +14,7 @@ from runtime.playbook.model import Arc, Input, Join, Step
 from runtime.playbook.part import Part
 
 Slot: TypeAlias = Literal[
-    "tool", "with", "in", "when", "set", "until", "compensate", "alternative", "reduce"
+    "tool", "with", "in", "when", "set", "until", "due", "compensate", "alternative", "reduce"
 ]
 """Where a text with expressions stands; it decides which names it may use."""
 
@@ -29,7 +29,7 @@ class Mention:
 
     @property
     def bare(self) -> bool:
-        return self.slot in ("when", "until")
+        return self.slot in ("when", "until", "due")
 
 
 @dataclass(slots=True)

@@ -231,7 +231,7 @@ TOOLS: Final[dict[str, ToolKind]] = {
         "waits for a time; no worker is held",
         {
             "for": ToolKey("how long", "duration"),
-            "until": ToolKey("until when: an ISO time with its zone", "time"),
+            "until": ToolKey("an ISO time with its zone, or a bare expression for one", "time"),
         },
         one_of=("for", "until"),
         barred=(*_HERE, "with", "retry", "timeout"),

@@ -12,6 +12,7 @@ from textwrap import indent
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from runtime.data.folder import DataFolder
 from runtime.engine import family
@@ -21,6 +22,7 @@ from runtime.engine.local import open_local
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import Bundle, load_text
 from runtime.playbook.faults import PlaybookFaults
+from runtime.playbook.tools import TOOLS
 from runtime.run.events import (
     AttemptScheduled,
     PlaybookRegistered,
@@ -406,10 +408,52 @@ def test_a_wait_goes_on_over_a_restart(folder: DataFolder) -> None:
     assert scheduled(folder, id_) == ["rest", "after"]
 
 
-def test_a_wait_may_end_at_a_time(folder: DataFolder) -> None:
-    flow = WAIT.replace("for: 1500ms", 'until: "{{ workload.at }}"')
-    bundle = book("t/until", flow, "workload: {at: {type: string}}\n")
-    assert ends(folder, bundle, at="2020-01-01T00:00:00+00:00") == ("completed", "woken")
+@pytest.mark.parametrize(
+    ("until_", "kind", "at"),
+    [
+        ('"{{ workload.at }}"', "string", "2020-01-01T00:00:00+00:00"),
+        ("workload.at", "string", "2020-01-01T00:00:00Z"),
+        ("workload.at + 1.5", "number", 1_577_836_800),
+        ("2020-01-01T00:00Z", "number", 0),
+    ],
+)
+def test_a_wait_may_end_at_a_time(folder: DataFolder, until_: str, kind: str, at: object) -> None:
+    flow = WAIT.replace("for: 1500ms", f"until: {until_}")
+    bundle = book("t/until", flow, f"workload: {{at: {{type: {kind}}}}}\n")
+    assert ends(folder, bundle, at=at) == ("completed", "woken")
+
+
+@pytest.mark.parametrize("at", ["soon", "2020-01-01T00:00:00"])
+def test_a_wait_for_what_is_no_time_fails_as_an_expression(folder: DataFolder, at: str) -> None:
+    flow = WAIT.replace("for: 1500ms", "until: workload.at")
+    state, fault = ends(folder, book("t/until", flow, "workload: {at: {type: string}}\n"), at=at)
+    assert (state, fault.cls) == ("failed", "expression")
+
+
+def test_what_the_engine_answers_fits_what_its_kinds_declare(folder: DataFolder) -> None:
+    flow = """
+- step: rest
+  tool: {kind: wait, for: 1ms}
+  next: ask
+- step: ask
+  tool: {kind: approval, prompt: "?"}
+  next: all
+- step: all
+  tool: {kind: python, code: "result = [rest, ask]"}
+  with: {rest: "{{ rest }}", ask: "{{ ask }}"}
+"""
+
+    async def story(engine: Engine) -> None:
+        id_ = await run(engine, book("t/answers", flow))
+        await until(waits_in(engine, id_, "ask"))
+        await engine.approve(id_, "ask", approved=True, actor="ann", note="fine")
+        assert (await engine.wait(id_)).state == "completed"
+        found = dict(zip(("wait", "approval"), engine.state(id_).result, strict=True))
+        assert found["approval"] == {"approved": True, "by": "ann", "note": "fine"}
+        for kind, value in found.items():
+            Draft202012Validator(TOOLS[kind].result).validate(value)
+
+    play(folder, story)
 
 
 def test_a_failing_run_waits_for_no_time_and_no_signal(folder: DataFolder) -> None:
@@ -509,6 +553,26 @@ def test_cancelling_a_parent_cancels_its_child(folder: DataFolder, tmp_path: Pat
         await engine.cancel(id_, "me", "enough")
         assert (await engine.wait(id_)).state == "cancelled"
         assert (await engine.wait(child)).state == "cancelled"
+
+    play(folder, story)
+
+
+def test_cancelling_reaches_the_children_of_children(folder: DataFolder, tmp_path: Path) -> None:
+    top = """
+- step: middle
+  tool: {kind: playbook, path: t/above}
+  with: {path: "{{ workload.path }}"}
+"""
+
+    async def story(engine: Engine) -> None:
+        await engine.register(book("t/slow", SLOW_CHILD, WHERE), "me")
+        await engine.register(book("t/above", SLOW_PARENT.replace("TIMEOUT", ""), WHERE), "me")
+        id_ = await run(engine, book("t/top", top, WHERE), path=str(tmp_path / "never"))
+        await until(lambda: engine.status["in_flight"])
+        family = [r.run for r in engine.journal.runs(state="live", system=None)]
+        assert len(family) == 3
+        await engine.cancel(id_, "me", "enough")
+        assert [(await engine.wait(member)).state for member in family] == ["cancelled"] * 3
 
     play(folder, story)
 

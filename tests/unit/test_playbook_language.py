@@ -122,7 +122,9 @@ ENDED = "- step: a\n  tool: {kind: wait, for: 5s}\n"
         (ENDED + "  each: {in: '{{ [1] }}'}", 7, 5, "a wait tool has no use for each"),
         (ENDED + "  retry: {attempts: 2}", 7, 5, "a wait tool has no use for retry"),
         ("- step: a\n  tool: {kind: wait}", 6, 11, "needs for or until"),
-        ("- step: a\n  tool: {kind: wait, until: tomorrow}", 6, 31, "is no time"),
+        ("- step: a\n  tool: {kind: wait, until: tomorrow}", 6, 31, "tomorrow"),
+        ("- step: a\n  tool: {kind: wait, until: ctx + }", 6, 35, "unexpected end"),
+        ("- step: a\n  tool: {kind: wait, until: a.at}", 6, 31, "before it ran"),
         ("- step: a\n  tool: {kind: wait, until: 2026-12-01T08:00}", 6, 31, "is no time"),
         ("- step: a\n  tool: {kind: wait, until: 2026-13-01T08:00Z}", 6, 31, "is no time"),
         ("- step: a\n  tool: {kind: signal, name: x}\n  with: {a: 1}", 7, 5, "no use for with"),
@@ -141,7 +143,7 @@ def test_what_does_not_fit_together_is_named_at_its_place(
 
 
 @pytest.mark.parametrize(
-    "until", ["2026-12-01T08:00Z", "2026-12-01T08:00:30+01:00", "'{{ ctx }}'"]
+    "until", ["2026-12-01T08:00Z", "2026-12-01T08:00:30+01:00", "'{{ ctx }}'", "ctx"]
 )
 def test_a_wait_ends_at_a_time_with_its_zone(until: str) -> None:
     parse(steps(f"- step: a\n  tool: {{kind: wait, until: {until}}}"))
