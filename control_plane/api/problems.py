@@ -26,6 +26,8 @@ from runtime.engine.errors import (
     Draining,
     EngineError,
     KeyConflict,
+    UnknownHardware,
+    UnknownLimit,
     UnknownPlaybook,
     UnknownRun,
 )
@@ -111,6 +113,9 @@ def problem_of(error: Exception) -> Problem:
             return Problem(422, "invalid", str(error), reason="workload", errors=errors)
         case BadOverride() | PlaybookError() | CronFault() | KeyFault() | ControlPlaneError():
             return Problem(422, "invalid", str(error), reason="invalid")
+        case UnknownHardware() | UnknownLimit():
+            hint = "declare it in the data folder, or ask for one that is there"
+            return Problem(422, "invalid", str(error), hint, "installation")
         case Draining():
             hint = "submit it again when the server is back, with an idempotency key to be sure"
             return Problem(503, "unavailable", str(error), hint, "draining")

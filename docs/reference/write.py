@@ -75,6 +75,26 @@ PRICES: Final = cleandoc("""
     ```
 
     A class without a price that applies on the day has none: its cost is unknown, never zero.
+
+    ## Hardware
+
+    The classes in `hardware.yaml` are those that a step's `runs_on` may name, and `local`,
+    which is always there: this machine, as it is. A class may say how many attempts run on it
+    at once:
+
+    ```yaml
+    hardware:
+      - class: cpu-large
+        slots: 2
+        prices:
+          - {from: 2026-01-01, usd_per_hour: 0.21}
+    ```
+
+    Without `slots` they are as many as this machine has; with 0 there are none. A playbook
+    whose step runs on a class that is not there is refused when it is registered, an override
+    when it is submitted. Where a class went away since, or an overlay or a trial names one that
+    is not there, the attempt fails with class `permanent` and says so. Nothing waits for workers
+    that cannot come.
 """)
 
 

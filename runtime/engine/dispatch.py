@@ -75,6 +75,8 @@ class Dispatch:
         self._services, self._clock = dict(services), clock
         self.products = Products()
         self.ready = WorkQueue()
+        self.hardware = prices.hardware
+        self._limited = bool(self.hardware.limits())
         self._flights: dict[int, Flight] = {}
         self._slots: dict[str, int] = {}
         self._last_slot = 0
@@ -99,6 +101,17 @@ class Dispatch:
             known = self._paces[key] = Pace()
         return known
 
+    def uses(self, version: Version, edge: RunEdge, tried: Try) -> tuple[str, ...]:
+        """The limits a try is under: its step's, and that of its class of hardware."""
+        uses = version.uses(tried.step)
+        if not self._limited:
+            return uses
+        return uses + self.hardware.uses(self._class(version, edge, tried))
+
+    def _class(self, version: Version, edge: RunEdge, tried: Try) -> str:
+        stated = version.playbook.step(tried.step).runs_on
+        return str(edge.effective(tried.config).get("runs_on", stated))
+
     def fits(self, ready: Ready) -> bool:
         """Whether an attempt may be sent now: to a free worker, or behind others as short."""
         if self._pool.free() > 0:
@@ -111,17 +124,19 @@ class Dispatch:
         self._pool.flush()
 
     def send(self, state: RunState, version: Version, edge: RunEdge, tried: Try) -> Fault | None:
-        """Give an attempt to a worker; returns why not when its inputs cannot be rendered."""
+        """Give an attempt to a worker; returns why not when none can run it."""
         step = version.playbook.step(tried.step)
         rendered = tried.args if tried.args is not None else self._render(state, step, edge, tried)
         if isinstance(rendered, Fault):
             return rendered
+        hardware = self._class(version, edge, tried)
+        if why := self.hardware.why_not(hardware):
+            return Fault("permanent", f"{step.name} cannot run: {why}")
         self._last_slot += 1
         task = self._task(state, version, step, edge, tried, rendered)
         pace = self.pace(version, tried.step)
         alone = step.effect == "once" or task.publish is not None
         worker = self._pool.send(task, None if alone else pace.expect_s)
-        hardware = str(edge.effective(tried.config).get("runs_on", step.runs_on))
         self._flights[task.slot] = Flight(
             state.run, tried, task.slot, worker, self._clock(), hardware, pace, step.record_text
         )

@@ -89,7 +89,7 @@ class Effects(Family):
             if tried.kind == "playbook" and not self._withholds(actor, tried):
                 self._begin_child(actor, tried)
             return
-        uses = actor.version.uses(tried.step)
+        uses = self._dispatch.uses(actor.version, actor.edge, tried)
         hedge = tried.is_hedge
         pace = None if hedge else self._dispatch.pace(actor.version, tried.step)
         ready = Ready(run, attempt, actor.state.priority, uses, pace, hedge)

@@ -18,7 +18,7 @@ from runtime.data.store import FolderStore
 from runtime.engine.actor import Actor, Listener, settle
 from runtime.engine.branching import Branching, Retried, Wanted
 from runtime.engine.catalogue import Version
-from runtime.engine.errors import Draining, KeyConflict, NotWaiting, UnknownLimit
+from runtime.engine.errors import Draining, KeyConflict, NotWaiting, UnknownHardware, UnknownLimit
 from runtime.engine.pinning import pin
 from runtime.engine.submit import Submit
 from runtime.ids import new_id, run_stream
@@ -91,6 +91,7 @@ class Engine(Branching):
         Raises:
             PlaybookFaults: a run of it could not end properly.
             UnknownLimit: it uses a limit that nobody has declared.
+            UnknownHardware: it asks for a class of workers that is not there.
         """
         versions = self.catalogue.versions(bundle.path)
         if versions and versions[-1].registered.version == bundle.version:
@@ -101,6 +102,7 @@ class Engine(Branching):
         )  # fmt: skip
         refuse_flow(bundle.playbook, bundle.name)
         self._know_limits(Version(registered, self.folder))
+        self._know_hardware(bundle)
         await self.append([self._stamp(f"playbook/{bundle.path}", len(versions), registered)])
         self._limit(bundle.path)
         return registered
@@ -111,6 +113,12 @@ class Engine(Branching):
             for name in version.uses(step.name):
                 if not self._dispatch.ready.knows(name) and name not in version.limits:
                     raise UnknownLimit(f"{step.name} uses {name}, and no limit has that name")
+
+    def _know_hardware(self, bundle: Bundle) -> None:
+        """Refuse a playbook of which a step could only wait for workers that are not there."""
+        for step in (*bundle.playbook.steps, *bundle.playbook.finally_):
+            if why := self._dispatch.hardware.why_not(step.runs_on):
+                raise UnknownHardware(f"{step.name} cannot run: {why}")
 
     async def submit(self, request: Submit) -> str:
         """Write a run down and start it; returns its id once that is durable.

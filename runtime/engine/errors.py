@@ -7,6 +7,7 @@ EngineError
 ├── UnknownRun        no run has that id
 ├── BadWorkload       inputs do not fit what the playbook declares (all of them named)
 ├── UnknownLimit      a step uses a limit that nobody has declared
+├── UnknownHardware   a step asks for a class of workers that is not there
 ├── CannotFork        a run cannot go on from there as another
 ├── CannotSteer       a run is in no state in which that could be done to it
 ├── NotWaiting        a step waits for no answer, or what it waits for is no signal
@@ -46,6 +47,10 @@ class BadWorkload(EngineError):
 
 class UnknownLimit(EngineError):
     """A step uses a limit that neither its playbook nor this installation declares."""
+
+
+class UnknownHardware(EngineError):
+    """A step asks for a class of workers that this installation does not have."""
 
 
 class CannotFork(EngineError):

@@ -54,7 +54,7 @@ class Family(Due):
             BadWorkload, BadOverride: the request does not fit the playbook.
         """
         workload = full_workload(version.playbook, request.workload)
-        check_overrides(version, request.overrides)
+        check_overrides(version, request.overrides, self._dispatch.hardware)
         named = version.registered
         return RunSubmitted(
             named.path, named.version, named.number, workload, request.actor, request.key,

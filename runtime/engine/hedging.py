@@ -84,7 +84,8 @@ class Hedging(Sending):
     def _has_spare(self, actor: Actor, tried: Try) -> bool:
         """Whether a second try takes nothing from a first; a rate is looked at again."""
         now = self._clock()
-        opens = self._dispatch.ready.spare_at(actor.version.uses(tried.step), now)
+        uses = self._dispatch.uses(actor.version, actor.edge, tried)
+        opens = self._dispatch.ready.spare_at(uses, now)
         self._look_again(opens if opens > now else math.inf)
         return opens <= now
 

@@ -56,6 +56,7 @@ class Machine(ABC):
         self._commit = Committer(self._writing, self._loop, self._died, self._pump)
         prices = load_prices(folder.root)
         self._dispatch = Dispatch(pool, folder, prices, services, clock, attempt)
+        self._dispatch.ready.limit(prices.hardware.limits())
         self._timers = Timers(self._loop, clock, self._due)
         self.poison = Poison()
         self._poison_lengths: dict[str, int] = {}

@@ -15,6 +15,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from runtime.engine.hardware import Hardware
+
 
 class BadCatalogue(Exception):
     """The hardware catalogue cannot be read; the message says which entry and why."""
@@ -37,6 +39,7 @@ class Prices:
     prices: tuple[Price, ...]
     example: bool
     source: str
+    hardware: Hardware
 
     def usd_per_hour(self, hardware: str, at: float) -> float | None:
         """The price of a class at a time (seconds since the epoch), or None."""
@@ -67,8 +70,18 @@ def _parse(text: str, source: str) -> Prices:
     rows = data.get("hardware")
     if not isinstance(rows, list):
         raise BadCatalogue(f"{source}: needs a list under 'hardware'")
-    prices = tuple(p for i, row in enumerate(rows) for p in _row(row, f"{source}: hardware[{i}]"))
-    return Prices(prices, bool(data.get("example", False)), source)
+    places = [f"{source}: hardware[{i}]" for i in range(len(rows))]
+    prices = tuple(p for row, where in zip(rows, places, strict=True) for p in _row(row, where))
+    slots = {str(r["class"]): _slots(r, where) for r, where in zip(rows, places, strict=True)}
+    hardware = Hardware(slots, "hardware.yaml")
+    return Prices(prices, bool(data.get("example", False)), source, hardware)
+
+
+def _slots(row: Any, where: str) -> int | None:
+    slots = row.get("slots")
+    if slots is None or (isinstance(slots, int) and not isinstance(slots, bool) and slots >= 0):
+        return slots
+    raise BadCatalogue(f"{where}: slots is a whole number from 0, not {slots!r}")
 
 
 def _row(row: Any, where: str) -> list[Price]:
@@ -76,9 +89,9 @@ def _row(row: Any, where: str) -> list[Price]:
         name = str(row["class"])
         return [
             Price(name, float(p["usd_per_hour"]), _day(p["from"]), _day(p.get("until")) or None)
-            for p in row["prices"]
+            for p in row.get("prices", ())
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadCatalogue(f"{where}: {error!r}; see docs/reference/settings.md") from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import BadOverride, BadWorkload
+from runtime.engine.hardware import Hardware
 from runtime.playbook.faults import WorkloadFaults
 from runtime.playbook.inputs import fill
 from runtime.playbook.knobs import KNOBS, LIMITS, defaults
@@ -42,7 +43,9 @@ def full_workload(playbook: Playbook, given: Mapping[str, Json]) -> dict[str, Js
         raise BadWorkload(list(error.faults.items())) from error
 
 
-def check_overrides(version: Version, overrides: Mapping[str, Mapping[str, Json]]) -> None:
+def check_overrides(
+    version: Version, overrides: Mapping[str, Mapping[str, Json]], hardware: Hardware
+) -> None:
     """Raise BadOverride when a step or knob is not there, or a value has the wrong type."""
     steps = {s.name: s for s in version.playbook.steps}
     for name, values in overrides.items():
@@ -55,6 +58,8 @@ def check_overrides(version: Version, overrides: Mapping[str, Mapping[str, Json]
                 raise BadOverride(f"{name} has no knob {knob}; it has {', '.join(known)}")
             if why := _fault(step, knob, value):
                 raise BadOverride(f"{name}.{knob} must be {why}: {value!r}")
+            if knob == "runs_on" and (why := hardware.why_not(value)):
+                raise BadOverride(f"{name}.{knob}: {why}")
 
 
 def _fault(step: Step, knob: str, value: Json) -> str:
