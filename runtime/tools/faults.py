@@ -49,6 +49,11 @@ _BY_NAME: Final = {
     "sqlite3.IntegrityError": "data",
     "pyarrow.lib.ArrowMemoryError": "resource",
 }
+_BORROWED: Final = dict.fromkeys(
+    ("assignment destination is read-only", "output array is read-only",
+     "cannot modify read-only memory", "buffer source array is read-only"),
+    ": what a step is given is borrowed, and read-only; change a copy of it",
+)  # fmt: skip
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _MASK: Final = re.compile(
     r"0x[0-9a-fA-F]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d+(?:\.\d+)?"
@@ -200,7 +205,7 @@ def _message(error: BaseException) -> str:
         return f"the code called sys.exit({error.code!r}); return a value or raise instead"
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
-    text = str(error)
+    text = str(error) + _BORROWED.get(str(error), "")
     notes = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
     if isinstance(error, ToolError):
         return (text or type(error).__name__) + notes
