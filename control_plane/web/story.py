@@ -335,7 +335,9 @@ def _close(one: Try, event: AttemptFinished, at: float) -> None:
 def _conclude(step: StepStory, event: AttemptFinished) -> None:
     step.arcs = event.arcs
     step.value = event.value if event.value is not None else event.result
-    if event.outcome == "succeeded" or (step.is_each and event.fault is None):
+    step.fault = event.no_way or step.fault
+    worked = event.outcome == "succeeded" or (step.is_each and event.fault is None)
+    if worked and event.no_way is None:
         step.state = "succeeded"
     else:
         step.state = "caught" if event.arcs else _ended_badly(event)
@@ -343,8 +345,8 @@ def _conclude(step: StepStory, event: AttemptFinished) -> None:
 
 def _ended_badly(event: AttemptFinished | StepRouted) -> str:
     """``cancelled`` when the step worked for a join that fired without it, else ``failed``."""
-    lost = event.arcs == [] and event.fault is not None and event.fault.cls == LOSER.cls
-    return "cancelled" if lost else "failed"
+    fault = event.no_way if isinstance(event, AttemptFinished) else event.fault
+    return "cancelled" if fault == LOSER else "failed"
 
 
 def tell(run: str, events: Iterable[Recorded]) -> RunStory:

@@ -11,6 +11,7 @@ import logging
 import random
 from collections import ChainMap
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -141,7 +142,7 @@ class RunEdge:
         if fixed is not None:
             return fixed
         own = {"repeat": _round(state, step)}
-        names = ChainMap[str, Any](own, {} if extra is None else extra, self.names(state))
+        names = ChainMap[str, Any](own, extra or {}, self._names_for(state, step))
         tool = step.tool or {}
         try:
             kept = verbatim(str(tool["kind"])) if tool else frozenset()
@@ -274,6 +275,14 @@ class RunEdge:
             "version": self._version.registered.number,
         }
         return names | {"workload": state.workload, "ctx": state.ctx, "run": run}
+
+    def _names_for(self, state: RunState, step: Step) -> dict[str, Json]:
+        """What a step may refer to; a compensation of an earlier round sees that round."""
+        past = state.past_for(step.name)
+        if past is None:
+            return self.names(state)
+        then = replace(state, steps=state.steps | past.values, ctx=past.ctx)
+        return self.names(then)
 
     def fault(self, step: Step, error: Exception) -> Fault:
         """The fault of a step whose expression could not be evaluated."""

@@ -134,8 +134,10 @@ class FlowStep:
     def _can_fail(self, cls: str) -> bool:
         if self.raises is not None and cls not in self.raises:
             return False
+        if cls != "no_route":
+            return True
         has_else = not self._to("when") or bool(self._to("otherwise"))
-        return cls != "no_route" or not has_else
+        return not has_else or any(arc.max and cls not in arc.classes for arc in self.arcs)
 
     def _failing(self, can: Callable[[str], bool]) -> list[Way]:
         caught: dict[str, set[str]] = {}

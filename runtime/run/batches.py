@@ -12,6 +12,7 @@ from runtime.playbook.model import Step
 from runtime.run import cut
 from runtime.run.deciding import Ended
 from runtime.run.events import AttemptFinished, EachCut, Fault, Json
+from runtime.run.evolve import LOSER
 from runtime.run.layers import CONTROL
 from runtime.run.state import Block, Each, RunState, Try
 from runtime.run.trying import Trying
@@ -123,7 +124,7 @@ class Batches(Trying):
             self._emit(finished)
         elif finished.fatal or each.fault is not None:
             value = self.edge.gather(self.state, step, _with_last(each, self.state, finished))
-            self._emit(finished.but(value=value, arcs=[]))
+            self._emit(finished.but(value=value, no_way=LOSER, arcs=[]))
         else:
             self._each_ended(step, each, finished)
 
@@ -158,7 +159,7 @@ class Batches(Trying):
         """Emit the attempt that ends the step, with the step's value and its way on."""
         value = self.edge.gather(self.state, step, _with_last(each, self.state, finished))
         fault = finished.fault if finished.fatal else each.fault
-        way = self.edge.route(self.state, step, value, fault)
+        way = self._way_on(step, value, fault)
         self._emit_last(step, finished.but(value=value), way, fault)
 
     def _rescue_block(self, step: Step, each: Each, block: Block) -> None:

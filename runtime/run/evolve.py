@@ -6,6 +6,7 @@ events, so that replay never evaluates an expression or resolves a configuration
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from runtime.ids import STEP_BATCH
@@ -19,6 +20,7 @@ from runtime.run.events import (
     ContextSet,
     EachCut,
     Fault,
+    Json,
     ProductPublished,
     RunCancelled,
     RunCancelRequested,
@@ -37,7 +39,19 @@ from runtime.run.events import (
     TimerSet,
 )
 from runtime.run.life import Move, after
-from runtime.run.state import Block, Each, Pause, Race, Round, RunState, Try, Work
+from runtime.run.state import (
+    Block,
+    Done,
+    Each,
+    Past,
+    Pause,
+    Race,
+    Round,
+    RunState,
+    Try,
+    Work,
+    compensation_of,
+)
 
 APPROVAL = "approval:"
 """Begins the name of the signal that answers a step; no other signal may have such a name."""
@@ -231,14 +245,39 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
             step.status = "done" if event.outcome == "succeeded" else "failed"
             step.value = value
     if event.arcs is not None:
-        step.status = "done"
-        if _failed(state, event):
-            step.status = "failed" if event.arcs or not is_lost(state, event.step) else "cancelled"
-        step.value = value
-        state.ctx.update(event.sets or {})
-        _produce(state, event.step, event.arcs)
-    if step.status == "done":
-        state.order.append(event.step)
+        _ended(state, event, value)
+    elif step.status == "done":
+        _done(state, event.step)
+    if event.step in state.net.beside:
+        _undone(state, event.step)
+
+
+def _ended(state: RunState, event: AttemptFinished, value: Json) -> None:
+    """A step has ended with this attempt, and its tokens go on."""
+    step = state.steps[event.step]
+    worked = step.each.fault is None if step.each is not None else event.outcome == "succeeded"
+    lost = not event.arcs and is_lost(state, event.step)
+    step.fault = event.no_way or step.fault
+    step.status, step.value = "done", value
+    if not worked or event.no_way is not None:
+        step.status = "cancelled" if lost else "failed"
+    state.ctx.update(event.sets or {})
+    if worked and not (lost and event.no_way is not None):
+        _done(state, event.step)
+    _produce(state, event.step, event.arcs or [])
+
+
+def _done(state: RunState, step: str) -> None:
+    """A step has done its work: should the run fail, it is to be compensated."""
+    state.order.append(step)
+    if compensation_of(step) in state.net.beside:
+        state.undo.append(Done(step))
+
+
+def _undone(state: RunState, step: str) -> None:
+    """What ran at the end of a run has ended; a compensation has undone one round."""
+    if state.undo and compensation_of(state.undo[-1].step) == step:
+        state.undo.pop()
 
 
 def _pause(tried: Try, event: AttemptFinished, at: float) -> Pause:
@@ -290,13 +329,6 @@ def signal_of(tried: Try) -> str | None:
     if tool.get("kind") == "signal":
         return str(tool["name"])
     return APPROVAL + tried.step if tool.get("kind") == "approval" else None
-
-
-def _failed(state: RunState, event: AttemptFinished) -> bool:
-    each = state.steps[event.step].each
-    if each is not None:
-        return each.fault is not None
-    return event.outcome != "succeeded" or event.fault is not None
 
 
 def is_lost(state: RunState, step: str) -> bool:
@@ -353,6 +385,8 @@ def _routed(state: RunState, event: StepRouted) -> None:
         _consume(state, event.step)
     step.value, step.fault = event.value, event.fault
     step.status = "failed" if event.fault is not None else "done"
+    if event.step in state.net.beside:
+        _undone(state, event.step)
     if event.fault is not None and not event.arcs:
         if not is_lost(state, event.step):
             return
@@ -391,9 +425,20 @@ def _take_in(state: RunState, moved: Moved) -> None:
         _again(state, loop)
 
 
+def _keep_past(state: RunState, loop: Loop) -> None:
+    """What this round's steps gave is kept for those of them that may have to be undone."""
+    open_ = [d for d in state.undo if d.past is None and d.step in loop.body]
+    if open_:
+        values = {name: replace(state.steps[name], each=None) for name in loop.body}
+        past = Past(values, dict(state.ctx))
+        for done in open_:
+            done.past = past
+
+
 def _again(state: RunState, loop: Loop) -> None:
     """The steps of a loop wait as if they had never run; what they gave can still be read."""
     state.loops[loop.head] = state.loops.get(loop.head, 0) + 1
+    _keep_past(state, loop)
     for name in loop.body:
         step = state.steps[name]
         step.status, step.each, step.fault = "waiting", None, None

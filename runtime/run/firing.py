@@ -98,7 +98,7 @@ class Firing(Batches):
             for tried in flying:
                 if tried.waits_here:
                     gone = Ended(tried.attempt, "cancelled", LOSER)
-                    self._emit(self._finished(tried, gone, None).but(arcs=[]))
+                    self._emit(self._finished(tried, gone, None).but(no_way=LOSER, arcs=[]))
             if not flying:
                 step, each = self.playbook.step(name), self.state.steps[name].each
                 value = self.edge.gather(self.state, step, each) if each is not None else None
@@ -143,10 +143,8 @@ class Firing(Batches):
         """The compensations and ``finally`` steps that are still to run, in order."""
         finals = {s.name for s in self.playbook.finally_}
         if self.state.status == "failing" and self.state.fault_step not in finals:
-            for name in reversed(self.state.order):
-                step = self.playbook.step(name)
-                if step.compensate is not None and self._untouched(f"{name}.compensate"):
-                    yield compensation(step)
+            while self.state.undo:
+                yield compensation(self.playbook.step(self.state.undo[-1].step))
         if self.state.status in ("running", "failing", "cancelling"):
             yield from (s for s in self.playbook.finally_ if self._untouched(s.name))
 

@@ -25,7 +25,7 @@ from runtime.run.events import (
     RunFailing,
     StepRouted,
 )
-from runtime.run.evolve import LATE_JOIN
+from runtime.run.evolve import LATE_JOIN, LOSER
 
 _CLEAR: Final = ("failed",)
 """Outcomes after which a tool is known not to have taken effect, if it says so itself."""
@@ -45,6 +45,8 @@ class Firing:
     """Whether it was allowed to act once, and did or may have."""
     uncertain: bool = False
     """Whether that holds for a try that did not succeed."""
+    lost: bool = False
+    """Whether it was let go because the join it worked for had fired."""
     failed: set[int] = field(default_factory=set)
 
 
@@ -89,6 +91,7 @@ class _Reading:
         self.net, self.history = net, History()
         self._active: dict[str, Firing] = {}
         self._leased: dict[str, Firing] = {}
+        self._not_undone: set[str] = set()
 
     def take(self, recorded: Recorded) -> None:
         event, seq = recorded.event, recorded.stream_seq
@@ -119,7 +122,8 @@ class _Reading:
 
     def _finished(self, event: AttemptFinished, seq: int) -> None:
         if event.step in self.net.beside:
-            self._compensates(event.step, event.outcome)
+            if not event.moot:
+                self._compensates(event.step, event.outcome, final=event.retry_at is None)
             return
         firing = self._active.get(event.step)
         if firing is None or event.moot:
@@ -135,6 +139,7 @@ class _Reading:
         if event.arcs is not None or not firing.mapped:
             firing.ended_at, firing.routed = seq, event.arcs is not None
             firing.succeeded = good
+            firing.lost = event.no_way == LOSER
             del self._active[event.step]
 
     def _took_effect(self, event: AttemptFinished) -> None:
@@ -148,18 +153,22 @@ class _Reading:
 
     def _routed(self, event: StepRouted, seq: int) -> None:
         if event.step not in self.net.transitions:
+            self._compensates(event.step, "failed", final=True)
             return
         firing = self._active.get(event.step) or self._begin(event.step, seq)
-        firing.ended_at = seq
-        firing.routed = event.fault is None or bool(event.arcs)
+        firing.ended_at, firing.lost = seq, event.fault == LOSER
+        firing.routed = event.fault is None or bool(event.arcs) or firing.lost
         firing.succeeded = event.fault is None
         del self._active[event.step]
 
-    def _compensates(self, step: str, outcome: str) -> None:
-        """What runs at the end of a run; of it compensations matter."""
+    def _compensates(self, step: str, outcome: str, *, final: bool = False) -> None:
+        """What runs at the end of a run; of it compensations matter, and whether each round's."""
         of, _, kind = step.rpartition(".")
-        if kind == "compensate":
-            self.history.compensated[of] = outcome
+        if kind != "compensate" or of in self._not_undone:
+            return
+        self.history.compensated[of] = outcome
+        if final and outcome != "succeeded":
+            self._not_undone.add(of)
 
     def _of_the_run(self, event: object, seq: int) -> None:
         history = self.history

@@ -95,8 +95,9 @@ STEP: Final[Mapping[StepStatus, Mapping[StepMove, StepStatus]]] = {
     "done": {
         StepMove.FAIL: "failed",  # it gave a value, and no arc goes on from there
         StepMove.AGAIN: "waiting",
+        StepMove.BEGIN: "active",  # a compensation, for the round before
     },
-    "failed": {StepMove.AGAIN: "waiting"},
+    "failed": {StepMove.AGAIN: "waiting", StepMove.BEGIN: "active"},
     "skipped": {StepMove.AGAIN: "waiting"},
     "cancelled": {StepMove.AGAIN: "waiting"},
 }

@@ -105,7 +105,7 @@ class _Rewinding:
     def done(self) -> Rewound:
         self._named()
         self._cut_off()
-        while self._spread() | self._undo() | self._reduced():
+        while self._spread() | self._undo() | self._reduced() | self._race_again():
             pass
         self._refuse_twice()
         drained = self.history.drained
@@ -212,6 +212,17 @@ class _Rewinding:
             self.partly.pop(name, None)
             self.undone.append(name)
         return len(self.undone) > before
+
+    def _race_again(self) -> bool:
+        """What was let go for the sake of a join begins again with the join."""
+        before = len(self.roots)
+        for join, losers in self.net.losers.items():
+            for name in losers if join in self.cut else ():
+                firings = self.history.firings.get(name)
+                if not firings or not firings[-1].lost or not self._holds(name, firings[-1].seq):
+                    continue
+                self.roots.setdefault(name, firings[-1].seq)
+        return len(self.roots) > before
 
     def _reduced(self) -> bool:
         """A value that was combined with one which is taken out has to be combined anew."""

@@ -15,7 +15,10 @@ from runtime.run.events import Fault, Json
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The targets taken and the context values set, or why there are none."""
+    """The targets taken and the context values set, or why there are none.
+
+    With a fault and targets, a failure to find a way on was caught.
+    """
 
     arcs: list[str] = field(default_factory=list)
     sets: dict[str, Json] = field(default_factory=dict)

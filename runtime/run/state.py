@@ -169,6 +169,22 @@ class Each:
 
 
 @dataclass(slots=True)
+class Past:
+    """What was known at the end of a round: the values of the loop's steps, and the context."""
+
+    values: dict[str, StepState]
+    ctx: dict[str, Json]
+
+
+@dataclass(slots=True)
+class Done:
+    """A step that can be compensated and was done; ``past`` once its round is over."""
+
+    step: str
+    past: Past | None = None
+
+
+@dataclass(slots=True)
 class StepState:
     """One step of a run."""
 
@@ -211,7 +227,9 @@ class RunState:
     loops: dict[str, int] = field(default_factory=dict)
     """How often each loop under way has begun again, by its head."""
     order: list[str] = field(default_factory=list)
-    """Steps in the order in which they were done; compensations run backwards."""
+    """Steps in the order in which they were done."""
+    undo: list[Done] = field(default_factory=list)
+    """What is to be compensated if the run fails, once a round, the last one first."""
     signals: dict[str, list[Json]] = field(default_factory=dict)
     """Signals that came and that no step has taken yet."""
     fault: Fault | None = None
@@ -232,6 +250,11 @@ class RunState:
         """Whether nothing can happen to the run any more."""
         return self.status in ENDED
 
+    def past_for(self, step: str) -> Past | None:
+        """What a compensation is to see of the round it undoes; None when that is the last."""
+        last = self.undo[-1] if self.undo else None
+        return last.past if last is not None and compensation_of(last.step) == step else None
+
     def active_each(self) -> Iterator[tuple[str, Each]]:
         """Yield the ``each`` steps that are under way."""
         for name, step in self.steps.items():
@@ -251,6 +274,11 @@ class RunState:
         whole = [self.status, self.seq, self.marking.tokens(), steps, self.ctx]
         text = json.dumps([*whole, sorted(self.attempts)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def compensation_of(step: str) -> str:
+    """The name of the step that undoes another."""
+    return f"{step}.compensate"
 
 
 def new_run(run: str, net: Net) -> RunState:

@@ -153,7 +153,7 @@ class Trying(Deciding):
         if (ended.outcome != "succeeded" or step.repeat) and self._is_cancelled(tried, ended):
             if not self._is_moot(tried, ended):
                 finished = self._finished(tried, ended, None)
-                self._emit(finished.but(fault=ended.fault or LOSER, arcs=[]))
+                self._emit(finished.but(no_way=LOSER, arcs=[]))
             return
         retry_at = self._retry_at(step, tried, ended)
         if ended.outcome == "succeeded" and step.repeat is not None and self.going_on:
@@ -179,7 +179,7 @@ class Trying(Deciding):
         elif not self.going_on:
             self._emit(finished)
         else:
-            way = self.edge.route(self.state, step, ended.result, fault)
+            way = self._way_on(step, ended.result, fault)
             self._emit_last(step, finished, way, fault)
 
     def _beside_ended(self, step: Step, finished: AttemptFinished, fault: Fault | None) -> None:
@@ -192,43 +192,50 @@ class Trying(Deciding):
         self, step: Step, finished: AttemptFinished, way: Route | None, fault: Fault | None
     ) -> None:
         """Emit the attempt that ends a step: it goes on by ``way``, or the run is failing."""
-        way = self._within_max(step, way)
-        if way is not None and way.fault is None:
-            self._emit(finished.but(arcs=way.arcs, sets=way.sets or None))
+        if way is not None and (way.fault is None or way.arcs):
+            self._emit(finished.but(arcs=way.arcs, sets=way.sets or None, no_way=way.fault))
             return
         self._emit(finished)
         why = (way.fault if way is not None else fault) or Fault("unknown", "no reason given")
         self._emit(RunFailing(step.name, why))
 
-    def _within_max(self, step: Step, way: Route | None) -> Route | None:
-        """A way that would begin a loop more often than it may is a failure instead."""
+    def _way_on(self, step: Step, value: Json, fault: Fault | None) -> Route | None:
+        """Where a step goes on that ended; that there is no way may be caught in its turn."""
+        way = self._within_max(step, self.edge.route(self.state, step, value, fault), fault)
+        if way is None or way.fault is None:
+            return way
+        caught = self._within_max(step, self.edge.route(self.state, step, value, way.fault))
+        if caught is None or caught.fault is not None:
+            return way
+        return replace(caught, fault=way.fault)
+
+    def _within_max(
+        self, step: Step, way: Route | None, after: Fault | None = None
+    ) -> Route | None:
+        """A way that would begin a loop more often than it may is no way."""
         for arc in step.arcs:
             if way is None or arc.max is None or arc.to not in way.arcs:
                 continue
             if self.state.loops.get(arc.to, 0) >= arc.max:
                 text = f"the loop of {arc.to} has begun again {arc.max} times and not ended"
-                return Route(fault=Fault("permanent", text))
+                why = f"; the last time {after.cls}: {after.message}" if after else ""
+                return Route(fault=Fault("no_route", text + why))
         return way
 
     def _end_untried(self, step: Step, fault: Fault, value: Json = None) -> None:
         """A step ends in failure with no attempt to end it: caught, or the run fails."""
-        way = None if self.is_beside(step.name) else self._caught(step, fault, value)
-        arcs = way.arcs if way is not None else []
-        self._emit(StepRouted(step.name, arcs, value=value, fault=fault))
-        if way is None and self.going_on:
-            self._emit(RunFailing(step.name, fault))
-
-    def _caught(self, step: Step, fault: Fault, value: Json) -> Route | None:
-        way = self.edge.route(self.state, step, value, fault)
-        return way if way is not None and way.fault is None else None
+        way = None if self.is_beside(step.name) else self._way_on(step, value, fault)
+        way = way or Route(fault=fault)
+        self._emit(StepRouted(step.name, way.arcs, value=value, fault=way.fault or fault))
+        if not way.arcs and self.going_on:
+            self._emit(RunFailing(step.name, way.fault or fault))
 
     def _pass_on(self, step: Step, value: Json = None) -> None:
         """A step with nothing to run passes its tokens on."""
-        way = self._within_max(step, self.edge.route(self.state, step, value, None)) or Route()
-        if way.fault is not None:
-            self._end_untried(step, way.fault, value)
-            return
-        self._emit(StepRouted(step.name, way.arcs, way.sets, value))
+        way = self._way_on(step, value, None) or Route()
+        self._emit(StepRouted(step.name, way.arcs, way.sets, value, way.fault))
+        if way.fault is not None and not way.arcs:
+            self._emit(RunFailing(step.name, way.fault))
 
     def _is_rescued(self, step: Step, tried: Try, ended: Ended) -> bool:
         """Whether a candidate that failed for good is tried once more as things are stable.

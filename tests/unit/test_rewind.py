@@ -450,3 +450,50 @@ def test_from_any_step_of_any_run_it_goes_on_to_the_end(
     again.run_out()
     assert again.state.status == "completed"
     assert all(s.status == "done" for s in again.state.steps.values())
+
+
+# ---- losers of joins, and rounds --------------------------------------------------------
+
+
+def raced(bad: str) -> Driver:
+    """``quick`` wins, ``slow`` is let go, and ``bad`` fails."""
+    join = step("meet", "after", join=Join("any", losers="cancel"))
+    steps = (step("start", "quick", "slow"), step("quick", "meet"), step("slow", "meet"), join)
+    d = Driver(world(*steps, step("after")))
+    d.end(d.flying("start")[0])
+    d.end(d.flying("quick")[0])
+    d.end(d.flying("slow")[0], Ended("", "cancelled"))
+    d.run_out(lambda t: failed("permanent") if t.step == bad else OK)
+    assert d.state.steps["slow"].status == "cancelled"
+    return d
+
+
+def test_what_was_let_go_for_a_join_that_still_holds_does_not_begin_again() -> None:
+    again = Again(raced("after"))
+    again.run_out()
+    assert again.begun() == ["after"]
+    assert again.state.status == "completed"
+    assert again.state.steps["slow"].status == "cancelled"
+
+
+def test_what_was_let_go_begins_again_with_the_join_it_worked_for() -> None:
+    again = Again(raced("after"), step="quick")
+    assert sorted(t.step for t in again.flying()) == ["quick", "slow"]
+    again.run_out()
+    assert again.state.status == "completed"
+
+
+def test_when_one_round_of_several_could_not_be_undone_nobody_knows() -> None:
+    back = (Arc("book", when="again", max=1), Arc("after", otherwise=True))
+    book = Step("book", {"kind": "x"}, back, "exclusive", compensate={"kind": "python"})
+    d = Driver(world(step("a", "book"), book, step("after"), conditions={"again": True}))
+    d.end(d.flying("a")[0])
+    d.end(d.flying("book")[0])
+    d.world.conditions["again"] = False
+    ends = iter([failed("permanent"), OK])
+    d.run_out(
+        lambda t: failed("permanent") if t.step == "after"
+        else next(ends) if t.step == "book.compensate" else OK
+    )  # fmt: skip
+    with pytest.raises(RewindFault, match=r"book.compensate failed: nobody knows"):
+        plan(d)

@@ -57,7 +57,9 @@ class AttemptFinished(Fact, frozen=True):
     nothing follows from this one, but it had its cost. ``rescued``: a candidate of an experiment
     failed for good, and the try that follows has the stable configuration. ``folds`` are what
     a batch gives to each name of its step's ``reduce``, in place of ``result``: name →
-    {reducer: value}.
+    {reducer: value}. ``no_way``: why the step failed though its work may have succeeded: there
+    was no arc to go on by (with ``arcs`` that was caught), or the join it worked for has fired
+    without it.
     Seconds: ``queue_s`` from scheduled to handed to a worker, ``run_s`` in the tool,
     ``total_s`` their sum. ``cost_usd`` is price × reserved slot time + ``spend_usd``;
     None when no price is known.
@@ -98,3 +100,4 @@ class AttemptFinished(Fact, frozen=True):
     moot: bool = False
     rescued: bool = False
     folds: dict[str, Json] | None = None
+    no_way: Fault | None = None

@@ -22,6 +22,7 @@ from runtime.run.events import (
     RunSubmitted,
     StepRouted,
 )
+from runtime.run.evolve import LOSER
 
 FAULT = Fault("transient", "503 from the service")
 
@@ -200,3 +201,22 @@ def test_names_from_outside_cannot_become_markup() -> None:
     [row] = gantt.draw(story, now=200.0).rows
     assert "<script" not in row.strip
     assert "<b>" not in row.strip
+
+
+def test_a_step_that_a_join_left_behind_is_cancelled_and_one_without_a_way_on_failed() -> None:
+    none = Fault("no_route", "the loop has begun again 2 times and not ended")
+    story = tell(
+        "r",
+        recorded(
+            *opening(), scheduled("slow"), scheduled("loop"), scheduled("lost"),
+            finished("slow", outcome="cancelled", fault=LOSER, no_way=LOSER, arcs=[]),
+            finished("loop", arcs=["mend"], result=7, no_way=none),
+            finished("lost", arcs=[], result=8, no_way=LOSER),
+            StepRouted("waits", [], fault=LOSER),
+        ),
+    )  # fmt: skip
+    states = {name: step.state for name, step in story.steps.items()}
+    assert states == {
+        "slow": "cancelled", "loop": "caught", "lost": "cancelled", "waits": "cancelled",
+    }  # fmt: skip
+    assert story.step("loop").fault == none

@@ -1,4 +1,4 @@
-"""Who comes late to a join: rounds wait for them, or the engine lets them go."""
+"""Losers of joins and rounds of loops, with the engine and real workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ import os
 import time
 from pathlib import Path
 
-def add(where, what):
+def add(where, what, given=None):
     with open(where, "a") as file:
         file.write(f"{what}\\n")
     return what
@@ -324,3 +324,47 @@ def test_a_child_that_was_given_up_as_the_server_died_is_cancelled_at_its_next_s
         death.setattr(family.Family, "_cancel_child", lambda *_, **__: None)
         run, child = play(data, first)
     play(data, second)
+
+
+BOOKING = """
+- step: book
+  tool: {kind: python, call: "m:add"}
+  with: {where: "{{ workload.folder }}/told", what: "book {{ ctx.n | default(0) }}"}
+  set: {n: {add: 1}}
+  compensate:
+    kind: python
+    code: |
+      with open(where, "a") as file:
+          file.write(f"undo {given}\\n")
+      result = 1
+  next: more
+- step: more
+  split: exclusive
+  next:
+    - {to: book, when: "ctx.n < 5", max: 2}
+    - {to: enough, otherwise: true}
+    - {to: late, on: [no_route]}
+- step: enough
+- step: late
+  tool: {kind: python, code: "raise ValueError('the hotel is full')"}
+"""
+
+
+def test_a_round_too_many_is_caught_and_each_round_is_undone_with_what_it_gave(
+    tmp_path: Path,
+) -> None:
+    flow = BOOKING.replace("where:", 'given: "{{ book | default(0) }}", where:', 1)
+
+    async def story(engine: Engine) -> None:
+        run = await begin(engine, book("t/booking", flow), tmp_path)
+        assert (await engine.wait(run)).state == "failed"
+        found = statuses(engine, run)
+        assert (found["more"], found["enough"], found["late"]) == ("failed", "skipped", "failed")
+        fault = engine.state(run).steps["more"].fault
+        assert fault is not None
+        assert fault.cls == "no_route"
+
+    play(DataFolder(tmp_path / "data"), story)
+    assert (tmp_path / "told").read_text().splitlines() == [
+        "book 0", "book 1", "book 2", "undo book 2", "undo book 1", "undo book 0",
+    ]  # fmt: skip
