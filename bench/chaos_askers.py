@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 
-from bench.chaos_books import SIGNAL, STEPS
+from bench.chaos_books import SIGNAL, STEPS, other
 from bench.chaos_killer import Plan
 
 Json = Any
@@ -78,7 +78,10 @@ class Seen:
 def asked_for(number: int, file: Path) -> Json:
     """The body of submission ``number``."""
     name = list(STEPS)[number % len(STEPS)]
-    return {"playbook": f"chaos/{name}", "workload": {"n": number, "file": str(file)}}
+    body = {"playbook": f"chaos/{name}", "workload": {"n": number, "file": str(file)}}
+    if name == "reduced" and other(number):
+        body["overrides"] = {"sums": {"alternatives": other(number)}}
+    return body
 
 
 def submit_all(plan: Plan, client: Client, seen: Seen, file: Path) -> None:

@@ -34,6 +34,12 @@ def squares(items: list[int], batch: Any, run_folder: Path) -> list[Any]:
     return [[item * item, "x" * 4000] for item in items]
 
 
+def summed(items: list[int], by: str, batch: Any, run_folder: Path) -> dict[str, Any]:
+    if batch.index == 3:
+        flaky(run_folder, "summed-3")
+    return {"sum": sum(items), "by": by}
+
+
 def total(parts: list[Any], more: int) -> int:
     return sum(square for part in parts for square, _ in part) + more
 

@@ -9,8 +9,8 @@ from bench.chaos_killer import Plan
 
 SHORT = Plan(
     seconds=4.0,
-    runs=20,
-    burst=12,
+    runs=14,
+    burst=10,
     slots=2,
     every={"worker": 0.7, "template": 4.0, "recorder": 2.5, "server": 1.5},
     last_server_kill=0.5,
