@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 from runtime.data.folder import DataFolder
 from runtime.engine.errors import UnknownPlaybook
@@ -20,6 +21,11 @@ from runtime.playbook.knobs import defaults
 from runtime.playbook.model import Limit, Playbook, Step
 from runtime.run.events import Json, PlaybookRegistered
 from runtime.run.layers import Resolved
+from runtime.run.route import Route, route
+from runtime.run.state import WAITS_HERE
+
+_FOLDERLESS: Final = WAITS_HERE | {"python", "http", "history"}
+"""Kinds of tools that use no scratch folder unless their text names it."""
 
 
 @dataclass
@@ -35,13 +41,14 @@ class Version:
     _bounds: dict[str, str] = field(default_factory=dict)
     _fixed: dict[tuple[str, str], dict[str, Json] | None] = field(default_factory=dict)
     _uses: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _ways: dict[str, Route | None] = field(default_factory=dict)
 
     @cached_property
     def bundle(self) -> Bundle:
         """The YAML and the files beside it."""
         return load_text(self.registered.source, self.registered.files)
 
-    @property
+    @cached_property
     def playbook(self) -> Playbook:
         """The parsed playbook."""
         return self.bundle.playbook
@@ -72,6 +79,26 @@ class Version:
             same = tool.get("kind") != "wait" and not _mentions([tool, step.args])
             self._fixed[key] = {"tool": tool, "with": step.args} if same else None
         return self._fixed[key]
+
+    def plain_way(self, step: Step) -> Route | None:
+        """Where the tokens of a step always go when it succeeds, or None when that depends."""
+        if step.name not in self._ways:
+            plain = not step.sets and not any(arc.when for arc in step.arcs)
+            self._ways[step.name] = route(step, bool) if plain else None
+        return self._ways[step.name]
+
+    @cached_property
+    def needs_folder(self) -> bool:
+        """Whether a run needs its scratch folder from its start.
+
+        Code from elsewhere that wants one has it made by the worker.
+        """
+        texts = (self.registered.source, *self.registered.files.values())
+        if any("folder" in text for text in texts):
+            return True
+        steps = (*self.playbook.steps, *self.playbook.finally_)
+        tools = (tool for s in steps for tool in (s.tool, s.compensate) if tool is not None)
+        return any(tool.get("kind") not in _FOLDERLESS for tool in tools)
 
     @cached_property
     def has_queue_timeouts(self) -> bool:

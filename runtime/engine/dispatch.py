@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +30,9 @@ from runtime.workers.limits import Limits
 from runtime.workers.port import Pool
 from runtime.workers.protocol import Items, Publish, Report, Task
 from runtime.workers.seat import Verdict
+
+_DAY_S: Final = 86_400
+_PRICES_KEPT: Final = 1000
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class Dispatch:
         self._slots: dict[str, int] = {}
         self._last_slot = 0
         self._paces: dict[tuple[str, str], Pace] = {}
+        self._known_prices: dict[tuple[str, float], float | None] = {}
         self._objects = str(folder.objects)
 
     @property
@@ -123,9 +127,10 @@ class Dispatch:
         """Let go what was sent."""
         self._pool.flush()
 
-    def send(self, state: RunState, version: Version, edge: RunEdge, tried: Try) -> Fault | None:
+    def send(
+        self, state: RunState, version: Version, edge: RunEdge, tried: Try, step: Step
+    ) -> Fault | None:
         """Give an attempt to a worker; returns why not when none can run it."""
-        step = version.playbook.step(tried.step)
         rendered = tried.args if tried.args is not None else self._render(state, step, edge, tried)
         if isinstance(rendered, Fault):
             return rendered
@@ -133,7 +138,8 @@ class Dispatch:
         if why := self.hardware.why_not(hardware):
             return Fault("permanent", f"{step.name} cannot run: {why}")
         self._last_slot += 1
-        task = self._task(state, version, step, edge, tried, rendered)
+        values = edge.effective(tried.config)
+        task = self._task(state, version, step, edge, tried, rendered, values.get("timeout"))
         pace = self.pace(version, tried.step)
         alone = step.effect == "once" or task.publish is not None
         worker = self._pool.send(task, None if alone else pace.expect_s)
@@ -183,7 +189,7 @@ class Dispatch:
 
     def _facts(self, flight: Flight, worker: str, report: Report) -> dict[str, Json]:
         queue_s = max(flight.sent_at - flight.tried.at, 0.0)
-        price = self._prices.usd_per_hour(flight.hardware, flight.sent_at)
+        price = self._price(flight.hardware, flight.sent_at)
         held_s = max(self._clock() - flight.sent_at, report.run_s)
         cost = None if price is None else price / 3600 * held_s + report.spend_usd
         return {
@@ -195,6 +201,15 @@ class Dispatch:
             "price_usd_hour": price, "cost_usd": cost, "spend_usd": report.spend_usd,
             "stdout": report.stdout,
         }  # fmt: skip
+
+    def _price(self, hardware: str, at: float) -> float | None:
+        """The price of a class on the day of ``at``: a price is one for a whole day."""
+        key = (hardware, at // _DAY_S)
+        if key not in self._known_prices:
+            if len(self._known_prices) > _PRICES_KEPT:
+                self._known_prices.clear()
+            self._known_prices[key] = self._prices.usd_per_hour(hardware, at)
+        return self._known_prices[key]
 
     def _beside(self, step: str, report: Report) -> tuple[RunEvent, ...]:
         if report.published is not None:
@@ -217,9 +232,8 @@ class Dispatch:
 
     def _task(
         self, state: RunState, version: Version, step: Step, edge: RunEdge, tried: Try,
-        rendered: dict[str, Any],
+        rendered: dict[str, Any], timeout_s: float | None,
     ) -> Task:  # fmt: skip
-        values = edge.effective(tried.config)
         return Task(
             slot=self._last_slot, attempt=tried.attempt, run=state.run,
             playbook=version.registered.path, version=version.registered.version,
@@ -227,7 +241,7 @@ class Dispatch:
             key=tried.key,
             tool=rendered["tool"], args=rendered["with"], workload=state.workload,
             bundle=version.code, run_folder=edge.run_folder(state.run), objects=self._objects,
-            system=state.system, items=_items(state, tried), timeout_s=values.get("timeout"),
+            system=state.system, items=_items(state, tried), timeout_s=timeout_s,
             memory_bytes=step.memory_bytes or self._limits.memory_bytes,
             output_bytes=step.output_bytes or self._limits.output_bytes,
             processes=step.processes or self._limits.processes, heartbeat_s=step.heartbeat_s,

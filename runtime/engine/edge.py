@@ -85,10 +85,11 @@ class RunEdge:
         self._place = ""
 
     def run_folder(self, run: str) -> str:
-        """The scratch folder of this edge's run; made when it is first asked for."""
+        """The scratch folder of this edge's run; made first when the playbook needs one."""
         if not self._place:
             place = self._folder.run(run)
-            place.mkdir(parents=True, exist_ok=True)
+            if self._version.needs_folder:
+                place.mkdir(parents=True, exist_ok=True)
             self._place = str(place)
         return self._place
 
@@ -99,8 +100,9 @@ class RunEdge:
         return self._chance.random()
 
     def route(self, state: RunState, step: Step, value: Json, fault: Fault | None) -> Route | None:
-        if not step.sets and not any(arc.when for arc in step.arcs):
-            return route(step, _never, fault.cls if fault else None)
+        plain = self._version.plain_way(step)
+        if plain is not None:
+            return plain if fault is None else route(step, bool, fault.cls)
         own = {step.name: _failed_value(value, fault) if fault else value}
         names = ChainMap[str, Any](own, self.names(state))
         try:
@@ -299,11 +301,6 @@ class RunEdge:
         except (OSError, Unavailable) as error:  # no room, or no store: the journal has it all
             _LOG.warning("%d results stay in the journal: %s", len(value), error)
             return value
-
-
-def _never(_: str) -> bool:
-    """No condition holds, where there is none."""
-    return False
 
 
 def _seconds(value: Json) -> float:

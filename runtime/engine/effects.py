@@ -48,6 +48,8 @@ class Effects(Family):
         """The effects of what is now durable."""
         for r in recorded:
             event = r.event
+            if type(event) is AttemptFinished:
+                continue
             if isinstance(event, AttemptScheduled):
                 self._queue(r.stream[4:], event.attempt)
             elif isinstance(event, AttemptLeased):
@@ -60,7 +62,7 @@ class Effects(Family):
                 self._fold_one(r)
         self._tell(recorded)
         for r in recorded:
-            if isinstance(r.event, ExperimentEnded) and r.event.reason not in LET_RUN:
+            if type(r.event) is ExperimentEnded and r.event.reason not in LET_RUN:
                 self._rescue(r.event.experiment)
 
     def _fold_one(self, recorded: Recorded) -> None:

@@ -32,13 +32,14 @@ from runtime.ids import run_stream
 from runtime.journal.commit import Committer, CommitThreadDied
 from runtime.journal.port import Append, RunRow
 from runtime.journal.sqlite import SqliteJournal, SqliteReader
-from runtime.run.decide import Decision
-from runtime.run.events import AttemptFinished, Json, Recorded, RunFailing, TimerSet
+from runtime.run.decide import Decision, Ended
+from runtime.run.events import AttemptFinished, Json, Recorded, RunEvent, RunFailing, TimerSet
 from runtime.run.layers import Layers
 from runtime.workers.limits import Limits as AttemptLimits
 from runtime.workers.port import Pool
 
 _LOG: Final = logging.getLogger("trimtab.engine")
+_AT_ONCE: Final = frozenset({AttemptFinished, TimerSet, RunFailing})
 
 
 class Machine(ABC):
@@ -70,7 +71,9 @@ class Machine(ABC):
         """Tries that take long and may be hedged, with their runs."""
         self._taken_back: set[str] = set()
         self._rate_timer: asyncio.TimerHandle | None = None
-        self._closed = self._draining = self._pumping = False
+        self._landed: defaultdict[str, list[Ended]] = defaultdict(list)
+        """How attempts ended that were reported and are not decided on yet, by run."""
+        self._closed = self._draining = self._turning = False
         self.dead: asyncio.Future[None] = self._loop.create_future()
 
     @abstractmethod
@@ -80,6 +83,10 @@ class Machine(ABC):
     @abstractmethod
     def _pump(self) -> None:
         """Send what is ready to workers that have room."""
+
+    @abstractmethod
+    def _take_in(self) -> None:
+        """Decide on what workers reported."""
 
     @abstractmethod
     def _due(self, run: str) -> None:
@@ -114,8 +121,11 @@ class Machine(ABC):
     ) -> None:  # fmt: skip
         """Decide one command of a run and hand its events to the commit thread.
 
-        ``then`` is called once they are durable; at once when there are none.
+        ``then`` is called once they are durable; at once when there are none. What was
+        reported before the command came is decided before it.
         """
+        if self._landed:
+            self._take_in()
         before = actor.state.seq
         decision = Decision(actor.state, actor.version.playbook, actor.edge)
         command(decision)
@@ -128,17 +138,22 @@ class Machine(ABC):
         appends.append(Append(stream, before, decision.at, tuple(decision.events)))
         self._put(appends, self._and_end_losers(actor, then) if actor.state.marking.lost else then)
         for event in decision.events:
-            if isinstance(event, AttemptFinished):
-                if event.retry_at is not None:
-                    self._timers.at(event.retry_at, actor.state.run)
-                if event.outcome in ("timed_out", "cancelled"):
-                    self._cancel_child(event.attempt, "waits no longer")
-            elif isinstance(event, TimerSet):
-                self._timers.at(event.due, actor.state.run)
-            elif isinstance(event, RunFailing):
-                self._cancel_below(actor)
+            if type(event) in _AT_ONCE:
+                self._at_once(actor, event)
         if actor.version.has_queue_timeouts:
             self._arm(actor)
+
+    def _at_once(self, actor: Actor, event: RunEvent) -> None:
+        """What follows from a decision whether or not it is durable yet."""
+        if isinstance(event, AttemptFinished):
+            if event.retry_at is not None:
+                self._timers.at(event.retry_at, actor.state.run)
+            if event.outcome in ("timed_out", "cancelled"):
+                self._cancel_child(event.attempt, "waits no longer")
+        elif isinstance(event, TimerSet):
+            self._timers.at(event.due, actor.state.run)
+        elif isinstance(event, RunFailing):
+            self._cancel_below(actor)
 
     def _and_end_losers(
         self, actor: Actor, then: Callable[[], object] | None

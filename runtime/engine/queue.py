@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from msgspec import Struct
+
 from runtime.engine.pace import Pace
 from runtime.playbook.model import Limit
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """An attempt that may be sent.
 
     ``uses`` names the limits it is under; ``pace`` tells whether its step's tries are short.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import defaultdict
 from typing import Final
 
 from runtime.engine.actor import ENDING, Actor, withheld
@@ -51,14 +52,28 @@ class Sending(Machine):
         self._look_again(self._clock() + ROOM_S)
 
     def _pump_soon(self) -> None:
-        """Send what is ready, once for all reports that came together."""
-        if not self._pumping:
-            self._pumping = True
-            self._loop.call_soon(self._pump_now)
+        """Go on, once for all that came together."""
+        if not self._turning:
+            self._turning = True
+            self._loop.call_soon(self._turn)
 
-    def _pump_now(self) -> None:
-        self._pumping = False
+    def _turn(self) -> None:
+        """Take in all reports that came together, and send what is ready."""
+        self._turning = False
+        self._take_in()
+        self._commit.hurry()
         self._pump()
+
+    def _take_in(self) -> None:
+        """Decide on what workers reported: one decision a run, however much came of it."""
+        landed, self._landed = self._landed, defaultdict(list)
+        for run, ends in landed.items():
+            actor = self._actors.get(run)
+            try:
+                if actor is not None:
+                    self._act(actor, lambda d, ends=ends: d.all_ended(ends))  # type: ignore[misc]
+            except Exception:  # it keeps no other run from its reports
+                _LOG.exception("what was reported of run %s could not be taken in", run)
 
     def _look_again(self, at: float) -> None:
         """Look at the queue again when a rate lets the next one pass."""
@@ -81,10 +96,11 @@ class Sending(Machine):
             return False
         if self.poison.known and self._is_poison(actor, tried):
             return False
-        if actor.version.playbook.step(tried.step).effect == "once" and not tried.leased:
+        step = actor.version.playbook.step(tried.step)
+        if step.effect == "once" and not tried.leased:
             self._lease(actor, attempt, tried.step)
             return False
-        fault = self._dispatch.send(actor.state, actor.version, actor.edge, tried)
+        fault = self._dispatch.send(actor.state, actor.version, actor.edge, tried, step)
         if fault is not None:
             self._act(actor, lambda d: d.ended(Ended(attempt, "failed", fault)))
         return fault is None
@@ -123,10 +139,9 @@ class Sending(Machine):
             return
         run, ended = landed
         actor = self._actors.get(run)
-        if actor is not None:
-            if sent_at is not None or self.poison.watches:
-                self._blame(actor, report, sent_at)
-            self._act(actor, lambda d: d.ended(ended))
+        if actor is not None and (sent_at is not None or self.poison.watches):
+            self._blame(actor, report, sent_at)
+        self._landed[run].append(ended)
         self._pump_soon()
 
     def _blame(self, actor: Actor, report: Report, sent_at: float | None) -> None:

@@ -71,10 +71,16 @@ class Committer:
             self._waking = True
             self._loop.call_soon(self._wake)
 
+    def hurry(self) -> None:
+        """Write what was put now: the turn is over."""
+        if self._waking:
+            self._wake()
+
     def _wake(self) -> None:
         self._waking = False
         with self._box.lock:
-            self._box.lock.notify()
+            if self._box.waiting:
+                self._box.lock.notify()
 
     def close(self) -> None:
         """Write what waits, then end the thread."""

@@ -8,6 +8,7 @@ it must know of the world (time, chance, expressions, configurations) it asks of
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from runtime.net.net import lost
@@ -67,6 +68,11 @@ class Decision(Firing):
             self._batch_ended(tried, ended)
         self._advance(tried.step)
 
+    def all_ended(self, ends: Iterable[Ended]) -> None:
+        """Take in how several tries ended, in order."""
+        for ended in ends:
+            self.ended(ended)
+
     def due(self) -> None:
         """Schedule again what has waited long enough, and end what has no time left."""
         for name, due in sorted(self.state.timers.items()):
@@ -107,12 +113,12 @@ class Decision(Firing):
                 self._answer(tried)
                 return
 
-    def _schedule(self, step: Step, pause: Pause | None = None) -> None:
+    def _schedule(self, step: Step, pause: Pause | None = None) -> Try | None:
         """Schedule a try; one that waits here for a time or a signal begins to wait."""
-        known = set(self.state.attempts)
-        super()._schedule(step, pause)
-        for attempt in self.state.attempts.keys() - known:
-            self._await(step, self.state.attempts[attempt])
+        tried = super()._schedule(step, pause)
+        if tried is not None and tried.waits_here:
+            self._await(step, tried)
+        return tried
 
     def _await(self, step: Step, tried: Try) -> None:
         tool = (tried.args or {}).get("tool", {})

@@ -231,7 +231,8 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
             _another_round(state, event)
         return
     _forget_losses(state, work)
-    _take_signal(state, tried, event)
+    if state.signals:
+        _take_signal(state, tried, event)
     step = state.steps[event.step]
     if step.each is not None:
         _batch_done(step.each, tried, event)
@@ -312,8 +313,9 @@ def _another_round(state: RunState, event: AttemptFinished) -> None:
 
 
 def _forget_losses(state: RunState, work: Work) -> None:
-    state.losses.pop(work, None)
-    state.deaths.pop(work, None)
+    if state.losses:
+        state.losses.pop(work, None)
+        state.deaths.pop(work, None)
 
 
 def _take_signal(state: RunState, tried: Try, event: AttemptFinished) -> None:

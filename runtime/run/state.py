@@ -263,7 +263,8 @@ class RunState:
 
     def note_marking(self) -> None:
         """Take the marking, which has just changed, into the trace."""
-        tokens = ",".join(f"{place}={kind}" for place, kind in self.marking.tokens().items())
+        places = self.marking.tokens() if self.marking.waiting else {}
+        tokens = ",".join([f"{place}={kind}" for place, kind in places.items()])
         ready = ",".join(self.marking.ready)
         text = f"{self.trace}|{self.seq}|{tokens}|{ready}"
         self.trace = hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -38,7 +38,7 @@ class Trying(Deciding):
 
     # ---- scheduling ---------------------------------------------------------------------
 
-    def _schedule(self, step: Step, pause: Pause | None = None) -> None:
+    def _schedule(self, step: Step, pause: Pause | None = None) -> Try | None:
         """Schedule a try of a step that is not an ``each``, or fail the step."""
         number = 1 if pause is None else pause.number
         drawn = self._configured(step, pause)
@@ -48,14 +48,16 @@ class Trying(Deciding):
         )  # fmt: skip
         if isinstance(rendered, Fault):
             self._end_untried(step, rendered)
-            return
+            return None
         key = self._key(step, STEP_BATCH)
+        attempt = f"{key}/{number}"
         self._emit(
             AttemptScheduled(
-                f"{key}/{number}", step.name, number, drawn.config, key, args=rendered,
+                attempt, step.name, number, drawn.config, key, args=rendered,
                 experiment=drawn.experiment, arm=drawn.arm, share=drawn.share,
             )
         )  # fmt: skip
+        return self.state.attempts[attempt]
 
     def _configured(self, step: Step, pause: Pause | None) -> Drawn:
         """What a try runs with: as the one before it, unless that is over, or as is drawn now."""
@@ -300,7 +302,7 @@ class Trying(Deciding):
     def _as_unknown(self, tried: Try, ended: Ended) -> Ended:
         """A ``once`` step whose try was cut off may have taken effect: nobody knows."""
         cut_off = ended.cut_off or ended.outcome in ("lost", "timed_out")
-        if not (may_act(tried, self.playbook.step(tried.step)) and cut_off):
+        if not (cut_off and may_act(tried, self.playbook.step(tried.step))):
             return ended
         why = f" ({ended.fault.message})" if ended.cut_off and ended.fault is not None else ""
         how = "stopped" if ended.cut_off else ended.outcome.replace("_", " ")

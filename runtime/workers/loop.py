@@ -42,6 +42,8 @@ _LARGE: Final = 64 << 20
 _OWN_THREADS: Final = frozenset({"capture", "outbox", THREAD})
 _SELF: Final = resource.RUSAGE_SELF
 _CHILDREN: Final = resource.RUSAGE_CHILDREN
+_REF: Final = b"$ref"
+"""Stands in every task that refers to an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def serve(sock: socket.socket, tickets: int, setting: Setting, own: Cage) -> Non
         if not ticket or ticket[0] != generation:
             continue
         ticket = b""
-        report = worker.attempt(decode(frame), len(frame))
+        report = worker.attempt(decode(frame), len(frame), may_refer=_REF in frame)
         if os.getpid() != pid:
             os._exit(0)  # a child that the tool forked and let come back to us
         data = _encoded(report)
@@ -146,18 +148,19 @@ class Worker:
         self._capture = Capture()
         self._stores: dict[str, Objects] = {}
         self._home = os.open(".", os.O_RDONLY)
-        self._peak = _peak_meter()
+        self._meter = _Meter()
 
-    def attempt(self, task: Task, size: int) -> Report:
+    def attempt(self, task: Task, size: int, *, may_refer: bool = True) -> Report:
         """Run one task; whatever happens becomes a report."""
-        known = secrets.values(task.secrets)
+        known = secrets.values(task.secrets) if task.secrets else {}
         os.fchdir(self._home)
         self._capture.begin()
-        _prepare(task)
-        meter = _Meter(self._peak)
+        if may_refer:
+            _prepare(task)
+        self._meter.begin()
         call = Call(task, self._objects(task.objects))
         call.bytes_in = size
-        mask = secrets.Mask(known.values())
+        mask = secrets.Mask(known.values()) if known else secrets.NOTHING
         if (task.memory_bytes, task.processes) != self._limits:
             self._limit(task)
         self._teller.begin(task.slot, mask)
@@ -165,7 +168,7 @@ class Worker:
         self._teller.end()
         if kernel.has_children():
             kernel.end_children()
-        report = self._report(call, ended, meter)
+        report = self._report(call, ended)
         self._look_back(task, report)
         return mask.report(report) if mask else report
 
@@ -199,8 +202,8 @@ class Worker:
             self._threads = threads
             self.is_spent = self.is_spent or _strangers()
 
-    def _report(self, call: Call, ended: _Ended, meter: _Meter) -> Report:
-        run_s, cpu_s, peak = meter.read()
+    def _report(self, call: Call, ended: _Ended) -> Report:
+        run_s, cpu_s, peak = self._meter.read()
         settled = ended.settled
         return Report(
             slot=call.task.slot,
@@ -278,23 +281,30 @@ def _fault(error: BaseException, call: Call) -> faults.FaultFields:
 
 
 class _Meter:
-    """Wall time, CPU time (children too) and peak memory of one attempt."""
+    """Wall time, CPU time (children too) and peak memory of one attempt after another."""
 
-    def __init__(self, peak: int | None) -> None:
-        if peak is not None:
-            os.pwrite(peak, b"5", 0)
-        self._cpu = _cpu_s()
+    def __init__(self) -> None:
+        self._peak = _peak_meter()
+        self._theirs = _children_s()
+        self._at = self._cpu = 0.0
+
+    def begin(self) -> None:
+        """Count from now. What children used is known from the attempt before."""
+        if self._peak is not None:
+            os.pwrite(self._peak, b"5", 0)
+        self._cpu = time.process_time()
         self._at = time.perf_counter()
 
     def read(self) -> tuple[float, float, int]:
         run_s = time.perf_counter() - self._at
-        mine = resource.getrusage(_SELF).ru_maxrss
-        return run_s, max(_cpu_s() - self._cpu, 0.0), mine * 1024
+        before, self._theirs = self._theirs, _children_s()
+        cpu_s = time.process_time() - self._cpu + self._theirs - before
+        return run_s, max(cpu_s, 0.0), resource.getrusage(_SELF).ru_maxrss * 1024
 
 
-def _cpu_s() -> float:
+def _children_s() -> float:
     theirs = resource.getrusage(_CHILDREN)
-    return time.process_time() + theirs.ru_utime + theirs.ru_stime
+    return theirs.ru_utime + theirs.ru_stime
 
 
 def _peak_meter() -> int | None:

@@ -105,6 +105,10 @@ class Mask:
         )
 
 
+NOTHING: Final = Mask(())
+"""The mask of an attempt that knows no secret."""
+
+
 def _buffers(column: Any) -> Iterator[Any]:
     for chunk in getattr(column, "chunks", [column]):
         yield from filter(None, chunk.buffers())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -17,9 +18,10 @@ from runtime.data.objects import Objects
 from runtime.errors import Permanent, ResourceExhausted
 from runtime.tools.port import Blob
 from runtime.workers.room import at_once
-from runtime.workers.secrets import Mask
+from runtime.workers.secrets import NOTHING, Mask
 
-_NO_SECRETS: Final = Mask(())
+_WORDS: Final = frozenset({bool, int, str})
+"""Kinds of values that JSON gives back as they are."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ Keep = Callable[[Callable[[], Any]], Any]
 
 
 def settle(
-    value: Any, objects: Objects, limit: int, mask: Mask = _NO_SECRETS, keep: Keep = at_once
+    value: Any, objects: Objects, limit: int, mask: Mask = NOTHING, keep: Keep = at_once
 ) -> Settled:
     """Return the value as JSON or a reference, with its size and without secrets.
 
@@ -50,11 +52,11 @@ def settle(
     if value is None:
         return Settled(None, 0, 0)
     _refuse_long(value, limit)
-    tables = _Tables(objects, limit, mask, keep)
+    tables = _NO_TABLES if type(value) in _WORDS else _Tables(objects, limit, mask, keep)
     data = _encode(value, tables)
     if b'"$ref"' in data:
         objects.pin(msgspec.json.decode(data))
-    result = mask.json(msgspec.json.decode(data))
+    result = mask.json(value if type(value) in _WORDS else msgspec.json.decode(data))
     size = len(data) + tables.bytes
     if size > limit:
         raise ResourceExhausted(f"the result has {size} bytes; this step may return {limit}")
@@ -105,6 +107,10 @@ class _Tables:
         self._mask.blob(blob.data)
         self.bytes += len(blob.data)
         return self._keep(lambda: self._objects.put_bytes(blob.data, "bin", blob.media))
+
+
+_NO_TABLES: Final = _Tables(Objects(Path()), 0, NOTHING, at_once)
+"""Of a value that can hold none."""
 
 
 def _encode(value: Any, hook: _Tables) -> bytes:
