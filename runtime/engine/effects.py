@@ -48,8 +48,6 @@ class Effects(Family):
         """The effects of what is now durable."""
         for r in recorded:
             event = r.event
-            if type(event) is AttemptFinished:
-                continue
             if isinstance(event, AttemptScheduled):
                 self._queue(r.stream[4:], event.attempt)
             elif isinstance(event, AttemptLeased):

@@ -59,6 +59,9 @@ class Desk:
         self.tasks.remove(ended)
         self.reports(self.name, Report(slot, ended.attempt, outcome))
 
+    def health(self) -> dict[str, Any]:
+        return {}
+
     def workers(self) -> list[dict[str, object]]:
         return []
 
