@@ -365,7 +365,7 @@ class _Folding:
         step.attempts += 1
         step.queue_s += event.queue_s
         step.run_s += event.run_s
-        if event.cost_usd is not None:
+        if event.cost_usd is not None and not event.copied:
             step.cost_usd = (step.cost_usd or 0.0) + event.cost_usd
         if event.outcome == "succeeded":
             step.batches_done += 1

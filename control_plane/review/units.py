@@ -22,6 +22,7 @@ from runtime.run.events import (
     RunCancelled,
     RunCompleted,
     RunFailed,
+    RunSubmitted,
 )
 
 LEAST_SECONDS = 1e-6
@@ -80,6 +81,7 @@ class Units:
     _blocks: dict[tuple[str, int], Block] = field(default_factory=dict)
     _batches: dict[tuple[str, int], tuple[tuple[str, int], bool]] = field(default_factory=dict)
     _pairs: dict[tuple[str, int], int] = field(default_factory=dict)
+    _branches: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._shares = self.started.shares
@@ -87,7 +89,11 @@ class Units:
     def take(self, recorded: Recorded) -> None:
         """Take one event into account."""
         event, run = recorded.event, recorded.stream
+        if run in self._branches:
+            return
         match event:
+            case RunSubmitted() if event.forked:
+                self._branches.add(run)  # what it has was measured in another run
             case ExperimentRamped() if event.experiment == self.started.experiment:
                 self._shares = event.shares
             case EachCut() if event.step == self.started.step:

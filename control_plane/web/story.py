@@ -276,7 +276,7 @@ class RunStory:
         step.queue_s += event.queue_s
         step.run_s += event.run_s
         step.stdout = event.stdout or step.stdout
-        if event.cost_usd is not None:
+        if event.cost_usd is not None and not event.copied:
             step.cost_usd = (step.cost_usd or 0.0) + event.cost_usd
         if one is not None:
             _close(one, event, at)

@@ -23,7 +23,8 @@ from runtime.run.rewind import RewindFault, Rewound, Wanted, rewind
 
 _DECIDED: Final = frozenset({
     "attempt", "step", "number", "outcome", "scheduled", "batch", "fault", "retry_at", "fatal",
-    "result", "post_decision", "arcs", "sets", "value",
+    "result", "post_decision", "arcs", "sets", "value", "moot", "rescued", "folds",
+    "no_way", "copied",
 })  # fmt: skip
 """What a decision fills in of an `AttemptFinished`; the rest was measured."""
 

@@ -8,7 +8,7 @@ waits for has its whole time again, but a ``wait`` goes by the clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from runtime.engine.catalogue import Version
@@ -67,7 +67,7 @@ def renamed(kept: Iterable[Recorded], branch: Branch) -> list[RunEvent]:
     """
     listed = list(kept)
     waits = {r.event.attempt for r in listed if _goes_by_the_clock(r.event)}  # type: ignore[union-attr]
-    made = [_copy(r, branch, waits) for r in listed]
+    made = list(_in_place(_copy(r, branch, waits) for r in listed))
     version = branch.version
     known = {*version.net.transitions, *version.net.beside}
     gone = {e.step for e in made if isinstance(e, AttemptScheduled)} - known
@@ -75,6 +75,18 @@ def renamed(kept: Iterable[Recorded], branch: Branch) -> list[RunEvent]:
         names = ", ".join(sorted(gone))
         raise CannotFork(f"{version.registered.path} has no step {names} to go on from")
     return made
+
+
+def _in_place(events: Iterable[RunEvent]) -> Iterator[RunEvent]:
+    """Events as they follow one another here: an end names where its try was scheduled."""
+    places: dict[str, int] = {}
+    for seq, event in enumerate(events, 1):
+        if isinstance(event, AttemptScheduled):
+            places[event.attempt] = seq
+        if isinstance(event, AttemptFinished):
+            yield event.but(scheduled=places[event.attempt], copied=True)
+        else:
+            yield event
 
 
 def _goes_by_the_clock(event: object) -> bool:

@@ -104,7 +104,8 @@ def _rows(r: Recorded, lookup: Lookup) -> Iterator[tuple[str, Row]]:
     if r.stream.startswith("run/"):
         yield from (("transition", row) for row in _transitions(r, lookup))
     if isinstance(event, AttemptFinished):
-        yield "attempt", _attempt(r, event, lookup)
+        if not event.copied:
+            yield "attempt", _attempt(r, event, lookup)
     elif type(event) in ENDED:
         yield "run", _run(r, lookup)
     elif isinstance(event, ProposalDrafted | ProposalMoved):
@@ -224,6 +225,8 @@ class _Tally:
     def add(self, recorded: Recorded) -> None:
         event = recorded.event
         if isinstance(event, AttemptFinished):
+            if event.copied:
+                return  # it is in the row of the run that it happened in
             self.attempts += 1
             beaten = event.moot and event.outcome == "cancelled"
             self.failed += event.outcome != "succeeded" and not beaten
@@ -237,6 +240,11 @@ class _Tally:
             self.experiments.add(event.experiment)
         elif isinstance(event, RunStarted) and self.started is None:
             self.started = recorded.at
+
+
+def _is_special(run: RunSubmitted | None) -> bool:
+    """Whether a run says nothing of how others go: it had values of its own, or a head start."""
+    return run is not None and bool(run.overrides or run.forked)
 
 
 def _run(r: Recorded, lookup: Lookup) -> Row:
@@ -254,7 +262,7 @@ def _run(r: Recorded, lookup: Lookup) -> Row:
         run.version if run else "", run.number if run else 0, ENDED[type(r.event)],
         submitted_at, started_at, r.at, r.at - started_at, tally.attempts, tally.failed,
         tally.items, tally.cost, run.actor if run else "", int(run is not None and run.system),
-        int(run is not None and bool(run.overrides)), sorted(tally.experiments), step,
+        int(_is_special(run)), sorted(tally.experiments), step,
         fault.cls if fault else "", fault.message if fault else "",
         cause(step, fault) if fault else "",
     )  # fmt: skip

@@ -91,7 +91,7 @@ def merge(payload: dict[str, Any] | None, mark: Mark) -> dict[str, Any]:
 def _marks(r: Recorded, lookup: Lookup) -> Iterator[Mark]:
     e = r.event
     if isinstance(e, AttemptFinished | StepRouted):
-        if e.fault is not None:
+        if e.fault is not None and not getattr(e, "copied", False):
             attempt = e.attempt if isinstance(e, AttemptFinished) else ""
             yield _failure(r, e.step, e.fault, attempt, lookup)
     elif type(e) in ENDED:

@@ -110,7 +110,8 @@ class _Rewinding:
         self._refuse_twice()
         drained = self.history.drained
         kept = [r for r in map(self._kept, self.events) if r is not None]
-        ends = [r.event for r in kept if r.stream_seq in drained]
+        # a batch that was folded away gave nothing else: it is in flight again, and done again
+        ends = [r.event for r in kept if r.stream_seq in drained and not _folded(r)]
         return Rewound(
             [r for r in kept if r.stream_seq not in drained],
             [s.name for s in self.playbook.steps if s.name in (*self.roots, *self.partly)],
@@ -319,6 +320,10 @@ class _Rewinding:
         if isinstance(event, TimerFired) and step in self.partly:
             return False
         return self._holds(step, seq)
+
+
+def _folded(recorded: Recorded) -> bool:
+    return isinstance(recorded.event, AttemptFinished) and recorded.event.folds is not None
 
 
 def _below(net: Net, name: str) -> set[str]:

@@ -171,6 +171,18 @@ def test_a_runs_row_adds_up_its_stream_across_writers() -> None:
     assert failed["cost_usd"] is None
 
 
+def test_what_a_run_has_from_another_is_counted_there_alone() -> None:
+    journal = lived()
+    facts = [r.event for r in journal.facts if r.stream == "run/a"]
+    copies = [e.but(copied=True) if isinstance(e, AttemptFinished) else e for e in facts]
+    first = RunSubmitted("p", "v", 3, {}, "ann", forked={"run": "a", "seq": 7})
+    journal.add("run/c", first, *copies[1:])
+    rows = derive(_facts(journal), journal)
+    assert {row["run"] for row in _columns("attempt", rows)} == {"a"}
+    branch = next(row for row in _columns("run", rows) if row["run"] == "c")
+    assert (branch["attempts"], branch["cost_usd"], branch["overridden"]) == (0, None, 1)
+
+
 def test_a_fact_that_points_nowhere_still_makes_its_row() -> None:
     journal = Journal()
     journal.add("run/z", AttemptFinished("z/s/-1/1", "s", 1, "succeeded", 99))

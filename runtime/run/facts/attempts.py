@@ -62,7 +62,8 @@ class AttemptFinished(Fact, frozen=True):
     without it.
     Seconds: ``queue_s`` from scheduled to handed to a worker, ``run_s`` in the tool,
     ``total_s`` their sum. ``cost_usd`` is price × reserved slot time + ``spend_usd``;
-    None when no price is known.
+    None when no price is known. ``copied``: it happened in the run that this one goes on
+    from, and was measured, paid and counted there.
     """
 
     TYPE: ClassVar[str] = "attempt.finished"
@@ -101,3 +102,4 @@ class AttemptFinished(Fact, frozen=True):
     rescued: bool = False
     folds: dict[str, Json] | None = None
     no_way: Fault | None = None
+    copied: bool = False

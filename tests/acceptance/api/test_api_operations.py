@@ -125,6 +125,13 @@ def test_a_failed_run_is_retried_and_both_know_of_each_other(asks: Any) -> None:
     assert (after["state"], after["result"]) == ("completed", 3)
     assert after["forked"]["run"] == run
     assert after["retried"]["reason"] == "mended"
+    events = asks.get(f"/api/runs/{made['run']}/events")
+    for event in events:
+        if event["type"] == "attempt.finished":
+            began = events[event["body"]["scheduled"] - 1]["body"]
+            assert began["attempt"] == event["body"]["attempt"]
+    copied = [e["body"]["step"] for e in events if e["body"].get("copied")]
+    assert copied == ["paid", "release"]
     assert asks.get(f"/api/runs/{run}")["forks"] == [made["run"]]
     assert asks.get(f"/api/runs/{run}")["state"] == "failed"
 
