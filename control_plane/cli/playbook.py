@@ -138,16 +138,18 @@ def schema(
 
 
 def _diagram(playbook: Playbook) -> Iterator[str]:
+    from runtime.net.legend import arcs_of, join_words
+
     yield "flowchart TD"
     for step in playbook.steps:
         kind = str(step.tool["kind"]) if step.tool else "routes"
         each = f", each {step.each.batch}" if step.each else ""
-        yield f'    {step.name}["{step.name}<br/>{kind}{each}"]'
+        waits = f"<br/>{words}" if (words := join_words(step.join)) else ""
+        yield f'    {step.name}["{step.name}<br/>{kind}{each}{waits}"]'
     for step in playbook.steps:
-        for arc in step.arcs:
-            words = arc.when or ("otherwise" if arc.otherwise else ", ".join(arc.on))
-            label = '|"' + words.replace('"', "'") + '"|' if words else ""
-            yield f"    {step.name} -->{label} {arc.to}"
+        for arc in arcs_of(step):
+            label = '|"' + arc.words.replace('"', "'") + '"|' if arc.words else ""
+            yield f"    {step.name} {'-.->' if arc.late else '-->'}{label} {arc.to}"
 
 
 def _fault(fault: Any) -> dict[str, Any]:

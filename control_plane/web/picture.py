@@ -16,7 +16,8 @@ from typing import Any, Final, TypeAlias
 
 from control_plane.web.svg import clip, label, tag, text
 from control_plane.web.words import sign, state_word
-from runtime.playbook.model import Arc, Playbook, Step
+from runtime.net.legend import Drawn, arcs_of, join_words
+from runtime.playbook.model import Playbook, Step
 
 Point: TypeAlias = tuple[float, float]
 Size: TypeAlias = tuple[float, float]
@@ -24,7 +25,7 @@ Link: TypeAlias = tuple[str, str]
 
 BOX_HEIGHT: Final = 58.0
 CIRCLE: Final = 9.0
-MARGIN: Final = 12.0
+MARGIN: Final = 16.0
 LAYER_GAP: Final = 34.0
 ROW_GAP: Final = 26.0
 START: Final = "@start"
@@ -83,7 +84,7 @@ def shape_of(playbook: Playbook) -> Shape:
     links: list[Link] = [(START, playbook.steps[0].name)]
     for step in playbook.steps:
         sizes.append((step.name, (_box_width(step.name), BOX_HEIGHT)))
-        for arc in step.arcs:
+        for arc in arcs_of(step):
             place = place_of(step.name, arc)
             sizes.append((place, _place_size(arc)))
             links += [(step.name, place), (place, arc.to)]
@@ -93,9 +94,9 @@ def shape_of(playbook: Playbook) -> Shape:
     return Shape(tuple(sizes), tuple(links))
 
 
-def place_of(source: str, arc: Arc) -> str:
+def place_of(source: str, arc: Drawn) -> str:
     """Return the name of the place on an arc. Two arcs may lead to the same step."""
-    return f"@{source}>{arc.to}>{arc.when or ''}>{','.join(arc.on)}"
+    return f"@{source}>{arc.to}>{arc.words}"
 
 
 def lay_out(shape: Shape, engine: str | None = None) -> Layout:
@@ -269,16 +270,8 @@ def _box_width(name: str) -> float:
     return max(132.0, 7.6 * len(clip(name, 26)) + 26)
 
 
-def _words_of(arc: Arc) -> str:
-    if arc.when is not None:
-        return clip(arc.when, 22)
-    if arc.on:
-        return clip("on " + ", ".join(arc.on), 22)
-    return "otherwise" if arc.otherwise else ""
-
-
-def _place_size(arc: Arc) -> Size:
-    words = _words_of(arc)
+def _place_size(arc: Drawn) -> Size:
+    words = clip(arc.words, 22)
     if not words:
         return 2 * CIRCLE, 2 * CIRCLE
     return max(2 * CIRCLE, 6.0 * len(words)), 2 * CIRCLE + 28
@@ -333,12 +326,12 @@ def _places(playbook: Playbook, views: Mapping[str, StepView], layout: Layout) -
     ]
     for step in playbook.steps:
         view = views.get(step.name, StepView())
-        for arc in step.arcs:
+        for arc in arcs_of(step):
             taken = view.arcs is not None and arc.to in view.arcs
             token = taken and views.get(arc.to, StepView()).state == "waiting"
             name = f"between {step.name} and {arc.to}"
             centre = layout.centres[place_of(step.name, arc)]
-            out.append(_place(centre, name, _words_of(arc), token=token, taken=taken))
+            out.append(_place(centre, name, clip(arc.words, 22), token=token, taken=taken))
         if not step.arcs:
             done = view.state == "succeeded"
             out.append(_place(layout.centres[END + step.name], "end", "", token=done, taken=done))
@@ -362,7 +355,11 @@ def _box(step: Step, view: StepView, centre: Point) -> str:
     left, top = centre[0] - width / 2, centre[1] - BOX_HEIGHT / 2
     says = f"{step.name}: {state_word(view.state)}" + (f", {view.detail}" if view.detail else "")
     frame = {"x": left, "y": top, "width": width, "height": BOX_HEIGHT, "rx": 6}
+    waits = join_words(step.join)
+    says += f"; joins: {waits}" if waits else ""
     parts = [tag("title", {}, text(says)), tag("rect", {**frame, "class": "box"})]
+    if waits:
+        parts.append(label(clip(waits, 30), centre[0], top - 5, "when"))
     if view.share is not None:
         done = {**frame, "y": top + BOX_HEIGHT - 5, "height": 5, "rx": 2}
         parts.append(tag("rect", {**done, "class": "rail"}))

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from runtime.net.legend import arcs_of
 from runtime.playbook.model import Playbook
 from runtime.run.events import (
     AttemptFinished,
@@ -366,7 +367,7 @@ def step_states(playbook: Playbook, story: RunStory) -> dict[str, str]:
     states = {s.name: _state_of(story, s.name) for s in playbook.steps}
     inputs: dict[str, set[str]] = {s.name: set() for s in playbook.steps}
     for step in playbook.steps:
-        for arc in step.arcs:
+        for arc in arcs_of(step):
             inputs.get(arc.to, set()).add(step.name)
     changed = True
     while changed:

@@ -78,8 +78,8 @@ def _endless(arc: Arc) -> str:
 def _targets(step: Step) -> Iterator[str]:
     """Where a step's tokens may go: its arcs, and what takes over when its join is late."""
     yield from (arc.to for arc in step.arcs)
-    if step.join.within_s is not None and step.join.at_deadline not in ("fire", "fail"):
-        yield step.join.at_deadline
+    if step.join.takeover is not None:
+        yield step.join.takeover
 
 
 def _refuse_islands(first: str, outputs: dict[str, tuple[str, ...]]) -> None:

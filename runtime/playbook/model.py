@@ -139,6 +139,12 @@ class Join:
         """How many live tokens are enough; None when every token must have come."""
         return None if self.kind == "all" else 1 if self.kind == "any" else self.n
 
+    @property
+    def takeover(self) -> str | None:
+        """The step that takes over when the join is late, if one does."""
+        named = self.within_s is not None and self.at_deadline not in ("fire", "fail")
+        return self.at_deadline if named else None
+
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
