@@ -30,6 +30,7 @@ from runtime.tools.progress import progress
 
 if TYPE_CHECKING:
     import httpx2
+    import pyarrow as pa
 
 Json: TypeAlias = Any
 
@@ -142,8 +143,20 @@ class Client:
         return self._dict("GET", f"/api/runs/{_part(run)}")
 
     def values(self, run: str) -> dict[str, Json]:
-        """Read the values of a run's steps."""
+        """Read the values of a run's steps, large ones as references."""
         return self._dict("GET", f"/api/runs/{_part(run)}/values")
+
+    def value(self, run: str, step: str) -> Json:
+        """Read the value of one step, whole: rows where it is a table."""
+        return self._ask("GET", f"/api/runs/{_part(run)}/values/{_part(step)}?form=json")
+
+    def table(self, run: str, step: str) -> pa.Table:
+        """Read the value of one step as an Arrow table; it needs pyarrow here."""
+        import pyarrow as pa
+
+        path = f"/api/runs/{_part(run)}/values/{_part(step)}?form=arrow"
+        with pa.ipc.open_file(self._answer("GET", path).content) as file:
+            return file.read_all()
 
     def events(self, run: str, after: int = 0) -> Iterator[dict[str, Json]]:
         """Yield the events of a run past a sequence, page by page."""
@@ -410,6 +423,10 @@ class Client:
         return answer
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
+        answer = self._answer(method, path, **more)
+        return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, **more: Any) -> httpx2.Response:
         import httpx2
 
         try:
@@ -418,7 +435,7 @@ class Client:
             raise Unreachable(f"{self.url} does not answer: {fault}") from fault
         if answer.is_error:
             raise _refusal(answer)
-        return answer.json() if answer.content else None
+        return answer
 
     def _stream(
         self, run: str, after: int, said: Callable[[dict[str, Json]], object] | None = None

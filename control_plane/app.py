@@ -29,6 +29,7 @@ from control_plane.api import (
     search,
     signin,
     trends,
+    values,
 )
 from control_plane.api.guards import WhoAsks, own_page, signed_in
 from control_plane.api.playbooks import PlaybooksController, editor_schema
@@ -41,7 +42,7 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     RunsController, operations.retry, operations.actions, PlaybooksController, editor_schema,
     ProposalsController, schedules.SchedulesController,
     schedules.jobs, search.search, trends.trends, loop.optimize, loop.kill, loop.killed,
-    retention.collect,
+    retention.collect, values.of_run, values.of_step, values.object_,
     health.live, health.ready, health.status, health.workers, signin.make_link,
     signin.sign_in, signin.sign_out, signin.me,
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -91,17 +91,6 @@ class RunsController(Controller):
     def line(self, run: FromPath[str], runs: NamedDependency[Runs]) -> RunLine:
         """Read a run's line alone: quick, however long the run is."""
         return runs.line(run)
-
-    @get(
-        "/{run:str}/values", guards=[requires("viewer")], operation_id="getRunValues",
-        sync_to_thread=False,
-    )  # fmt: skip
-    def values(
-        self, run: FromPath[str], runs: NamedDependency[Runs], engine: NamedDependency[Engine]
-    ) -> dict[str, Any]:
-        """Read the values of a run's steps, large ones as references."""
-        runs.row(run)
-        return engine.values(run)
 
     @get(
         "/{run:str}/events", guards=[requires("viewer")], operation_id="listRunEvents",

@@ -62,9 +62,14 @@ def name(ref: Reference) -> str:
         ValueError: it is not a hash with an extension, so it may lead anywhere.
     """
     called = ref["$ref"]
-    if not isinstance(called, str) or not _NAME.fullmatch(called):
+    if not isinstance(called, str) or not is_name(called):
         raise ValueError(f"not the name of an object: {called!r}")
     return called
+
+
+def is_name(text: str) -> bool:
+    """Whether an object may be called so."""
+    return _NAME.fullmatch(text) is not None
 
 
 def references(value: object) -> Iterator[Reference]:

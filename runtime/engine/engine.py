@@ -10,6 +10,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -23,8 +25,9 @@ from runtime.engine.pinning import pin
 from runtime.engine.submit import Submit
 from runtime.ids import new_id, run_stream
 from runtime.journal.port import Append, FolderInUse, RunRow, StreamMoved
-from runtime.journal.sqlite import ENDED
+from runtime.journal.sqlite import ENDED, SqliteReader
 from runtime.net.faults import refuse_flow
+from runtime.net.net import Net
 from runtime.playbook.bundle import Bundle
 from runtime.playbook.model import Limit
 from runtime.run.decide import Decision
@@ -36,8 +39,8 @@ from runtime.run.events import (
     RunSubmitted,
     StepCleared,
 )
-from runtime.run.evolve import APPROVAL
-from runtime.run.state import RunState
+from runtime.run.evolve import APPROVAL, evolve
+from runtime.run.state import RunState, new_run
 from runtime.workers.limits import Limits as AttemptLimits
 from runtime.workers.port import Pool
 from runtime.workers.protocol import Progress
@@ -264,8 +267,14 @@ class Engine(Branching):
 
     def values(self, run: str) -> dict[str, Json]:
         """What each finished step of a run gave."""
-        steps = self.state(run).steps.items()
-        return {name: s.value for name, s in steps if s.status in ("done", "failed")}
+        return _values(self.state(run))
+
+    async def values_apart(self, run: str) -> dict[str, Json]:
+        """The same; a run that is not live is folded in another thread."""
+        if run in self._actors:
+            return self.values(run)
+        net, journal = self.version_of(run).net, self.folder.journal
+        return _values(await asyncio.to_thread(_folded_from, journal, run, net))
 
     def version_of(self, run: str) -> Version:
         """The playbook version a run runs."""
@@ -336,6 +345,20 @@ class Engine(Branching):
         ):  # fmt: skip
             return row.run
         raise KeyConflict(f"key {key} was used for another request (run {row.run})")
+
+
+def _values(state: RunState) -> dict[str, Json]:
+    steps = state.steps.items()
+    return {name: step.value for name, step in steps if step.status in ("done", "failed")}
+
+
+def _folded_from(journal: Path, run: str, net: Net) -> RunState:
+    """A run's state by a connection of this thread's own."""
+    state = new_run(run, net)
+    with closing(SqliteReader.open(journal)) as reader:
+        for event, at in reader.story(run_stream(run)):
+            evolve(state, event, at)  # type: ignore[arg-type]
+    return state
 
 
 __all__ = ["Engine", "Listener", "Retried", "RunEvent", "StreamMoved", "Submit", "Wanted"]
