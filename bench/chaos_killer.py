@@ -25,8 +25,8 @@ class Plan:
 
     seconds: float = 120.0
     runs: int = 360
-    burst: int = 150
-    slots: int = 4
+    burst: int = 120
+    slots: int = 6
     every: dict[str, float] = field(
         default_factory=lambda: {"worker": 1.5, "template": 15.0, "recorder": 7.0, "server": 6.0}
     )

@@ -82,7 +82,7 @@ def slow_at_first(x: int, run_folder: Path) -> int:
         (Path(run_folder) / "slow").touch(exist_ok=False)
     except FileExistsError:
         return x
-    time.sleep(2.0)
+    time.sleep(3.0)
     return x
 
 

@@ -33,7 +33,7 @@ NAMED = re.compile(r"(?:#|--) (\S+\.\w+)\n")
 ELSEWHERE = {
     "sql connection": "needs a server: test_tools_postgres.py",
     "tool history": "only system playbooks may: test_optimize_playbook.py",
-    "tool search": "only system playbooks may: test_tools.py",
+    "tool search": "only system playbooks may: test_record_recorder.py",
 }
 """Keys whose example needs more than an engine, and the tests that show them."""
 

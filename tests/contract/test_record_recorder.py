@@ -24,9 +24,11 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.httputil import default_pool_manager
 
+from runtime.conformance import Bench
 from runtime.data.folder import DataFolder, read_json
 from runtime.journal.port import Append
 from runtime.journal.sqlite import SqliteJournal
+from runtime.playbook.tools import TOOLS
 from runtime.record.access import (
     RecordBehind,
     RecorderAway,
@@ -272,6 +274,30 @@ def test_search_finds_playbook_step_and_failure_and_says_why(lived: Lived) -> No
     assert search.search("enrich", kind="step")[0].step == "enrich"
     assert {h.kind for h in search.search("completed", state="completed")} == {"run"}
     assert search.search("zebra in the garden", kind="failure") == []
+
+
+SEARCHES: list[tuple[dict[str, Any], tuple[str, str]]] = [
+    ({"query": "timeout no answer", "limit": 1}, ("failure", "/api/runs/")),
+    ({"query": "patient records", "of": "playbook", "playbook": "p/q"}, ("playbook", "/api/pl")),
+    ({"query": "enrich", "of": "step", "step": "enrich"}, ("step", "/api/playbooks/p/q")),
+    ({"query": "completed", "state": "completed"}, ("run", "/api/runs/")),
+]
+
+
+@pytest.mark.parametrize(("keys", "first"), SEARCHES)
+def test_the_search_tool_finds_in_a_system_run_with_every_key(
+    lived: Lived, tmp_path: Path, keys: dict[str, Any], first: tuple[str, str]
+) -> None:
+    bench, objects = Bench(tmp_path), str(lived.folder.objects)
+    hits = bench.run({"kind": "search", **keys}, system=True, objects=objects)
+    assert (hits[0]["kind"], hits[0]["href"].startswith(first[1])) == (first[0], True)
+    assert len(hits) <= keys.get("limit", 20)
+    fault = bench.fault({"kind": "search", **keys}, objects=objects)
+    assert (fault["cls"], "system runs only" in fault["message"]) == ("permanent", True)
+
+
+def test_the_searches_use_every_key_of_the_tool() -> None:
+    assert {key for keys, _ in SEARCHES for key in keys} == set(TOOLS["search"].keys) - {"errors"}
 
 
 def test_status_shows_cursor_and_lag(lived: Lived) -> None:
