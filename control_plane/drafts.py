@@ -26,6 +26,7 @@ from control_plane.reviews import ReviewService
 from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
 from runtime.journal.port import RunRow
+from runtime.playbook.faults import PlaybookFaults
 from runtime.playbook.model import Playbook, Step
 from runtime.run.events import Json, Recorded, RunCompleted
 from runtime.run.layers import digest
@@ -160,7 +161,10 @@ class Drafts:
         ]
 
     def _of_playbook(self, path: str, version: PlaybookVersion) -> list[dict[str, Json]]:
-        playbook = version.playbook
+        try:
+            playbook = version.playbook
+        except PlaybookFaults:
+            return []  # the list of playbooks says why it cannot be read
         steps = [step for step in playbook.steps if self._tunable(path, step)]
         return [self._scope(path, version, playbook, step) for step in steps]
 

@@ -27,6 +27,8 @@ class PlaybookLine:
     labels: dict[str, str]
     steps: int
     actor: str
+    unreadable: str = ""
+    """Why this installation cannot read it, when it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +107,12 @@ class Playbooks:
 
 def line(version: Version) -> PlaybookLine:
     """Return a version as it stands in a list."""
-    told = version.registered
-    steps = len(version.playbook.steps)
+    told, why = version.registered, version.unreadable
+    steps = 0 if why else len(version.playbook.steps)
     return PlaybookLine(
-        told.path, told.version, told.number, told.description, told.labels, steps, told.actor
-    )
+        told.path, told.version, told.number, told.description, told.labels, steps, told.actor,
+        why,
+    )  # fmt: skip
 
 
 def folded(folder: DataFolder, journal: JournalReader) -> tuple[Catalogue, Layers]:

@@ -92,7 +92,9 @@ def list_(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """List the registered playbooks."""
     emit_rows(here(ctx).playbooks().page(), output, {
         "path": "path", "version": lambda p: str(p["number"]),
-        "steps": lambda p: str(p["steps"]), "by": "actor", "description": "description",
+        "steps": lambda p: str(p["steps"]), "by": "actor",
+        "description": lambda p: f"cannot be read: {p['unreadable']}" if p["unreadable"]
+        else p["description"],
     }, empty="no playbook is registered; next: trimtab playbook register FILE")  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from runtime.engine.queue import scoped
 from runtime.net.compile import compile_net
 from runtime.net.net import Net
 from runtime.playbook.bundle import Bundle, load_text, step_bound, unpack
+from runtime.playbook.faults import PlaybookFaults
 from runtime.playbook.knobs import defaults
 from runtime.playbook.model import Limit, Playbook, Step
 from runtime.run.events import Json, PlaybookRegistered
@@ -47,6 +48,15 @@ class Version:
     def bundle(self) -> Bundle:
         """The YAML and the files beside it."""
         return load_text(self.registered.source, self.registered.files)
+
+    @cached_property
+    def unreadable(self) -> str:
+        """Why it cannot be read here: a kind of tool that is not installed, say; else nothing."""
+        try:
+            _ = self.bundle
+        except PlaybookFaults as found:
+            return "; ".join(map(str, found.faults))
+        return ""
 
     @cached_property
     def playbook(self) -> Playbook:

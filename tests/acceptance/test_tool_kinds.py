@@ -74,8 +74,8 @@ def test_its_arguments_are_checked_at_their_place(
 
 
 def test_an_editor_completes_its_keys(cli: Cli) -> None:
-    kinds = json.loads(cli("playbook", "schema"))["$defs"]["tool"]["oneOf"]
-    (shout,) = [kind for kind in kinds if kind["properties"]["kind"]["const"] == "shout"]
+    blocks = json.loads(cli("playbook", "schema"))["$defs"]["tool"]["allOf"]
+    (shout,) = [b["then"] for b in blocks if b["if"]["properties"]["kind"]["const"] == "shout"]
     assert shout["properties"]["times"]["maximum"] == 10
     assert shout["required"] == ["kind", "text"]
 
@@ -83,6 +83,18 @@ def test_an_editor_completes_its_keys(cli: Cli) -> None:
 def test_where_it_is_not_installed_its_name_is_unknown(cli: Cli) -> None:
     said = cli("playbook", "validate", "shouting.yaml", code=1, installed=False)
     assert "unknown tool kind 'shout'" in said
+
+
+def test_what_cannot_be_read_without_it_is_listed_with_the_reason(cli: Cli) -> None:
+    cli("run", "shouting.yaml")
+    cli("playbook", "init")
+    cli("run", "hello.yaml", installed=False)
+    listed = json.loads(cli("playbook", "list", "-o", "json", installed=False))
+    lines = {line["path"]: line for line in listed}
+    assert (lines["hello"]["steps"] > 0, lines["hello"]["unreadable"]) == (True, "")
+    assert "unknown tool kind 'shout'" in lines["t/shouting"]["unreadable"]
+    assert "t/shouting" in cli("run", "list", installed=False)
+    assert json.loads(cli("playbook", "list", "-o", "json"))[1]["unreadable"] == ""
 
 
 def test_it_is_listed_shown_and_checked(cli: Cli) -> None:
