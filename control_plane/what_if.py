@@ -123,7 +123,8 @@ def ask(
     others = [work_of(journal, other.run) for other in _alike(journal, row, history)]
     return what_if(
         work_of(journal, run), changes, rng,
-        history=others, playbook=_playbook(journal, row), slots=slots,
+        history=[work for work in others if not work.forked],
+        playbook=_playbook(journal, row), slots=slots,
     )  # fmt: skip
 
 

@@ -119,8 +119,8 @@ def problem_of(error: Exception) -> Problem:
         case Draining():
             hint = "submit it again when the server is back, with an idempotency key to be sure"
             return Problem(503, "unavailable", str(error), hint, "draining")
-        case EngineError():
-            return Problem(409, "conflict", str(error), "read it again", "state")
+        case EngineError():  # it says itself what would be possible
+            return Problem(409, "conflict", str(error), reason="state")
         case RecordError():
             hint = "`trimtab doctor` says more; it is started again by itself"
             return Problem(503, "unavailable", str(error), hint, "record")

@@ -111,7 +111,8 @@ def _state(found: Replayed) -> dict[str, Any]:
 def _state_lines(told: Row) -> Iterator[str]:
     yield f"run {told['run']} after event {told['seq']}: {told['state']}"
     yield f"tokens     {', '.join(f'{p} {k}' for p, k in told['tokens'].items()) or 'none wait'}"
-    yield f"in flight  {', '.join(told['in_flight']) or 'nothing'}"
+    flying = [attempt.partition("/")[2] for attempt in told["in_flight"]]
+    yield f"in flight  {', '.join(flying) or 'nothing'}"
     for name, step in told["steps"].items():
         value = "" if step["value"] is None else f"  {step['value']!r:.80}"
-        yield f"  {name:<16} {step['status']:<8}{value}"
+        yield f"  {name:<16} {step['status']:<8}{value}".rstrip()

@@ -35,6 +35,7 @@ REASONS: Final = {
 SILENCE: Final = {
     "run_not_completed": "it did not complete",
     "run_paused": "it was paused",
+    "run_forked": "it goes on from another run",
     "nothing_ran": "nothing ran in it",
     "step_not_run": "the step did not run in it",
     "not_an_each": "the step is not mapped over items",

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 Json: TypeAlias = Any
 Why: TypeAlias = Literal[
-    "run_not_completed", "run_paused", "nothing_ran", "step_not_run", "not_an_each",
+    "run_not_completed", "run_paused", "run_forked", "nothing_ran", "step_not_run", "not_an_each",
     "knob_not_simulated", "one_size", "beyond_history", "not_comparable", "no_retry_seen",
     "run_would_fail",
 ]  # fmt: skip

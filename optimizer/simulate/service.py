@@ -125,7 +125,7 @@ def _solve(logs: Mapping[Cell, list[float]], counts: Mapping[int, int], *, alike
     columns = {name: i for i, name in enumerate(dict.fromkeys(names))}
     empty = np.zeros((len(columns), len(columns)))
     rows = Levels(columns, np.zeros(len(columns)), empty, empty, counts, alike, None, {})
-    design = np.array([rows._row(c) for c in cells]).reshape(-1, len(columns))
+    design = np.array([rows._row(c) for c in cells]).reshape(len(cells), len(columns))
     means = np.array([np.mean(logs[c]) for c in cells])
     noise = _noise(logs)
     weight = np.array([len(logs[c]) / noise for c in cells])

@@ -143,6 +143,9 @@ def _refused(work: Work, changes: Changes) -> CannotSay | None:
         return CannotSay("run_not_completed", text)
     if work.paused:
         return CannotSay("run_paused", "the run was paused: its times are not its own")
+    if work.forked:
+        text = "the run goes on from another, and has its work without its times"
+        return CannotSay("run_forked", text)
     if not work.pieces:
         return CannotSay("nothing_ran", "no attempt of the run was recorded")
     for step, knobs in changes.items():

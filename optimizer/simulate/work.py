@@ -122,6 +122,8 @@ class Work:
     slots: int | None
     demand: int
     firings: tuple[Firing, ...]
+    forked: bool = False
+    """Whether it goes on from another run, whose work it has without its times."""
 
     def of(self, step: str) -> list[Firing]:
         """Return the firings of a step."""
@@ -187,7 +189,7 @@ class Reading:
         self._scheduled: dict[str, float] = {}
         self._warm: set[str] = set()
         self._about = ("", "")
-        self._state, self._paused = "running", False
+        self._state, self._paused, self._forked = "running", False, False
         self._from: float | None = None
         self._until = 0.0
 
@@ -208,6 +210,7 @@ class Reading:
                 self._end(fired, at, event.arcs)
             case RunSubmitted():
                 self._about = (event.playbook, event.version)
+                self._forked = event.forked is not None
             case RunPaused():
                 self._paused = True
             case RunCompleted() | RunFailed() | RunCancelled():
@@ -282,7 +285,7 @@ class Reading:
         return Work(
             self._run, *self._about, self._state, self._paused, self._until - begun,
             self._until - max(ends, default=self._until), _slots(tries, demand), demand,
-            tuple(_firing(f) for f in self._fired),
+            tuple(_firing(f) for f in self._fired), self._forked,
         )  # fmt: skip
 
 

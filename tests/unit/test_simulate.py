@@ -16,6 +16,7 @@ from optimizer.knobs import UnknownKnob
 from optimizer.simulate.estimate import CannotSay, Estimate
 from optimizer.simulate.flow import replay
 from optimizer.simulate.rows import MissingColumns, from_rows
+from optimizer.simulate.service import Cell, levels
 from optimizer.simulate.shadow import replay_check
 from optimizer.simulate.what_if import BadChange, what_if
 from optimizer.simulate.work import Cut, Firing, Piece, Try, Work, from_events
@@ -315,6 +316,7 @@ workflow:
         ({"s": {"each.batch": 50}}, replace(made("a", 25, 2, 1), state="failed"),
          "run_not_completed"),
         ({"s": {"each.batch": 50}}, replace(made("a", 25, 2, 1), paused=True), "run_paused"),
+        ({"s": {"each.batch": 50}}, replace(made("a", 25, 2, 1), forked=True), "run_forked"),
         ({}, work(), "nothing_ran"),
         ({"s": {"retry.attempts": 3}}, made("a", 10, 2, 1, fails=0.2, attempts=1),
          "no_retry_seen"),
@@ -410,3 +412,8 @@ def test_a_candidate_nobody_can_speak_for_is_no_good_sign() -> None:
         works, "s", [{"knob": "each.batch", "from": 25, "to": 100}], random.Random(1)
     )
     assert (check.runs, check.makespan_delta, check.cannot_say) == (0, None, {"one_size": 3})
+
+
+def test_a_step_that_took_no_time_at_all_has_no_levels() -> None:
+    assert levels([]).sizes == []
+    assert levels([(Cell(0, 1, 1), 0.0)]).curve(Cell(0, 1, 1)) is None
