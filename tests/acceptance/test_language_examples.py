@@ -220,6 +220,11 @@ def test_every_example_is_run(example: Example) -> None:
     assert example.runs, f"{example.page} does not say what {example.path} comes to"
 
 
+def test_every_example_has_a_path_of_its_own() -> None:
+    paths = [example.path for example in EXAMPLES]
+    assert [path for path in paths if paths.count(path) > 1] == []
+
+
 # ---- every key --------------------------------------------------------------------------
 
 NESTED = {
