@@ -47,7 +47,7 @@ from control_plane.upkeep import Upkeep
 from control_plane.web.build import site_of
 from control_plane.web.router import problem_page, web_router
 from runtime.data.folder import DataFolder, write_json
-from runtime.data.place import NoClient, Place, settle_place
+from runtime.data.place import NoClient, Place, settle_place, settled
 from runtime.engine.engine import Engine
 from runtime.journal.sqlite import SqliteReader
 from runtime.record.supervise import RecorderProcess
@@ -273,6 +273,11 @@ def _may_listen(folder: DataFolder, settings: Settings) -> None:
 
 def _settle_objects(folder: DataFolder, settings: Settings) -> None:
     place = Place(**asdict(settings.objects)) if settings.objects.url else None
+    before = settled(folder.objects)
+    here = str(folder.objects)
+    old, new = (known.url if known is not None else here for known in (before, place))
+    if old != new and folder.journal.exists():
+        LOG.warning("objects lie at %s now: what was written to %s has to be copied", new, old)
     try:
         settle_place(folder.objects, place)
     except NoClient as fault:

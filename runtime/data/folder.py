@@ -4,6 +4,7 @@
 
     journal.db            the journal (SQLite), with its index of runs
     objects/              large values by their hash
+    objects.json          where they lie instead, when that is elsewhere (0600)
     bundles/<hash>/       playbook code
     runs/<id>/            scratch space of a run
     products/             published data

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 SCHEMES: Final = ("s3", "gs", "az", "abfs", "file")
 PATIENCE_S: Final = 30.0
 """For how long a request that fails is tried again."""
-_FILE: Final = ".store.json"
 
 
 class NoClient(Exception):
@@ -51,23 +50,33 @@ def settle_place(root: Path, place: Place | None) -> None:
         NoClient: obstore is not installed.
     """
     if place is None:
-        (root / _FILE).unlink(missing_ok=True)
+        _file(root).unlink(missing_ok=True)
         return
     if find_spec("obstore") is None:
         raise NoClient(place.url)
     root.mkdir(parents=True, exist_ok=True)
-    write_json(root / _FILE, asdict(place))
+    write_json(_file(root), asdict(place))
+
+
+def settled(root: Path) -> Place | None:
+    """What was written down last; None is the folder itself."""
+    told = read_json(_file(root))
+    return None if told is None else Place(**told)
 
 
 def open_store(root: Path, patience_s: float = PATIENCE_S) -> Store:
     """The store of the objects under this folder, wherever they lie."""
-    told = read_json(root / _FILE)
-    if told is None:
+    place = settled(root)
+    if place is None:
         return FolderStore(root)
     from runtime.data.remote import RemoteStore
 
-    place = Place(**told)
     return RemoteStore(root, connect(place, patience_s), place.url, place.cache_mb << 20)
+
+
+def _file(root: Path) -> Path:
+    """Beside the objects and not among them: queries may read those, and it holds a secret."""
+    return root.with_name(f"{root.name}.json")
 
 
 @lru_cache(maxsize=8)

@@ -26,6 +26,7 @@ class Gateway:
     """The server's address, and buckets in it."""
 
     endpoint: str
+    log: Path
     _names: Iterator[int] = field(default_factory=count)
 
     def place(self, bucket: str | None = None, **more: object) -> Place:
@@ -69,7 +70,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     try:
         while not answers(port):
             assert server.poll() is None, (root / "log").read_text()
-        yield Gateway(f"http://127.0.0.1:{port}")
+        yield Gateway(f"http://127.0.0.1:{port}", root / "log")
     finally:
         server.kill()
         server.wait()

@@ -213,6 +213,29 @@ class TestElsewhere:
         assert first.read_bytes() == b"one"
         assert first.stat().st_mode & 0o777 == 0o444
 
+    def test_many_that_want_it_at_once_fetch_it_once(
+        self, gateway: Any, lonely: None, tmp_path: Path
+    ) -> None:
+        place = gateway.place()
+        stores = [
+            RemoteStore(tmp_path / "there", connect(place), place.url, 1 << 30) for _ in range(6)
+        ]
+        here = RemoteStore(tmp_path / "here", connect(place), place.url, 1 << 30)
+        name = put(here, tmp_path / "here", b"wanted" * 500_000)
+        wanting = [threading.Thread(target=store.path, args=(name,)) for store in stores]
+        for thread in wanting:
+            thread.start()
+        for thread in wanting:
+            thread.join()
+        assert stores[0].path(name).stat().st_size == 3_000_000
+
+        def fetched() -> int:
+            lines = gateway.log.read_text(errors="replace").splitlines()
+            return sum("beast:" in line and '"GET /' in line and name in line for line in lines)
+
+        until(lambda: fetched() > 0)
+        assert fetched() == 1
+
     def test_what_came_damaged_is_not_taken(self, make: Make, root: Path, tmp_path: Path) -> None:
         import obstore
 
@@ -242,7 +265,7 @@ class TestElsewhere:
         self, root: Path
     ) -> None:
         settle_place(root, Place("file:///tmp/x", secret="hush"))
-        assert (root / ".store.json").stat().st_mode & 0o777 == 0o600
+        assert root.with_name("objects.json").stat().st_mode & 0o777 == 0o600
         assert isinstance(Objects(root).store, RemoteStore)
         settle_place(root, None)
         assert isinstance(open_store(root), FolderStore)
