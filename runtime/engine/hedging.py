@@ -37,7 +37,7 @@ class Hedging(Sending):
 
     def _pump(self) -> None:
         super()._pump()
-        if self._late and not self._closed:
+        if self._late and not self._draining:
             self._hedge()
 
     def _hedged_after(self, actor: Actor, tried: Try) -> float | None:

@@ -220,6 +220,29 @@ def test_the_trend_adds_up_to_the_attempts(lived: Lived) -> None:
     history.close()
 
 
+def test_a_try_that_another_one_beat_is_no_failure_and_its_cost_counts(tmp_path: Path) -> None:
+    lived = Lived(tmp_path)
+    name = f"{1:032x}/enrich/-1/1"
+    lived.put(
+        f"run/{1:032x}", RunSubmitted("p/q", "v1", 1, {}, "ann"), RunStarted(),
+        AttemptScheduled(name, "enrich", 1, "cfg", "k"),
+        AttemptScheduled(f"{name}.1", "enrich", 1, "cfg", "k", hedges=name),
+        AttemptFinished(f"{name}.1", "enrich", 1, "succeeded", 4, cost_usd=0.25, worker="w"),
+        AttemptFinished(name, "enrich", 1, "cancelled", 3, cost_usd=0.5, worker="v", moot=True),
+        RunCompleted(),
+    )  # fmt: skip
+    with recording(lived.folder):
+        await_caught_up(lived.folder, lived.journal.heads())
+        history = History.open(lived.folder)
+        (trend,) = history.rows("trend_steps", bucket=86_400 * 365)
+        (step,) = history.rows("steps_summary")
+        assert (trend["attempts"], trend["failed"], trend["cost_usd"]) == (2, 0, 0.75)
+        assert (step["attempts"], step["failed"], step["items"]) == (2, 0, 1)
+        history.close()
+        assert verify(lived.folder).ok
+    lived.journal.close()
+
+
 def test_evidence_can_be_read_as_of_a_cursor(lived: Lived) -> None:
     history = History.open(lived.folder)
     asked = {"playbook": "p/q", "step": "enrich", "writers": [1], "positions": [10]}
