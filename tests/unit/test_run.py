@@ -725,6 +725,30 @@ def test_a_step_out_of_time_ends_though_a_beaten_try_still_runs() -> None:
     assert d.state.status == "failed"
 
 
+@pytest.mark.parametrize("each", [None, EachSpec("{{ x }}", 1, 1)])
+def test_a_hedged_loser_of_a_join_ends_with_all_its_tries_and_is_hedged_no_more(
+    each: EachSpec | None,
+) -> None:
+    slow = step("slow", "j", hedge=Hedge(2.0, 2), each=each, retry=Retry(attempts=3))
+    join = Join("any", losers="cancel")
+    d = Driver(
+        world(step("a", "quick", "slow"), step("quick", "j"), slow, step("j", join=join),
+              items_of={"slow": 2})
+    )  # fmt: skip
+    d.end(d.flying()[0])
+    (first,) = d.flying("slow")
+    (second,) = hedged(d, first)
+    d.end(d.flying("quick")[0])
+    assert hedged(d, second) == []
+    gone = Ended("", "cancelled", ev.Fault("cancelled", "the join fired"))
+    d.end(first, gone)
+    d.end(second, gone)
+    d.run_out()
+    assert d.state.status == "completed"
+    assert d.state.steps["slow"].status == "cancelled"
+    assert len([e for e in d.of(ev.AttemptScheduled) if e.step == "slow"]) == 2
+
+
 # ---- time -------------------------------------------------------------------------------
 
 
