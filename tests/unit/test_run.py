@@ -674,6 +674,16 @@ def test_a_pair_that_is_lost_counts_as_one_loss_but_both_deaths_count_as_poison(
     assert d.state.status == "failed"
 
 
+def test_a_lost_pair_is_one_loss_so_that_the_tries_after_it_are_as_many_as_allowed() -> None:
+    d = Driver(world(step("a", retry=Retry(attempts=2), hedge=Hedge(2.0))))
+    (first,) = d.flying()
+    (second,) = hedged(d, first)
+    for tried in (first, second):
+        d.end(tried, Ended("", "lost", ev.Fault("lost", "restarted")))
+    d.run_out(lambda _: failed())
+    assert [f.number for f in d.of(ev.AttemptFinished)] == [1, 1, 2, 3]
+
+
 def test_no_more_are_hedged_than_the_step_says_and_none_that_would_not_help() -> None:
     d = Driver(mapped(4, batch=1, in_flight=2, hedge=Hedge(2.0, 2)))
     one, other = d.flying()
