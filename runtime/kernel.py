@@ -115,9 +115,22 @@ def kill_group(pid: int) -> None:
 
 
 def limit_memory(size: int | None) -> None:
-    """Refuse this process more than ``size`` bytes of data memory from now on."""
+    """Refuse this process more than ``size`` bytes of data memory beside what it has now.
+
+    What it has now may be a large reserve that a library made and has not touched.
+    """
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    soft = hard if size is None else size
+    soft = hard if size is None else _data_bytes() + size
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _data_bytes() -> int:
+    """How much data memory this process has reserved."""
+    if not _LINUX:
+        return 0
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")

@@ -208,6 +208,70 @@ def test_memory_that_a_child_takes_counts_as_the_attempts(beside: Beside) -> Non
     assert "512 MB are allowed" in it.message
 
 
+def test_memory_that_forks_share_is_counted_once(beside: Beside) -> None:
+    it = beside(
+        """
+        import os, time
+        held = bytearray(200 << 20)
+        children = [os.fork() for _ in range(4)]
+        if 0 in children:
+            time.sleep(600)
+        time.sleep(0.5)
+        result = sum(1 for child in children if child > 0)
+        """,
+        "memory: 512MB",
+    )
+    assert it.finished.result == 4, it.message
+
+
+def test_a_mapped_table_larger_than_the_memory_limit_may_be_read(tmp_path: Path) -> None:
+    text = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/mapped}
+workflow:
+  - step: make
+    tool:
+      kind: python
+      code: |
+        import numpy as np, pyarrow as pa
+        result = pa.table({"n": np.ones(20_000_000)})
+    next: sum
+  - step: sum
+    memory: 128MB
+    with: {table: "{{ make }}"}
+    tool:
+      kind: python
+      code: |
+        import time
+        columns = [chunk.to_numpy() for chunk in table["n"].chunks]
+        result = float(sum(column.sum() for column in columns))
+        time.sleep(0.3)
+"""
+
+    async def story() -> None:
+        async with open_local(DataFolder(tmp_path / "data"), slots=1) as engine:
+            await engine.register(load_text(text, {}), "me")
+            run = await engine.submit(Submit("test/mapped", {}))
+            await asyncio.wait_for(engine.wait(run), PATIENCE_S)
+            assert engine.state(run).result == 20_000_000, engine.state(run).fault
+
+    asyncio.run(story())
+
+
+def test_a_library_with_reserves_and_threads_works_under_a_limit(beside: Beside) -> None:
+    it = beside(
+        """
+        import duckdb, pyarrow as pa, pyarrow.compute as pc
+        numbers = pa.table({"n": list(range(100_000))})
+        told = duckdb.sql("select sum(n) from numbers").fetchone()
+        result = [pc.sum(numbers["n"]).as_py(), told[0]]
+        """,
+        "memory: 512MB",
+    )
+    assert it.finished.result == [4_999_950_000] * 2, it.message
+
+
 def test_a_step_that_may_act_once_and_is_stopped_may_have_acted(beside: Beside) -> None:
     code = """exec python3 -c "x = bytearray(2 << 30); import time; time.sleep(600)" """
     it = beside(code, "memory: 256MB", shell=True)

@@ -697,6 +697,21 @@ class TestLimits:
 
         with_bench(tell)
 
+    def test_a_worker_that_stays_stopped_is_not_waited_for(
+        self, with_bench: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("runtime.workers.watch.STOPPED_S", 0.3)
+
+        async def tell(bench: Bench) -> None:
+            code = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
+            report = await bench.run({"kind": "python", "code": code})
+            assert report.outcome == "timed_out"
+            assert report.fault is not None
+            assert "was stopped (SIGSTOP)" in report.fault["message"]
+            assert (await bench.run("echo", args={"value": 1})).result == 1
+
+        with_bench(tell)
+
     def test_a_task_over_its_memory_fails_as_resource(self, with_bench: Stage) -> None:
         async def tell(bench: Bench) -> None:
             report = await bench.run("hungry", args={"megabytes": 600}, memory_bytes=300 << 20)
