@@ -24,6 +24,7 @@ from control_plane.web import gantt, picture
 from control_plane.web.picture import StepView
 from control_plane.web.port import RunFilter, RunLine, RunView
 from control_plane.web.site import Site, Visit
+from control_plane.web.steering_pages import buttons
 from control_plane.web.story import RunStory, StepStory, step_states
 from control_plane.web.telling import is_trouble
 from control_plane.web.words import count, plural, seconds
@@ -78,7 +79,10 @@ async def run_page(
     view = await _view(site, run)
     context = await run_context(site, view)
     title = f"{view.row.playbook} {run[-8:]}"
-    return await site.page(request, "run.html", section="Runs", title=title, **context)
+    allowed = buttons(view.row.state, view.row.actor, request.user)
+    return await site.page(
+        request, "run.html", section="Runs", title=title, buttons=allowed, **context
+    )
 
 
 @get("/runs/{run:str}/live", guards=[requires("viewer")], include_in_schema=False)

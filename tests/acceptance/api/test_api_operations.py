@@ -9,7 +9,10 @@ import sys
 import threading
 from typing import Any
 
+import httpx2
 import pytest
+
+from control_plane.auth import csrf_of
 
 ASKS = """
 apiVersion: trimtab/v1
@@ -203,6 +206,38 @@ def test_only_an_operator_acts_on_many(api: Any) -> None:
     body = {"action": "cancel", "all": True, "dry_run": True}
     for who, status in (("author", 403), ("agent", 403), ("operator", 200)):
         assert api.ask("POST", "/api/runs/actions", who=who, json=body).status_code == status
+
+
+def test_the_page_of_a_run_has_the_buttons_that_its_state_allows(asks: Any) -> None:
+    run = submit(asks, "page")
+    with httpx2.Client(base_url=asks.url, headers={"accept": "text/html"}) as browser:
+        browser.get(asks.post("/api/sign-in", who="operator")["path"])
+        token = csrf_of(browser.cookies["trimtab_session"])
+
+        def press(verb: str, _csrf: str = token) -> Any:
+            form = f"_csrf={_csrf}&reason=by+hand"
+            kind = {"content-type": "application/x-www-form-urlencoded"}
+            return browser.post(f"/runs/{run}/{verb}", content=form, headers=kind)
+
+        def page() -> str:
+            text: str = browser.get(f"/runs/{run}").text
+            return text
+
+        assert "Pause the run" in page()
+        assert press("pause", "wrong").status_code == 403
+        assert press("pause").headers["location"] == f"/runs/{run}"
+        assert last_of(asks, run, "run.paused") == {"actor": "operator", "reason": "by hand"}
+        assert "Resume the run" in page()
+        assert press("retry").status_code == 409
+        assert press("burn").status_code in (400, 404)
+        assert press("cancel").status_code == 303
+        assert asks.ended(run)["state"] == "cancelled"
+        assert "Retry from where it stopped" in page()
+        made = press("retry").headers["location"].removeprefix("/runs/")
+        assert asks.get(f"/api/runs/{made}")["forked"]["run"] == run
+        browser.get(asks.post("/api/sign-in", who="viewer")["path"])
+        assert "Retry from" not in page()
+    asks.post(f"/api/runs/{made}/cancel", who="operator")
 
 
 def trimtab(api: Any, *words: str, code: int = 0) -> Any:
