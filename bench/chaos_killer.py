@@ -17,6 +17,8 @@ from runtime.data.folder import read_json
 
 LATE_S: Final = 30.0
 """How much longer than planned it may take until the disk was full."""
+HASTY: Final = 0.25
+"""How many of the server's ends are timed from its start; the others from when it is up."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Killer:
     rng: random.Random
     kills: Counter[str] = field(default_factory=Counter)
     stalled: set[str] = field(default_factory=set)
+    hasty: bool = False
+    """Whether the server's next end may come while it still starts."""
 
     def run(self) -> None:
         """Until the time is up and the disk was full; the server is up then, with room."""
@@ -61,30 +65,33 @@ class Killer:
         until = began + self.plan.seconds
         due = {what: began + self._pause(what) for what in self.plan.every}
         fills = [began + self.plan.seconds * part for part in self.plan.fill_at]
-        frees = math.inf
+        frees, last = math.inf, began
         while (now := time.monotonic()) < until or (
             (fills or frees < math.inf) and now < until + LATE_S
         ):
+            if "server" in due and not (self.hasty or self.world.announced()):
+                due["server"] += now - last
+            last = now
             if fills and now >= fills[0] and self.world.announced():
                 fills.pop(0)
                 self.kills["disk filled"] += 1
                 frees = time.monotonic() + self.plan.fill_s
             if now >= frees:
-                self.disk.free()
+                self.disk.free(self.world)
                 frees = math.inf
             if now > began + self.plan.seconds * self.plan.last_server_kill:
                 due.pop("server", None)
             for what in [what for what, at in due.items() if now >= at]:
-                self._kill(what)
-                due[what] = time.monotonic() + self._pause(what)
+                if self._kill(what):  # else it is not there now, and is hit as soon as it is
+                    due[what] = time.monotonic() + self._pause(what)
             if frees < math.inf:
-                self.disk.fill(self.world.pid)
+                self.disk.fill(self.world)
                 self._look()
             if self.world.process is not None and self.world.process.poll() is not None:
                 self.world.failed_starts += 1
                 self.world.start()
             time.sleep(0.1)
-        self.disk.free()
+        self.disk.free(self.world)
         self.world.until_up()
 
     def _pause(self, what: str) -> float:
@@ -96,17 +103,21 @@ class Killer:
         if told is not None and told["engine"]["stalled"]:
             self.stalled.add(told["engine"]["stalled"])
 
-    def _kill(self, what: str) -> None:
+    def _kill(self, what: str) -> bool:
+        """Kill one of that kind; false when there is none."""
         if what == "server":
             self.world.kill()
             self.kills["server"] += 1
             self.world.start()
-            return
+            self.hasty = self.rng.random() < HASTY
+            return True
         pid = self._recorder() if what == "recorder" else self._worker(what)
-        if pid:
-            with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
+            if pid:
                 os.kill(pid, signal.SIGKILL)
                 self.kills[what] += 1
+                return True
+        return False
 
     def _recorder(self) -> int:
         mine = self.world.processes()

@@ -49,12 +49,12 @@ class Disk:
         """How it fills, for the report."""
         return f"ext4 image of {DISK_MB} MB" if self.image else "RLIMIT_FSIZE on the server"
 
-    def fill(self, server: int) -> None:
+    def fill(self, world: World) -> None:
         """Leave no room; called again, take what somebody gave back meanwhile."""
         if self.image is None:
-            self.limited = server
-            with suppress(ProcessLookupError):
-                resource.prlimit(server, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+            self.limited = world.pid
+            _may_write(self.limited, 0)
+            self._spare(world)
             return
         with self.ballast.open("ab", buffering=0) as file:
             free = os.statvfs(self.root)
@@ -65,14 +65,26 @@ class Disk:
                 while True:
                     file.write(b"x" * (1 << 12))
 
-    def free(self) -> None:
+    def free(self, world: World | None = None) -> None:
         """Make room again."""
         if self.limited:
-            whole = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-            with suppress(ProcessLookupError):
-                resource.prlimit(self.limited, resource.RLIMIT_FSIZE, whole)
+            _may_write(self.limited, resource.RLIM_INFINITY)
             self.limited = 0
+            if world is not None:
+                self._spare(world)
         self.ballast.unlink(missing_ok=True)
+
+    @staticmethod
+    def _spare(world: World) -> None:
+        """What the server has just started has its limit too: the server alone is meant."""
+        for pid in world.processes():
+            if pid != world.pid:
+                _may_write(pid, resource.RLIM_INFINITY)
+
+
+def _may_write(pid: int, most: int) -> None:
+    with suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from bench.chaos import play
 from bench.chaos_killer import Plan
 
 SHORT = Plan(
-    seconds=4.0,
+    seconds=3.0,
     runs=14,
     burst=10,
     slots=2,
