@@ -395,7 +395,7 @@ def _command_line(
     data, book = _data(folder / "data", slots=WORKERS), folder / "book"
     bundle: Bundle = books.one()
     unpack(bundle, book)
-    command = [sys.executable, "-m", "control_plane.cli.main", "--data", str(data.root), verb]
+    command = [sys.executable, "-m", "control_plane.cli.front", "--data", str(data.root), verb]
     inputs = ["--set", f"file={file}", "--set", f"stay={stay}"]
     path = str(next(book.glob("*.yaml")))
     quiet = subprocess.DEVNULL

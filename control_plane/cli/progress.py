@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from control_plane.cli.output import colourful, say
+from control_plane.cli.talk import colourful, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

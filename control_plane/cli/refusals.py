@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from typing import Any, Final
 
-from control_plane.cli.output import Code, Refusal
+from control_plane.cli.talk import Code, Refusal
 
 _BY_STATUS: Final = {
     400: Code.USAGE, 401: Code.REFUSED, 403: Code.REFUSED, 404: Code.NOT_FOUND,

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from control_plane.cli.ending import fault_lines, tell
 from control_plane.cli.here import KeyFile, here
 from control_plane.cli.output import (
     Code,
@@ -20,7 +21,6 @@ from control_plane.cli.output import (
     emit_one,
     emit_rows,
     leave,
-    red,
     say,
 )
 from control_plane.clock import local, span
@@ -88,7 +88,9 @@ def start(
         )
     else:
         view = run_here(place, wanted)
-    _tell(view, output)
+    code = tell(view, output)
+    if code is not Code.OK:
+        leave(code)
 
 
 @app.command("list")
@@ -211,36 +213,6 @@ def find(runs: Any, part: str) -> str:
     raise Refusal(f"there is no run {part!r}", command="trimtab run list", code=Code.NOT_FOUND)
 
 
-def _tell(view: Row, output: Format) -> None:
-    """Write a run's result to stdout and its end to stderr."""
-    if output is Format.TABLE:
-        if view.get("result") is not None:
-            typer.echo(json.dumps(view["result"], indent=2, default=str))
-    else:
-        emit_one(view, output, lambda _: ())
-    if view["state"] == "completed":
-        say(f"run {view['run']} completed in {span(view['wall_s'])}")
-        return
-    if view["state"] in ("failed", "cancelled"):
-        for text in _fault_lines(view):
-            say(text)
-        say(f"next: trimtab run show {view['run']}")
-        leave(Code.FAILED)
-    say(f"run {view['run']} is {view['state']}; next: trimtab run watch {view['run']}")
-
-
-def _fault_lines(view: Row) -> Iterator[str]:
-    fault = view.get("fault")
-    yield f"{red('error:')} run {view['run']} {view['state']}"
-    if not fault:
-        return
-    yield f"  step {view['fault_step']} ({fault['cls']}): {fault['message']}"
-    if fault.get("where"):
-        yield f"  at {fault['where']}"
-    for text in str(fault.get("traceback") or "").rstrip().splitlines():
-        yield f"  | {text}"
-
-
 def _lines(view: Row) -> Iterable[str]:
     yield f"run        {view['run']}"
     yield f"playbook   {view['playbook']} version {view['number']} ({view['version'][:12]})"
@@ -263,7 +235,7 @@ def _lines(view: Row) -> Iterable[str]:
     for product in view["products"]:
         yield f"published  {product['product']} version {product['number']}: {product['location']}"
     if view["state"] == "failed":
-        yield from _fault_lines(view)
+        yield from fault_lines(view)
         yield f"next: trimtab run retry {view['run']}"
     elif view["result"] is not None:
         yield f"result     {json.dumps(view['result'], default=str)[:2000]}"

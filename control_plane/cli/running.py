@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from control_plane.cli.here import Here
-from control_plane.cli.output import Code, Refusal, plain, say
+from control_plane.cli.place import Here
 from control_plane.cli.progress import Take, bars
 from control_plane.cli.signals import exit_code, on_signals
+from control_plane.cli.talk import Code, Refusal, plain, say
 from control_plane.cli.values import inputs, labels, overrides
 
 if TYPE_CHECKING:
     from runtime.engine.engine import Engine
     from runtime.playbook.bundle import Bundle
     from runtime.run.events import Recorded
+    from runtime.workers.process import TemplateProcess
     from trimtab import Client
 
 ACTOR = "local"
@@ -81,14 +82,22 @@ def run_here(place: Here, wanted: Wanted) -> Mapping[str, Any]:
 
     The first signal leaves the run to the next start, and the command exits with 130 or 143.
     """
+    from runtime.workers.process import TemplateProcess
+
     seen: list[int] = []
+    wanted.path  # noqa: B018 - refuses what is not there before anything is started
+    template = TemplateProcess()  # it loads while we do
     try:
-        return asyncio.run(_run_here(place, wanted, seen))
+        return asyncio.run(_run_here(place, wanted, seen, template))
     except asyncio.CancelledError:
         sys.exit(exit_code(seen[0]))
+    finally:
+        template.control.close()  # if nobody took it, it goes
 
 
-async def _run_here(place: Here, wanted: Wanted, seen: list[int]) -> Mapping[str, Any]:
+async def _run_here(
+    place: Here, wanted: Wanted, seen: list[int], template: TemplateProcess
+) -> Mapping[str, Any]:
     from runtime.engine.local import open_local
 
     _leave_on_signals(seen)
@@ -96,7 +105,7 @@ async def _run_here(place: Here, wanted: Wanted, seen: list[int]) -> Mapping[str
     bundle = _bundle(wanted)
     opened = open_local(
         place.folder, settings.workers.slots, attempt=settings.workers.attempt,
-        grace_s=settings.server.grace_s,
+        grace_s=settings.server.grace_s, template=template,
     )  # fmt: skip
     async with opened as engine:
         playbook, version = wanted.target, wanted.version

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from control_plane.cli.output import Code, Refusal
+from control_plane.cli.talk import Code, Refusal
 
 
 def inputs(pairs: Iterable[str], file: Path | None, types: Mapping[str, str]) -> dict[str, Any]:

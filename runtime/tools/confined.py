@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from runtime.data.folder import DataFolder
 from runtime.errors import Permanent
-from runtime.tools.port import SQL_FOLDERS, Call
+from runtime.tools.port import Call
+from runtime.tools.variables import SQL_FOLDERS
 
 _KEEPS_FILES: Final = frozenset(
     {"SELECT", "CREATE", "CREATE_FUNC", "INSERT", "UPDATE", "DELETE", "MERGE_INTO", "DROP",

@@ -12,7 +12,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import msgspec
 
@@ -25,12 +25,6 @@ from runtime.tools.task import Task
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-SECRET_PREFIX: Final = "TRIMTAB_SECRET_"  # noqa: S105 - where secrets are, not one
-"""Environment variables of a worker that hold secrets; they go nowhere from there."""
-SQL_FOLDERS: Final = "TRIMTAB_SQL_FOLDERS"
-"""Environment variable: more folders that a query may read, listed as in PATH."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ import msgspec
 from runtime import kernel
 from runtime.errors import DataError, Permanent
 from runtime.tools.faults import clip, how_it_ended
-from runtime.tools.port import SECRET_PREFIX, Call, Outcome, encode_json
+from runtime.tools.port import Call, Outcome, encode_json
 from runtime.tools.progress import parsed, progress
+from runtime.tools.variables import SECRET_PREFIX
 
 _KEPT: Final = 1 << 20
 """How much of the output's end is kept for the result."""

@@ -22,6 +22,7 @@ from runtime.data.folder import DataFolder
 from runtime.workers.giving import Giving
 from runtime.workers.nursery import WITH_TEMPLATE, Nursery
 from runtime.workers.port import OnReport
+from runtime.workers.process import TemplateProcess
 from runtime.workers.protocol import Progress, Report
 from runtime.workers.seat import Given, Seat, Verdict
 
@@ -33,14 +34,16 @@ def _nobody() -> None:
 class LocalPool(Giving):
     """Worker processes on this machine. All methods belong to the loop's thread.
 
-    A pool made with ``system`` keeps its processes for system runs alone.
+    A pool made with ``system`` keeps its processes for system runs alone; ``template`` is
+    one that was started ahead.
     """
 
     def __init__(
-        self, slots: int, folder: DataFolder, *, name: str = "local", system: bool = False
-    ) -> None:
+        self, slots: int, folder: DataFolder, *, name: str = "local", system: bool = False,
+        template: TemplateProcess | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(slots, folder, name, system)
-        self._nursery = Nursery(self._seats, self)
+        self._nursery = Nursery(self._seats, self, template)
 
     def start(
         self, loop: asyncio.AbstractEventLoop, on_report: OnReport,

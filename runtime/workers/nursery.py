@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from runtime.workers.intensity import Intensity
+from runtime.workers.orders import DOWN, KILL, SPAWN, UP_RUNS
 from runtime.workers.process import TemplateProcess
 from runtime.workers.seat import Seat
-from runtime.workers.template import DOWN, KILL, SPAWN, UP_RUNS
 
 LONGEST_PAUSE_S: Final = 5.0
 _FIRST_PAUSE_S: Final = 0.05
@@ -53,10 +53,14 @@ class House(Protocol):
 class Nursery:
     """One template, and the processes it forks for a pool's seats."""
 
-    def __init__(self, seats: Sequence[Seat], house: House) -> None:
+    def __init__(
+        self, seats: Sequence[Seat], house: House, begun: TemplateProcess | None = None
+    ) -> None:
         self._seats, self._house = seats, house
         self._by_number: dict[int, Seat] = {}
         self._numbers = 0
+        self._begun = begun
+        """A template that was started ahead of its pool, for the first."""
         self._template: TemplateProcess | None = None
         self._template_deaths = 0
         self._timers: set[asyncio.TimerHandle] = set()
@@ -109,7 +113,8 @@ class Nursery:
     # ---- the template -------------------------------------------------------------------
 
     def _start_template(self) -> None:
-        self._template = template = TemplateProcess()
+        self._template = template = self._begun or TemplateProcess()
+        self._begun = None
         self._loop.add_reader(template.control.fileno(), self._hear, template)
         for seat in self._seats:
             if seat.state == "down":

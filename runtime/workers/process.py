@@ -7,7 +7,6 @@ server's standard output and error.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import secrets
@@ -17,8 +16,8 @@ import sys
 from typing import Final
 
 from runtime import kernel
-from runtime.tools.port import SECRET_PREFIX, SQL_FOLDERS
-from runtime.workers.template import UP
+from runtime.tools.variables import SECRET_PREFIX, SQL_FOLDERS
+from runtime.workers.orders import UP
 
 MARK: Final = "TRIMTAB_POOL"
 """Every process below a template carries this in its environment, whoever adopts it."""
@@ -77,6 +76,8 @@ class TemplateProcess:
 
     async def end(self) -> None:
         """Let it take its workers down and go; kill it when that takes too long."""
+        import asyncio
+
         self.control.close()
         wait = asyncio.get_running_loop().run_in_executor(None, self._process.wait)
         try:

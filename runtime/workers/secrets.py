@@ -18,7 +18,7 @@ import msgspec
 
 from runtime.data import reference
 from runtime.errors import Permanent
-from runtime.tools.port import SECRET_PREFIX
+from runtime.tools.variables import SECRET_PREFIX
 from runtime.workers.protocol import Report, Task
 
 MASK: Final = "•••"

@@ -4,9 +4,6 @@ It has one thread and no state worth keeping, so a fork of it is safe and takes 
 millisecond. The pool sends it sockets; each becomes a worker. It reaps what ends, ends
 with it every process that belonged to it, and tells the pool. When the pool's socket
 ends, or the kernel says that the server died, it takes everything down with it.
-
-Down: ``s`` number (a socket and the pipe of tickets come along), ``k`` number. Up: ``u``
-number, pid (it runs); ``x`` number, wait status (it is gone, and so is all it started).
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from contextlib import suppress
@@ -29,15 +25,7 @@ from runtime.workers import cage
 from runtime.workers.cage import Cage
 from runtime.workers.environment import environment
 from runtime.workers.loop import Setting, serve
-
-DOWN: Final = struct.Struct("<cI")
-UP: Final = struct.Struct("<cIi")
-SPAWN: Final = b"s"
-KILL: Final = b"k"
-UP_RUNS: Final = b"u"
-UP_ENDED: Final = b"x"
-NO_PROCESS: Final = 71 << 8
-"""The wait status of a worker that could not be made: exit code 71, EX_OSERR."""
+from runtime.workers.orders import DOWN, NO_PROCESS, SPAWN, UP, UP_ENDED, UP_RUNS
 
 IMPORTED: Final = (_python,)
 """What workers would otherwise each import for themselves."""

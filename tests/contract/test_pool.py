@@ -25,9 +25,10 @@ from runtime.data.objects import Objects
 from runtime.workers.environment import environment
 from runtime.workers.local import LocalPool
 from runtime.workers.loop import Setting
+from runtime.workers.orders import DOWN, SPAWN, UP, UP_ENDED
 from runtime.workers.port import Pool
 from runtime.workers.protocol import Items, Publish, Report, Task
-from runtime.workers.template import DOWN, SPAWN, UP, UP_ENDED, Template
+from runtime.workers.template import Template
 
 PATIENCE_S = 60.0
 REPOSITORY = Path(__file__).parents[2]
