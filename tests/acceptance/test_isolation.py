@@ -264,7 +264,7 @@ def test_a_library_with_reserves_and_threads_works_under_a_limit(beside: Beside)
         """
         import duckdb, pyarrow as pa, pyarrow.compute as pc
         numbers = pa.table({"n": list(range(100_000))})
-        told = duckdb.sql("select sum(n) from numbers").fetchone()
+        told = duckdb.sql("select sum(n) from numbers").fetchall()[0]
         result = [pc.sum(numbers["n"]).as_py(), told[0]]
         """,
         "memory: 512MB",
