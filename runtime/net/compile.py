@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runtime.net.flow import describe
 from runtime.net.loops import Loops, TwoEntries, find_loops
 from runtime.net.losers import losers_of
 from runtime.net.net import Net, Transition
@@ -31,8 +32,9 @@ def compile_net(playbook: Playbook) -> Net:
             if target not in names:
                 raise NotSound("an arc leads to a step that does not exist", [name, target])
     first = playbook.steps[0].name
-    loops = _loops(playbook, first, outputs)
     _refuse_islands(first, outputs)
+    outputs = _possible(playbook, first, outputs)
+    loops = _loops(playbook, first, outputs)
     inputs: dict[str, list[str]] = {name: [] for name in names}
     for name, targets in outputs.items():
         for target in targets:
@@ -50,6 +52,22 @@ def compile_net(playbook: Playbook) -> Net:
         if s.join.losers == "cancel"
     }
     return Net(first, transitions, beside, loops, losers)
+
+
+def _possible(
+    playbook: Playbook, first: str, outputs: dict[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Leave out arcs that nothing can ever take, where one of them might make up a loop.
+
+    Without loops they stay, and carry dead tokens, as they have in runs of old.
+    """
+    try:
+        if not find_loops(first, outputs).by_head:
+            return outputs
+    except TwoEntries:
+        pass
+    flow = describe(playbook)
+    return {n: tuple(t for t in to if t in flow.step(n).targets) for n, to in outputs.items()}
 
 
 def _loops(playbook: Playbook, first: str, outputs: dict[str, tuple[str, ...]]) -> Loops:

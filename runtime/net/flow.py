@@ -12,13 +12,13 @@ free, so what holds for a flow holds for every run of its playbook.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from typing import Final, Literal, TypeAlias
 
-from runtime.playbook.model import Arc, Playbook, Step
+from runtime.playbook.model import Arc, Json, Playbook, Step
 
 Split: TypeAlias = Literal["all", "exclusive", "inclusive"]
 ArcKind: TypeAlias = Literal["always", "when", "otherwise", "error", "late"]
@@ -63,7 +63,8 @@ class FlowStep:
     """A step as soundness sees it.
 
     ``works`` is false for a step that leaves no mark: no tool and no ``set``. ``raises`` holds
-    the classes of failure it can have; None means any.
+    the classes of failure it can have; None means any that a tool has. ``hands_up`` is true for
+    a step that may fail in any way, since a run below it did.
     """
 
     name: str
@@ -72,6 +73,7 @@ class FlowStep:
     join: FlowJoin = field(default_factory=FlowJoin)
     works: bool = True
     raises: frozenset[str] | None = None
+    hands_up: bool = False
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -85,7 +87,7 @@ class FlowStep:
         ends = list(self._chosen())
         many = len(set(ends)) > 1
         ways = [Way(live, (self._told(live) if many else self.name,)) for live in ends]
-        ways += self._failing(lambda cls: cls != "no_quorum" and self._can_fail(cls))
+        ways += self._failing(self._can_fail)
         return _distinct(ways)
 
     def late_ways(self) -> tuple[Way, ...]:
@@ -132,7 +134,9 @@ class FlowStep:
             yield frozenset(others)
 
     def _can_fail(self, cls: str) -> bool:
-        if self.raises is not None and cls not in self.raises:
+        if self.hands_up:
+            return True
+        if cls == "no_quorum" or (self.raises is not None and cls not in self.raises):
             return False
         if cls != "no_route":
             return True
@@ -189,7 +193,14 @@ def _step(step: Step) -> FlowStep:
     return FlowStep(
         step.name, tuple(arcs), step.split, FlowJoin(step.join.quorum, late),
         works=not routes or bool(step.sets), raises=raises,
+        hands_up=any(tool.get("kind") == "playbook" for tool in _tools(step)),
     )  # fmt: skip
+
+
+def _tools(step: Step) -> Iterator[Mapping[str, Json]]:
+    if step.tool is not None:
+        yield step.tool
+    yield from (other.tool for other in step.alternatives.values())
 
 
 def _arc(arc: Arc) -> FlowArc:

@@ -59,7 +59,7 @@ class Loops:
         for source in sorted(loop.body):
             for target in outputs[source]:
                 left = self.left_by(source, target)
-                if left and left[-1] is loop:
+                if left and left[-1] is loop and not self.is_back(source, target):
                     yield source, target
 
 

@@ -229,7 +229,7 @@ def _lose(net: Net, marking: Marking, join: str, moved: Moved) -> None:
         marking.forget(name)
         waiting = marking.waiting.get(name, {})
         waiting.update(dict.fromkeys(waiting, False))
-        if name not in marking.fired and len(waiting) == len(net.inputs(name)):
+        if name not in marking.fired and 0 < len(waiting) == len(net.inputs(name)):
             del marking.waiting[name]
             moved.skipped.append(name)
             tokens += _sent(net, marking, name, frozenset())

@@ -149,10 +149,9 @@ def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
 
 def _consume(state: RunState, name: str) -> None:
     """Take a step's tokens; what works for the sake of a join that fires is given up."""
-    moved = consume(state.net, state.marking, name)
+    _take_in(state, consume(state.net, state.marking, name))
     if not state.marking.lost:
         return
-    _take_in(state, moved)
     for join in state.marking.lost:
         for loser in state.net.losers[join]:
             state.timers.pop(loser + LATE_JOIN, None)
@@ -225,6 +224,7 @@ def _finished(state: RunState, event: AttemptFinished) -> None:
         _leave_race(state, event)
         return
     _decide_race(state, event)
+    state.timers.pop(event.attempt, None)
     if event.retry_at is not None:
         state.pauses[work] = _pause(tried, event, event.retry_at)
         if event.outcome == "succeeded":
@@ -362,7 +362,7 @@ def _give_up(state: RunState, name: str, each: Each, fault: Fault | None) -> Non
 
 def _timer_fired(state: RunState, event: TimerFired) -> None:
     """A step out of time has no further tries: what waited for one is dropped."""
-    del state.timers[event.name]
+    state.timers.pop(event.name, None)
     if event.name.endswith(LATE_JOIN):
         _late(state, event.name.removesuffix(LATE_JOIN))
         return
@@ -423,6 +423,7 @@ def _produce(state: RunState, step: str, arcs: list[str]) -> None:
 def _take_in(state: RunState, moved: Moved) -> None:
     for skipped in moved.skipped:
         state.steps[skipped].status = "skipped"
+        state.timers.pop(skipped + LATE_JOIN, None)
     for loop in moved.again:
         _again(state, loop)
 

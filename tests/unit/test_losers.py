@@ -64,6 +64,18 @@ def test_a_loser_s_try_is_killed_and_what_would_have_followed_is_skipped() -> No
     ]  # fmt: skip
 
 
+def test_what_was_about_to_begin_for_a_join_that_fires_is_skipped() -> None:
+    steps = (
+        step("start", "pass", "meet"), Step("pass", None, (Arc("slow"),)),
+        step("slow", "meet"), step("meet", join=Join("any", losers="cancel")),
+    )  # fmt: skip
+    d = Driver(world(*steps))
+    d.end(d.flying("start")[0])
+    assert statuses(d, "pass", "slow") == ["done", "skipped"]
+    d.run_out()
+    assert (d.state.status, d.state.marking.tokens()) == ("completed", {})
+
+
 def test_losers_that_are_to_finish_are_left_alone() -> None:
     d = won(race(step("slow", "meet"), losers="finish"))
     assert kill(d) == []

@@ -144,8 +144,8 @@ def test_what_runs_for_the_sake_of_a_join_that_fired_is_lost_and_its_tokens_are_
 def test_a_loop_of_losers_ends_with_dead_tokens_at_all_its_exits() -> None:
     steps = (
         Step("s", arcs=(Arc("a"), Arc("l"))), Step("a", arcs=(Arc("j"),)),
-        Step("l", arcs=(Arc("l", when="x", max=9), Arc("j", otherwise=True),
-                        Arc("m", on=("data",)))),
+        Step("l", {"kind": "x"}, (Arc("l", when="x", max=9), Arc("j", otherwise=True),
+                                  Arc("m", on=("data",)))),
         Step("m", arcs=(Arc("j"),)), Step("j", join=Join("any", losers="cancel")),
     )  # fmt: skip
     net = compile_net(Playbook("p", steps))

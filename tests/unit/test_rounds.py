@@ -126,6 +126,35 @@ def test_the_checker_knows_that_a_loop_may_begin_again_too_often() -> None:
     assert isinstance(check(describe(Playbook("p", forked))), Unsound)
 
 
+def test_an_inner_loop_that_ends_by_the_outer_arc_back_skips_nothing_that_was_done() -> None:
+    b = Step(
+        "b", {"kind": "x"},
+        (Arc("b", when="inner", max=2), Arc("a", when="outer", max=2), Arc("c", otherwise=True)),
+        "exclusive",
+    )  # fmt: skip
+    w = world(step("a", "b"), b, step("c"), conditions={"inner": False, "outer": True})
+    d = Driver(w)
+    while not d.state.ended:
+        w.conditions["outer"] = d.state.loops.get("a", 0) < 2
+        d.end(d.flying()[0])
+    assert [(s.status, s.times) for s in d.state.steps.values()] == [
+        ("done", 3), ("done", 3), ("done", 1),
+    ]  # fmt: skip
+
+
+def test_an_arc_that_nothing_can_take_makes_no_loop() -> None:
+    a = Step("a", {"kind": "x"}, (Arc("b", when="x"), Arc("c", when="y")), "exclusive")
+    c = Step("c", {"kind": "x"}, (Arc("a", on=("no_quorum",), max=3),))
+    d = Driver(world(a, step("b"), c, conditions={"x": False, "y": True}))
+    d.run_out()
+    assert [s.status for s in d.state.steps.values()] == ["done", "skipped", "done"]
+    below = replace(c, tool={"kind": "playbook", "path": "t/below"})
+    d = Driver(world(a, step("b"), below, conditions={"x": False, "y": True}))
+    d.end(d.flying()[0])
+    d.end(d.flying("c")[0], failed("no_quorum"))
+    assert [t.step for t in d.flying()] == ["a"], "a run below it may have failed in any way"
+
+
 # ---- what was done is undone -------------------------------------------------------------
 
 
