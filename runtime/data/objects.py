@@ -12,6 +12,7 @@ import hashlib
 import os
 import tempfile
 from collections import OrderedDict
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -67,11 +68,19 @@ class Objects:
     def pin(self, value: Any) -> None:
         """Let all that a value refers to count as written now, before an event says so.
 
+        What stands inside the objects is meant too, however deep.
+
         Raises:
             DataError: one of them is no longer there.
         """
-        for ref in reference.references(value):
-            self.store.freshen(reference.name(ref))
+        names = {reference.name(ref) for ref in reference.references(value)}
+        pinned: set[str] = set()
+        while names:
+            name = names.pop()
+            self.store.freshen(name)
+            pinned.add(name)
+            if name.endswith(".json"):
+                names |= inside(self.store.path(name)) - pinned
 
     def put_bytes(self, data: bytes, ext: str, media: str, rows: int | None = None) -> Reference:
         """Keep these bytes and return the reference to them."""
@@ -166,6 +175,14 @@ class Objects:
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return value
+
+
+def inside(path: Path) -> set[str]:
+    """The objects that a JSON object's file refers to."""
+    if path.stat().st_size == 0:
+        return set()
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        return reference.names_in(data)
 
 
 def schema_of(table: pa.Table) -> dict[str, str]:

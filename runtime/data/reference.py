@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
+
+if TYPE_CHECKING:
+    from mmap import mmap
 
 ARROW: Final = "application/vnd.apache.arrow.file"
 PARQUET: Final = "application/vnd.apache.parquet"
@@ -21,6 +24,7 @@ INLINE_LIMIT: Final = 64 * 1024
 """JSON up to this many bytes travels as itself."""
 
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.[a-z]+")
+_IN_JSON: Final = re.compile(rb'"\$ref":"([0-9a-f]{64}\.[a-z]+)"')
 
 Reference = dict[str, Any]
 
@@ -70,6 +74,14 @@ def name(ref: Reference) -> str:
 def is_name(text: str) -> bool:
     """Whether an object may be called so."""
     return _NAME.fullmatch(text) is not None
+
+
+def names_in(data: bytes | mmap) -> set[str]:
+    """The objects that compact JSON refers to.
+
+    A quote inside a text is escaped, so that nothing but a reference looks like one.
+    """
+    return {found.decode() for found in _IN_JSON.findall(data)}
 
 
 def references(value: object) -> Iterator[Reference]:

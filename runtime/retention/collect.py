@@ -11,7 +11,6 @@ and sweeps as if there had been none.
 from __future__ import annotations
 
 import math
-import mmap
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from runtime.data.folder import DataFolder
+from runtime.data.objects import inside
 from runtime.data.store import Missing, Store
 from runtime.journal.port import RunRow
 from runtime.retention.marks import Ended, Marks, Rows
@@ -117,7 +117,7 @@ class Collector:
         while unread := [name for name in marks.unread() if name not in missing]:
             for name in unread:
                 try:
-                    _contain(marks, name, self._store.path(name))
+                    marks.contain(name, inside(self._store.path(name)))
                 except Missing:
                     missing.append(name)
         return missing
@@ -184,12 +184,3 @@ class Collector:
 
 def _before(now: float, days: float) -> float:
     return now - days * DAY_S if days else -math.inf
-
-
-def _contain(marks: Marks, name: str, path: Path) -> None:
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            marks.contain(name, b"")
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            marks.contain(name, data)

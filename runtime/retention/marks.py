@@ -16,7 +16,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
-from mmap import mmap
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -25,7 +24,6 @@ import msgspec
 from runtime.data import reference
 
 _REF: Final = re.compile(r'"\$ref":"([0-9a-f]{64}\.[a-z]+)"')
-_REF_BYTES: Final = re.compile(_REF.pattern.encode())
 _ENDS: Final = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _GOES_ON: Final = frozenset({"run.submitted", "run.started", "run.paused", "run.resumed",
                              "run.failing", "run.cancel.requested"})  # fmt: skip
@@ -91,10 +89,9 @@ class Marks:
         )
         return [name for (name,) in self._db.execute(sql)]
 
-    def contain(self, outer: str, data: bytes | mmap) -> None:
+    def contain(self, outer: str, inner: set[str]) -> None:
         """Write down what a JSON object refers to; it never changes."""
-        names = {found.decode() for found in _REF_BYTES.findall(data)} or {""}
-        rows = [(outer, name) for name in names]
+        rows = [(outer, name) for name in inner or {""}]
         self._db.executemany("insert or ignore into inside values (?, ?)", rows)
         self._inner()
 

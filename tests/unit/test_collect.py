@@ -29,8 +29,9 @@ from hypothesis.stateful import (
 
 from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
+from runtime.data.place import Place, open_store, settle_place
 from runtime.data.reference import Reference
-from runtime.data.store import FolderStore, Stored
+from runtime.data.store import FolderStore, Store, Stored
 from runtime.errors import DataError
 from runtime.journal.port import Append
 from runtime.journal.sqlite import SqliteJournal
@@ -195,6 +196,18 @@ def test_an_old_object_that_is_pinned_or_put_again_stays(room: Room) -> None:
         room.objects.pin({**pinned, "$ref": "0" * 64 + ".json"})
 
 
+def test_a_pin_reaches_what_stands_inside_however_deep(room: Room) -> None:
+    deep = room.put("deep")
+    middle = room.put([deep, "another"])
+    outer = room.put({"x": middle})
+    room.objects.pin([outer])
+    store = FolderStore(room.folder.objects)
+    assert not any(store.release(ref["$ref"], NOW - 3600) for ref in (deep, middle, outer))
+    room.objects.path(deep).unlink()
+    with pytest.raises(DataError, match="was released"):
+        room.objects.pin([outer])
+
+
 def test_a_live_object_that_is_not_there_is_told_and_stops_nothing(room: Room) -> None:
     lost, old = room.put(["lost"]), room.put("old")
     room.say("run/r", submitted(x=lost))
@@ -289,12 +302,13 @@ class Crash(Exception):
     """Stands for the end of the process, in the middle of a pass."""
 
 
-class Crashing(FolderStore):
+class Crashing:
     """A store whose process ends at one of its next steps."""
 
-    def __init__(self, root: Path, steps: int) -> None:
-        super().__init__(root)
-        self._steps = steps
+    def __init__(self, store: Store, steps: int) -> None:
+        self._store, self._steps = store, steps
+        self.place, self.sweep = store.place, store.sweep
+        self.keep, self.freshen = store.keep, store.freshen
 
     def _step(self) -> None:
         self._steps -= 1
@@ -303,16 +317,16 @@ class Crashing(FolderStore):
 
     def path(self, name: str) -> Path:
         self._step()
-        return super().path(name)
+        return self._store.path(name)
 
     def release(self, name: str, before: float) -> bool:
         self._step()
-        gone = super().release(name, before)
+        gone = self._store.release(name, before)
         self._step()
         return gone
 
     def list(self) -> Iterator[Stored]:
-        for stored in super().list():
+        for stored in self._store.list():
             self._step()
             yield stored
 
@@ -323,11 +337,16 @@ class Interleaved(RuleBasedStateMachine):
     waiting = Bundle("waiting")
     """References that are written and in no event yet, as an attempt has them in hand."""
     place: Path
+    far = False
+    """Whether objects lie behind a URL."""
 
     @initialize()
     def begin(self) -> None:
         self.now = NOW
         self.root = Path(tempfile.mkdtemp(dir=self.place))
+        if self.far:
+            settle_place(self.root / "objects", Place(f"file://{self.root}/there"))
+        self.lie = self.root / ("there" if self.far else "objects")
         self.room = Room(self.root)
         self.holds: dict[str, list[tuple[str, Reference]]] = {}
         self.ended: dict[str, float] = {}
@@ -350,13 +369,17 @@ class Interleaved(RuleBasedStateMachine):
 
     def _written(self, ref: Reference, inner: list[Reference]) -> Reference:
         self.inner[ref["$ref"]] = inner
-        self._touch(ref)
+        self._touch(ref, kept=True)
         self.hand.append((self.now, ref))
         return ref
 
-    def _touch(self, ref: Reference) -> None:
-        path = self.room.objects.path(ref)
-        os.utime(path, (self.now, self.now))
+    def _touch(self, ref: Reference, *, kept: bool = False) -> None:
+        """Give what was just kept or freshened the time of this story."""
+        name = ref["$ref"]
+        folder = "young" if self.far and not kept else name[:2]
+        os.utime(self.lie / folder / name, (self.now, self.now))
+        for inner in () if kept else self.inner[name]:
+            self._touch(inner)
 
     @rule(ref=waiting, run=st.sampled_from("abc"), kind=st.sampled_from(["value", "set", "end"]))
     def commit(self, ref: Reference, run: str, kind: str) -> None:
@@ -391,16 +414,19 @@ class Interleaved(RuleBasedStateMachine):
     @rule(steps=st.integers(0, 12))
     def collect_and_crash(self, steps: int) -> None:
         try:
-            self._collect(Crashing(self.room.folder.objects, steps))
+            self._collect(Crashing(self._store(), steps))
         except Crash:
             self.room.journal.close()
             self.room = Room(self.root)
 
     @rule()
     def collect(self) -> None:
-        self._collect(FolderStore(self.room.folder.objects))
+        self._collect(self._store())
 
-    def _collect(self, store: FolderStore) -> None:
+    def _store(self) -> Store:
+        return open_store(self.room.folder.objects)
+
+    def _collect(self, store: Store) -> None:
         told = Collector(self.room.folder, store, self.room.journal, RETENTION).collect(self.now)
         assert told.missing == []
         self._forget_expired()
@@ -429,21 +455,24 @@ class Interleaved(RuleBasedStateMachine):
     @invariant()
     def nothing_that_is_needed_is_missing(self) -> None:
         if hasattr(self, "room"):
-            lie = {stored.name for stored in FolderStore(self.room.folder.objects).list()}
+            lie = {stored.name for stored in self._store().list()}
             assert self._needed() <= lie
 
     def teardown(self) -> None:
         if not hasattr(self, "room"):
             return
         self.now += 2 * RETENTION.grace_s
-        self._collect(FolderStore(self.room.folder.objects))
-        lie = {stored.name for stored in FolderStore(self.room.folder.objects).list()}
+        self._collect(self._store())
+        lie = {stored.name for stored in self._store().list()}
         assert lie == self._needed()
         self.room.journal.close()
 
 
-def test_in_any_order_with_crashes_between_nothing_needed_is_ever_missing(tmp_path: Path) -> None:
-    machine = type("Here", (Interleaved,), {"place": tmp_path})
+@pytest.mark.parametrize("far", [False, True])
+def test_in_any_order_with_crashes_between_nothing_needed_is_ever_missing(
+    tmp_path: Path, far: bool
+) -> None:
+    machine = type("Here", (Interleaved,), {"place": tmp_path, "far": far})
     some = settings(
         max_examples=25, stateful_step_count=25, deadline=None,
         suppress_health_check=list(HealthCheck),
