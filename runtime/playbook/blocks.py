@@ -142,7 +142,7 @@ def _tool_value(
     if key.shape == "flag":
         return part.switch(name)
     if key.shape == "count":
-        return part.whole(name, 1, key.most)
+        return part.whole(name, key.least, key.most)
     if key.shape == "keys":
         return _nested(read, part, name, key, draft, slot)
     if key.shape == "map" and not part.is_map(what):

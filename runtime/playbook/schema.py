@@ -313,7 +313,7 @@ def tool_key(key: ToolKey) -> Schema:
         "address": {"anyOf": [_TEXT, _SECRET]},
         "errors": {"type": "object", "additionalProperties": {"enum": list(TOOL_CLASSES)}},
         "flag": {"type": "boolean"},
-        "count": {"type": "integer", "minimum": 1, "maximum": key.most},
+        "count": {"type": "integer", "minimum": key.least, "maximum": key.most},
         "map": _MAP,
         "any": _ANY,
         "duration": {"anyOf": [_DURATION, _TEMPLATE]},

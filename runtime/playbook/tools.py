@@ -31,8 +31,9 @@ class ToolKey:
     within: dict[str, ToolKey] = field(default_factory=dict)
     """The keys of a key of shape ``keys``, and those of which it has exactly one."""
     one_of: tuple[str, ...] = ()
+    least: int = 1
     most: int = 1_000_000
-    """The largest ``count``."""
+    """The smallest and the largest ``count``."""
     goes_with: tuple[str, tuple[str, ...]] = ("", ())
     """Another key and those of its values with which this one means something; "" is none."""
     needed_there: bool = False
@@ -91,7 +92,7 @@ _PAGES: Final = {
     "param": ToolKey("the parameter that takes what next gives, when that is no address",
                      verbatim=True),
     "page": ToolKey("the parameter that takes the number; an empty page ends", verbatim=True),
-    "first": ToolKey("the number of the first page (1)", "count", True),
+    "first": ToolKey("the number of the first page (1)", "count", True, least=0),
     "offset": ToolKey("the parameter that takes how many items were read", verbatim=True),
     "items": ToolKey("an expression: the items of a page (its body)", "answer", True),
     "max_pages": ToolKey("more pages than this are an error (100)", "count", True, most=100_000),

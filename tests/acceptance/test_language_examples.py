@@ -109,7 +109,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         if self.path.startswith("/list"):
             asked = {name: int(value) for name, value in parse_qsl(urlsplit(self.path).query)}
-            start = asked.get("from", 2 * asked.get("page", 1) - 2)
+            start = asked.get("from", 2 * asked.get("page", 0))
             more = start + 2 if start + 2 < 5 else None
             told = {"found": list(range(start, min(start + 2, 5))), "more": more}
             if more is not None:
