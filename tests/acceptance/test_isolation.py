@@ -92,7 +92,7 @@ def beside(tmp_path: Path) -> Beside:
         await engine.register(load_text(text, {}), "me")
         return await engine.submit(Submit(path, {"there": str(there)}))
 
-    async def story(text: str, seen: Callable[[], object]) -> Told:
+    async def story(text: str, seen: Callable[[AttemptFinished], object]) -> Told:
         there = tmp_path / "there"
         folder = DataFolder(tmp_path / "data")
         async with open_local(folder, slots=2, attempt=Limits(2 << 30), grace_s=0) as engine:
@@ -110,11 +110,15 @@ def beside(tmp_path: Path) -> Beside:
             assert [w["restarts"] for w in mine] == [0]
             story = (r.event for r in engine.journal.read(f"run/{run}"))
             finished = [e for e in story if isinstance(e, AttemptFinished)]
-            seen()
+            seen(finished[0])
             return Told(finished[0], workers, Objects(folder.objects))
 
     def run(
-        code: str, limits: str = "", *, shell: bool = False, seen: Callable[[], object] = str
+        code: str,
+        limits: str = "",
+        *,
+        shell: bool = False,
+        seen: Callable[[AttemptFinished], object] = str,
     ) -> Told:
         return asyncio.run(story(book("test/it", code, limits, shell=shell), seen))
 
@@ -189,7 +193,7 @@ def test_a_fork_bomb_is_held_and_nothing_of_it_is_left(beside: Beside, session: 
         subprocess.run([sys.executable, "-c", text, str(ours)], env=env, pass_fds=[ours, theirs])
         result = 1
     """
-    it = beside(code, "processes: 40", seen=lambda: none_left(mark))
+    it = beside(code, "processes: 40", seen=lambda _: none_left(mark))
     assert (it.finished.outcome, it.cls) == ("failed", "resource")
     assert "more than 40 processes" in it.message
 
@@ -312,7 +316,7 @@ def test_a_child_that_is_left_behind_is_killed(beside: Beside) -> None:
         subprocess.Popen(["sleep", "600"], start_new_session=True, env=env)
         result = "left it"
         """,
-        seen=lambda: none_left(mark),
+        seen=lambda _: none_left(mark),
     )
     assert it.finished.result == "left it"
 
@@ -323,16 +327,21 @@ def test_a_worker_that_stops_itself_is_ended_at_its_timeout(beside: Beside) -> N
 
 
 def test_a_thread_that_never_ends_goes_with_its_worker(beside: Beside) -> None:
-    it = beside("""
+    def gone(finished: AttemptFinished) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while alive(finished.result):
+            assert time.monotonic() < deadline, "the worker with the thread goes on"
+            time.sleep(0.01)
+
+    it = beside(
+        """
         import os, threading, time
         threading.Thread(target=lambda: time.sleep(600), daemon=False).start()
         result = os.getpid()
-    """)
+        """,
+        seen=gone,
+    )
     assert it.finished.outcome == "succeeded"
-    deadline = time.monotonic() + PATIENCE_S
-    while alive(it.finished.result):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_flood_of_output_is_cut_to_its_end(beside: Beside) -> None:
