@@ -98,6 +98,7 @@ def test_values_go_first_then_results_and_what_a_live_run_needs_never(folder: Da
         async with house(folder) as here:
             await here.ended()
             live = await here.submit(rows=[1])
+            folder.run(live).mkdir(parents=True, exist_ok=True)
             here.pass_days(91)
             would = await here.upkeep.collect(dry_run=True)
             told = await here.upkeep.collect()
