@@ -29,6 +29,7 @@ from runtime.engine.engine import Engine, Submit
 from runtime.engine.local import open_local
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import Bundle, unpack
+from runtime.record.supervise import RecorderProcess
 from runtime.run.events import AttemptFinished
 
 WORKERS: Final = 2
@@ -42,59 +43,77 @@ Story = Callable[[Engine], Coroutine[Any, Any, Figures]]
 
 def fanout(folder: Path, repeat: int) -> Figures:
     """An `each` of 1,000 items, one a batch, 256 in flight; beside the bounding engine."""
+    return _with_engine(folder, lambda engine: _fanout(engine, folder, repeat))
+
+
+async def _fanout(engine: Engine, folder: Path, repeat: int) -> Figures:
+    registered = await engine.register(books.fan(), "bench")
+    await _run(engine, registered.path, count=500)
+    rates, shares, costs = [], [], []
+    for n in range(repeat):
+        bound = fanout_steps_per_s(_fresh(folder / f"bound-{n}"))
+        pids, cpu, at = tree(), cpu_s(tree()), time.perf_counter()
+        await _run(engine, registered.path, count=1000)
+        rates.append(1000 / (time.perf_counter() - at))
+        costs.append(cpu_s(pids) - cpu)
+        shares.append(rates[-1] / bound)
+    return {
+        "fanout_steps_per_s": round(statistics.median(rates)),
+        "fanout_over_bound": round(statistics.median(shares), 3),
+        "cpu_ms_per_step": {"fanout": round(statistics.median(costs), 4)},
+        "runs": {"fanout_steps_per_s": [round(r) for r in rates]},
+    }
+
+
+def recorded(folder: Path, repeat: int) -> Figures:
+    """Fan-out and chain beside a recorder that follows, as the server has one."""
 
     async def story(engine: Engine) -> Figures:
-        registered = await engine.register(books.fan(), "bench")
-        await _run(engine, registered.path, count=500)
-        rates, shares, costs = [], [], []
-        for n in range(repeat):
-            bound = fanout_steps_per_s(_fresh(folder / f"bound-{n}"))
-            pids, cpu, at = tree(), cpu_s(tree()), time.perf_counter()
-            await _run(engine, registered.path, count=1000)
-            rates.append(1000 / (time.perf_counter() - at))
-            costs.append(cpu_s(pids) - cpu)
-            shares.append(rates[-1] / bound)
-        return {
-            "fanout_steps_per_s": round(statistics.median(rates)),
-            "fanout_over_bound": round(statistics.median(shares), 3),
-            "cpu_ms_per_step": {"fanout": round(statistics.median(costs), 4)},
-            "runs": {"fanout_steps_per_s": [round(r) for r in rates]},
-        }
+        recorder = RecorderProcess(engine.folder)
+        await recorder.start(ready_s=60.0)
+        engine.subscribe(lambda _: recorder.notify())
+        try:
+            fan = await _fanout(engine, folder, repeat)
+            step = await _chain(engine, folder, repeat)
+        finally:
+            await recorder.stop(5.0)
+        found = (*fan.items(), *step.items())
+        costs = fan["cpu_ms_per_step"] | step["cpu_ms_per_step"]
+        kept = {name: value for name, value in found if name not in ("cpu_ms_per_step", "runs")}
+        return {"with_recorder": kept | {"cpu_ms_per_step": costs}}
 
     return _with_engine(folder, story)
 
 
-def chain(folder: Path, repeat: int, steps: int = 200) -> Figures:
+def chain(folder: Path, repeat: int) -> Figures:
     """A chain of 200 steps: from the end of one to the end of the next."""
+    return _with_engine(folder, lambda engine: _chain(engine, folder, repeat))
 
-    async def story(engine: Engine) -> Figures:
-        registered = await engine.register(books.chain(steps), "bench")
-        await _run(engine, registered.path)
-        p50s, syncs, costs = [], [], []
-        for _ in range(repeat):
-            syncs.append(fdatasync_p50_ms(folder))
-            pids, cpu = tree(), cpu_s(tree())
-            run = await _run(engine, registered.path)
-            costs.append((cpu_s(pids) - cpu) / steps * 1e3)
-            ends = [
-                r.at
-                for r in engine.journal.read(f"run/{run}")
-                if isinstance(r.event, AttemptFinished)
-            ]
-            gaps = [b - a for a, b in pairwise(ends)]
-            p50s.append(statistics.median(gaps) * 1e3)
-        best = min(range(repeat), key=lambda n: p50s[n] - syncs[n])
-        return {
-            "chain_p50_ms": round(statistics.median(p50s), 3),
-            "fdatasync_p50_ms": round(statistics.median(syncs), 3),
-            "cpu_ms_per_step": {"chain": round(statistics.median(costs), 4)},
-            "runs": {
-                "chain_p50_ms": [round(p, 3) for p in p50s],
-                "chain_best_over_fdatasync_ms": round(p50s[best] - syncs[best], 3),
-            },
-        }
 
-    return _with_engine(folder, story)
+async def _chain(engine: Engine, folder: Path, repeat: int, steps: int = 200) -> Figures:
+    registered = await engine.register(books.chain(steps), "bench")
+    await _run(engine, registered.path)
+    p50s, syncs, costs = [], [], []
+    for _ in range(repeat):
+        syncs.append(fdatasync_p50_ms(folder))
+        pids, cpu = tree(), cpu_s(tree())
+        run = await _run(engine, registered.path)
+        costs.append((cpu_s(pids) - cpu) / steps * 1e3)
+        ends = [
+            r.at for r in engine.journal.read(f"run/{run}") if isinstance(r.event, AttemptFinished)
+        ]
+        gaps = [b - a for a, b in pairwise(ends)]
+        p50s.append(statistics.median(gaps) * 1e3)
+    best = min(range(repeat), key=lambda n: p50s[n] - syncs[n])
+    return {
+        "chain_p50_ms": round(statistics.median(p50s), 3),
+        "fdatasync_p50_ms": round(statistics.median(syncs), 3),
+        "cpu_ms_per_step": {"chain": round(statistics.median(costs), 4)},
+        "runs": {
+            "chain_p50_ms": [round(p, 3) for p in p50s],
+            "chain_best_over_fdatasync_ms": round(p50s[best] - syncs[best], 3),
+        },
+    }
 
 
 def concurrent(folder: Path, repeat: int) -> Figures:
@@ -264,12 +283,13 @@ def _cost(marks: list[tuple[int, float, float]], low: int, high: int) -> Figures
 def cold(folder: Path, repeat: int) -> Figures:
     """From the command `trimtab run FILE` to the moment its first step runs."""
     took = []
-    for n in range(repeat):
+    for n in range(repeat + 1):  # the first compiles the modules, as installing does
         file = folder / f"ran-{n}"
         at = time.time()
         with _command_line(_fresh(folder / str(n)), "run", file) as process:
             process.wait(60)
         took.append(float(file.read_text()) - at)
+    del took[0]
     return {
         "cold_start_s": round(statistics.median(took), 3),
         "runs": {"cold_start_s": [round(t, 3) for t in took]},
@@ -297,8 +317,14 @@ def replay(folder: Path, repeat: int, steps: int = 25_000) -> Figures:
 
 def recovery(folder: Path, repeat: int) -> Figures:
     """From `kill -9` of a worker, and of the server, to the next attempt that finishes."""
-    worker = _with_engine(_fresh(folder / "worker"), _worker_killed)
-    return {"recovery_s": {"worker": worker["s"], "server": _server_killed(folder / "server")}}
+    rounds = range(min(repeat, 3))
+    workers = [_with_engine(_fresh(folder / f"worker-{n}"), _worker_killed)["s"] for n in rounds]
+    servers = [_server_killed(folder / f"server-{n}") for n in rounds]
+    medians = {"worker": statistics.median(workers), "server": statistics.median(servers)}
+    return {
+        "recovery_s": medians,
+        "runs": {"recovery_s": {"worker": workers, "server": servers}},
+    }
 
 
 async def _worker_killed(engine: Engine) -> Figures:
@@ -327,13 +353,16 @@ def _fresh_result(engine: Engine, run: str, old: set[int]) -> bool:
 
 
 def _server_killed(folder: Path) -> float:
+    """Kill whoever runs a run, and start the whole server on what it left."""
     _fresh(folder)
     command = [sys.executable, "-m", "bench.runtime_rows", "serve", str(folder), "400"]
     data = DataFolder(folder / "data")
     with _running(command, cwd=ROOT):
         _until(lambda: _finished(data) > 20)
+    quiet = subprocess.DEVNULL
+    server = [sys.executable, "-m", "control_plane.cli.front", "--data", str(data.root), "serve"]
     before, at = _finished(data), time.perf_counter()
-    with _running(command, cwd=ROOT):
+    with _running([*server, "--port", "0"], stdout=quiet, stderr=quiet):
         _until(lambda: _finished(data, "succeeded") > before)
         return round(time.perf_counter() - at, 3)
 
@@ -352,13 +381,9 @@ def _finished(data: DataFolder, outcome: str = "") -> int:
 
 
 async def _serve(engine: Engine, steps: int) -> Figures:
-    """Be a server with a long run, the same one after a restart."""
-    live = engine.journal.runs(state="live")
-    if not live:
-        registered = await engine.register(books.naps(), "bench")
-        await _run(engine, registered.path, count=steps)
-    else:
-        await engine.wait(live[0].run)
+    """Run a long run, to be killed."""
+    registered = await engine.register(books.naps(), "bench")
+    await _run(engine, registered.path, count=steps)
     return {}
 
 
@@ -367,8 +392,8 @@ async def _serve(engine: Engine, steps: int) -> Figures:
 
 ROWS: Final[dict[str, Callable[[Path, int], Figures]]] = {
     "fanout": fanout, "concurrent": concurrent, "thousand": thousand, "chain": chain,
-    "syncs": syncs, "rss": rss, "cold": cold, "replay": replay, "recovery": recovery,
-    "million": million,
+    "recorded": recorded, "syncs": syncs, "rss": rss, "cold": cold, "replay": replay,
+    "recovery": recovery, "million": million,
 }  # fmt: skip
 
 

@@ -53,6 +53,7 @@ from runtime.journal.sqlite import SqliteReader
 from runtime.record.supervise import RecorderProcess
 from runtime.run.events import ScheduleSet
 from runtime.workers.local import LocalPool
+from runtime.workers.process import TemplateProcess
 
 LOG: Final = logging.getLogger("trimtab.server")
 PORTS_TRIED: Final = 100
@@ -127,10 +128,11 @@ async def open_server(
     *,
     clock: Clock = wall,
     ticking: bool = True,
+    template: TemplateProcess | None = None,
 ) -> Server:
     """Open every part and serve.
 
-    ``ticking`` off starts no schedule by itself.
+    ``ticking`` off starts no schedule by itself; ``template`` is one that was started ahead.
 
     Raises:
         FolderInUse: another process owns the folder.
@@ -145,7 +147,7 @@ async def open_server(
     async with AsyncExitStack() as opened:
         sock = bind(settings.server.host, settings.server.port, _searches(sources))
         opened.callback(sock.close)
-        parts = await _open_parts(opened, folder, settings, sources, clock)
+        parts = await _open_parts(opened, folder, settings, sources, clock, template)
         app = _app(parts)
         http, serving = await _serve(opened, app, sock, settings)
         if ticking:
@@ -158,11 +160,12 @@ async def open_server(
 
 
 async def _open_parts(
-    opened: AsyncExitStack, folder: DataFolder, settings: Settings, sources: Sources, clock: Clock
-) -> Parts:
+    opened: AsyncExitStack, folder: DataFolder, settings: Settings, sources: Sources, clock: Clock,
+    template: TemplateProcess | None,
+) -> Parts:  # fmt: skip
     keys = open_keys(folder, clock)
     opened.callback(keys.close)
-    pool = LocalPool(settings.workers.slots, folder)
+    pool = LocalPool(settings.workers.slots, folder, template=template)
     engine = await Engine.open(
         folder, pool, clock=clock, services={"data": str(folder.root)},
         attempt=settings.workers.attempt,

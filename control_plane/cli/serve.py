@@ -15,6 +15,7 @@ from control_plane.clock import local
 
 if TYPE_CHECKING:
     from control_plane.settings import Settings, Sources
+    from runtime.workers.process import TemplateProcess
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on (server.host).")]
 Port = Annotated[int | None, typer.Option(help="Port; 0 takes any free one (server.port).")]
@@ -115,11 +116,23 @@ def _run(place: Here, settings: Settings, sources: Sources, *, link: bool) -> No
 
 
 async def _serve(place: Here, settings: Settings, sources: Sources, link: bool) -> None:
+    from runtime.workers.process import TemplateProcess
+
+    template = TemplateProcess()  # it loads while we do
+    try:
+        await _served(place, settings, sources, link, template)
+    finally:
+        template.control.close()  # if nobody took it, it goes
+
+
+async def _served(
+    place: Here, settings: Settings, sources: Sources, link: bool, template: TemplateProcess
+) -> None:
     from control_plane.serve import open_server
 
     stop = asyncio.Event()
     on_signals(lambda _: stop.set())
-    server = await open_server(place.folder, settings, sources)
+    server = await open_server(place.folder, settings, sources, template=template)
     try:
         say(f"trimtab serves {place.folder.root} at {server.url}")
         if link:

@@ -16,10 +16,21 @@ from msgspec import NODEFAULT, structs
 from runtime.run.events import TYPES, Event
 
 _ENCODE = msgspec.json.Encoder().encode
-_DECODE: Final[dict[tuple[str, int], Callable[[str | bytes], Event]]] = {
-    (name, cls.VERSION): msgspec.json.Decoder(cls).decode for name, cls in TYPES.items()
-}
-"""By type and today's version."""
+
+
+class _Decoders(dict[tuple[str, int], "Callable[[str | bytes], Event] | None"]):
+    """By type and today's version, each made when it is first asked for."""
+
+    def __missing__(self, key: tuple[str, int]) -> Callable[[str | bytes], Event] | None:
+        cls = TYPES.get(key[0])
+        known = cls is not None and key[1] == cls.VERSION
+        if not known:
+            return None
+        made = self[key] = msgspec.json.Decoder(cls).decode
+        return made
+
+
+_DECODE: Final = _Decoders()
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: Final[dict[tuple[str, int], Upcaster]] = {}
@@ -54,7 +65,15 @@ def _tidy_of(cls: type[Event]) -> Callable[[Any], dict[str, Any]]:
     return made
 
 
-_TIDY: Final = {cls: _tidy_of(cls) for cls in TYPES.values()}
+class _Tidying(dict[type[Event], "Callable[[Any], dict[str, Any]]"]):
+    """By kind of event, each made when it is first asked for."""
+
+    def __missing__(self, cls: type[Event]) -> Callable[[Any], dict[str, Any]]:
+        made = self[cls] = _tidy_of(cls)
+        return made
+
+
+_TIDY: Final = _Tidying()
 
 
 def encode(event: Event) -> bytes:
@@ -69,7 +88,7 @@ def decode(type_: str, version: int, body: str | bytes) -> Event:
     Raises:
         UnknownEvent: the type is not known, or no upcaster leads to today's version.
     """
-    today = _DECODE.get((type_, version))
+    today = _DECODE[type_, version]
     return today(body) if today is not None else _upcast(type_, version, body)
 
 
