@@ -13,14 +13,13 @@ first, so that no browser holds the process, and takes the grace and a few secon
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 import uvicorn
@@ -31,6 +30,7 @@ from control_plane.auth import Principal, open_keys, read_key
 from control_plane.clock import Clock, wall
 from control_plane.drafts import Drafts
 from control_plane.experiments import ExperimentService
+from control_plane.ground import Ground, PortTaken, bind, break_ground
 from control_plane.loop import OPTIMIZE, Loop
 from control_plane.parts import Parts
 from control_plane.playbooks import Playbooks
@@ -40,28 +40,21 @@ from control_plane.reviews import ReviewService
 from control_plane.runs import Runs
 from control_plane.schedule import Schedules
 from control_plane.schedule_table import Table
-from control_plane.settings import LOOPBACK, SettingFault, Settings, Sources
+from control_plane.settings import SettingFault, Settings, Sources
 from control_plane.shadows import Shadows
 from control_plane.streams import Streams
 from control_plane.upkeep import Upkeep
 from control_plane.web.build import site_of
 from control_plane.web.router import problem_page, web_router
 from runtime.data.folder import DataFolder, write_json
-from runtime.data.place import NoClient, Place, settle_place, settled
 from runtime.engine.engine import Engine
 from runtime.journal.sqlite import SqliteReader
 from runtime.record.supervise import RecorderProcess
 from runtime.run.events import ScheduleSet
-from runtime.workers.local import LocalPool
-from runtime.workers.process import TemplateProcess
 
 LOG: Final = logging.getLogger("trimtab.server")
 PORTS_TRIED: Final = 100
 RECORDER_GRACE_S: Final = 1.5
-
-
-class PortTaken(Exception):
-    """Somebody listens on the port that was asked for."""
 
 
 class _Uvicorn(uvicorn.Server):
@@ -128,11 +121,12 @@ async def open_server(
     *,
     clock: Clock = wall,
     ticking: bool = True,
-    template: TemplateProcess | None = None,
+    ground: Ground | None = None,
 ) -> Server:
     """Open every part and serve.
 
-    ``ticking`` off starts no schedule by itself; ``template`` is one that was started ahead.
+    ``ticking`` off starts no schedule by itself; ``ground`` is what was begun ahead, and
+    stays its beginner's to close.
 
     Raises:
         FolderInUse: another process owns the folder.
@@ -141,19 +135,15 @@ async def open_server(
             behind a URL and the client for that is not installed.
     """
     sources = sources or {}
-    folder.prepare()
-    _may_listen(folder, settings)
-    _settle_objects(folder, settings)
     async with AsyncExitStack() as opened:
-        sock = bind(settings.server.host, settings.server.port, _searches(sources))
-        opened.callback(sock.close)
-        parts = await _open_parts(opened, folder, settings, sources, clock, template)
+        ground = ground or await break_ground(opened, folder, settings, sources, clock)
+        parts = await _open_parts(opened, folder, settings, sources, clock, ground)
         app = _app(parts)
-        http, serving = await _serve(opened, app, sock, settings)
+        http, serving = await _serve(opened, app, ground.sock, settings)
         if ticking:
             await _start_schedules(parts)
             parts.upkeep.start()
-        url = _url(sock)
+        url = _url(ground.sock)
         _announce(opened, folder, url)
         opened.callback(parts.streams.close)
         return Server(parts, app, url, http, serving, opened.pop_all())
@@ -161,15 +151,11 @@ async def open_server(
 
 async def _open_parts(
     opened: AsyncExitStack, folder: DataFolder, settings: Settings, sources: Sources, clock: Clock,
-    template: TemplateProcess | None,
+    ground: Ground,
 ) -> Parts:  # fmt: skip
+    engine, pool = ground.engine, ground.pool
     keys = open_keys(folder, clock)
     opened.callback(keys.close)
-    pool = LocalPool(settings.workers.slots, folder, template=template)
-    engine = await Engine.open(
-        folder, pool, clock=clock, services={"data": str(folder.root)},
-        attempt=settings.workers.attempt,
-    )  # fmt: skip
     recorder = RecorderProcess(folder) if settings.record.enabled else None
     opened.push_async_callback(_end_processes, engine, recorder, settings.server.grace_s)
     if recorder is not None:
@@ -265,60 +251,10 @@ def _announce(opened: AsyncExitStack, folder: DataFolder, url: str) -> None:
     opened.callback(folder.server_json.unlink, missing_ok=True)
 
 
-def _may_listen(folder: DataFolder, settings: Settings) -> None:
-    host = settings.server.host
-    if host not in LOOPBACK and not folder.keys.exists():
-        raise SettingFault(
-            f"refuses to listen on {host} before there is any key: "
-            "make one with `trimtab keys create`, or start once on loopback"
-        )
-
-
-def _settle_objects(folder: DataFolder, settings: Settings) -> None:
-    place = Place(**asdict(settings.objects)) if settings.objects.url else None
-    before = settled(folder.objects)
-    here = str(folder.objects)
-    old, new = (known.url if known is not None else here for known in (before, place))
-    if old != new and folder.journal.exists():
-        LOG.warning("objects lie at %s now: what was written to %s has to be copied", new, old)
-    try:
-        settle_place(folder.objects, place)
-    except NoClient as fault:
-        raise SettingFault(str(fault)) from None
-
-
-def _searches(sources: Sources) -> bool:
-    """Whether another port will do: only where nobody named one."""
-    return sources.get("server.port", "default") == "default"
-
-
-def bind(host: str, port: int, search: bool) -> socket.socket:
-    """Return a socket bound to the port, or to the next free one when ``search``.
-
-    Raises:
-        PortTaken: the port is taken and no other will do.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for candidate in range(port, port + (PORTS_TRIED if search and port else 1)):
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind((host, candidate))
-        except OSError as fault:
-            sock.close()
-            if not _taken(fault):
-                raise PortTaken(f"cannot listen on {host}:{candidate}: {fault.strerror}") from None
-            continue
-        sock.set_inheritable(False)
-        return sock
-    raise PortTaken(f"somebody listens on {host}:{port} already; `--port 0` takes any free one")
-
-
-def _taken(fault: OSError) -> bool:
-    return fault.errno == errno.EADDRINUSE
-
-
 def _url(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
     return f"http://{f'[{shown}]' if ':' in shown and shown[0] != '[' else shown}:{port}"
+
+
+__all__ = ["PortTaken", "Server", "bind", "open_server"]

@@ -25,7 +25,7 @@ _BY_NAME: Final[dict[str, tuple[Code, str]]] = {
     "control_plane.settings.SettingFault": (Code.USAGE, "trimtab config list"),
     "control_plane.cron.CronFault": (Code.USAGE, ""),
     "control_plane.auth.KeyFault": (Code.USAGE, ""),
-    "control_plane.serve.PortTaken": (Code.CONFLICT, "trimtab dev --port 0"),
+    "control_plane.ground.PortTaken": (Code.CONFLICT, "trimtab dev --port 0"),
     "runtime.journal.port.FolderInUse": (Code.CONFLICT, "trimtab status"),
     "runtime.journal.port.JournalUnreadable": (Code.FAILED, ""),
     "runtime.data.folder.FolderUnusable": (Code.FAILED, ""),

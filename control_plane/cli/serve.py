@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,9 +13,10 @@ import typer
 from control_plane.cli.here import Here, KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_one, say
 from control_plane.cli.signals import on_signals
-from control_plane.clock import local
+from control_plane.clock import local, wall
 
 if TYPE_CHECKING:
+    from control_plane.ground import Ground
     from control_plane.settings import Settings, Sources
     from runtime.workers.process import TemplateProcess
 
@@ -128,11 +131,23 @@ async def _serve(place: Here, settings: Settings, sources: Sources, link: bool) 
 async def _served(
     place: Here, settings: Settings, sources: Sources, link: bool, template: TemplateProcess
 ) -> None:
+    from control_plane.ground import break_ground
+
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    on_signals(lambda _: stop.set())
+    async with AsyncExitStack() as opened:
+        ground = await break_ground(opened, place.folder, settings, sources, wall, template)
+        await loop.run_in_executor(None, import_module, "control_plane.serve")  # as runs go on
+        await _until(place, settings, sources, link, ground, stop)
+
+
+async def _until(
+    place: Here, settings: Settings, sources: Sources, link: bool, ground: Ground,
+    stop: asyncio.Event,
+) -> None:  # fmt: skip
     from control_plane.serve import open_server
 
-    stop = asyncio.Event()
-    on_signals(lambda _: stop.set())
-    server = await open_server(place.folder, settings, sources, template=template)
+    server = await open_server(place.folder, settings, sources, ground=ground)
     try:
         say(f"trimtab serves {place.folder.root} at {server.url}")
         if link:

@@ -77,3 +77,15 @@ def test_a_file_that_is_not_there_is_refused_before_anything_starts(tmp_path: Pa
     assert done.returncode == 3
     assert "there is no file none.yaml" in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_what_goes_on_with_runs_after_a_crash_loads_before_the_application() -> None:
+    program = """
+import sys
+import control_plane.ground
+print(sorted({"litestar", "sqlalchemy", "sqlmodel", "uvicorn", "typer"} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "[]\n"
