@@ -12,10 +12,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from runtime.errors import Permanent
-from runtime.playbook.kinds import GROUP, others
 from runtime.tools.port import Tool
-
-__all__ = ["GROUP", "OURS", "kinds", "tool"]
 
 OURS: Final = {
     "python": "runtime.tools.python:PythonTool",
@@ -49,4 +46,6 @@ def kinds() -> dict[str, str]:
 
 
 def _others() -> dict[str, str]:
+    from runtime.playbook.kinds import others
+
     return {name: entry.value for name, entry in others().items()}
