@@ -66,7 +66,7 @@ def forget() -> None:
 class TestEveryTool:
     def test_ours_are_the_entry_points_of_the_distribution(self) -> None:
         project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-        assert project["entry-points"][registry.GROUP] == registry.OURS
+        assert project["entry-points"][kinds.GROUP] == registry.OURS
 
     def test_a_kind_that_a_playbook_may_name_is_run_by_a_worker_or_answered_by_the_engine(
         self,
