@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
+from msgspec import structs
 
 from runtime.data.folder import DataFolder
 from runtime.engine.batch import batch_names
@@ -22,6 +22,7 @@ from runtime.engine.pace import Pace
 from runtime.engine.prices import Prices
 from runtime.engine.queue import Ready, WorkQueue
 from runtime.playbook.model import Step
+from runtime.playbook.tools import CLASSES
 from runtime.run.decide import Ended
 from runtime.run.events import CheckFailed, Fault, Json, ProductPublished, RunEvent
 from runtime.run.state import RunState, Try
@@ -178,7 +179,7 @@ class Dispatch:
             flight.pace.failed_hard()
         if not flight.texts:
             report = _without_texts(report)
-        fault = Fault(**report.fault) if report.fault else None
+        fault = _fault(report)
         facts = self._facts(flight, worker, report)
         beside = self._beside(flight.tried.step, report)
         stopped = report.outcome == "stopped"
@@ -259,12 +260,27 @@ class Dispatch:
         return Publish(wanted.product, wanted.format, wanted.contract, number, str(folder))
 
 
+def _fault(report: Report) -> Fault | None:
+    """The fault that was reported.
+
+    A class that is not a tool's to give stands for what only the engine knows of the flow:
+    soundness was proved of a net in which no tool ends so.
+    """
+    if not report.fault:
+        return None
+    fault = Fault(**report.fault)
+    if report.outcome != "failed" or fault.cls in CLASSES:
+        return fault
+    told = f"{fault.message} (its tool says {fault.cls}, a class that no tool can give)"
+    return structs.replace(fault, cls="permanent", message=told)
+
+
 def _without_texts(report: Report) -> Report:
     """The report less what its tool said; of an error its class, place and fingerprint stay."""
     fault = report.fault
     if fault is not None and report.outcome == "failed":
         fault = {**fault, "message": "not recorded (record: {text: off})", "traceback": ""}
-    return msgspec.structs.replace(report, stdout="", fault=fault)
+    return structs.replace(report, stdout="", fault=fault)
 
 
 def _items(state: RunState, tried: Try) -> Items | None:

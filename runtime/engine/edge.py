@@ -270,6 +270,7 @@ class RunEdge:
             name: _value_of(step.status, step.value, step.fault) if _has_value(step) else ABSENT
             for name, step in state.steps.items()
         }
+        names |= dict.fromkeys(_let_go(state), SKIPPED)
         run = {
             "id": state.run,
             "folder": str(self._folder.run(state.run)),
@@ -316,6 +317,12 @@ def _round(state: RunState, step: Step) -> dict[str, Json]:
     return {"round": known.done if known else 0, "last": known.value if known else None}
 
 
+def _let_go(state: RunState) -> list[str]:
+    """Losers that are not gone yet: what they read as does not hang on how quickly they go."""
+    losers = (name for join in state.marking.lost for name in state.net.losers[join])
+    return [name for name in losers if state.steps[name].status in ("waiting", "active")]
+
+
 def _has_value(step: StepState) -> bool:
     """Whether a step has ended, in this round of its loop or an earlier one."""
     if step.status in ("done", "failed", "skipped", "cancelled"):
@@ -336,9 +343,9 @@ class StepValue(dict[str, Any]):
 
 
 def _value_of(status: str, value: Json, fault: Fault | None) -> Json:
-    if status == "skipped":
+    if status in ("skipped", "cancelled"):  # a loser reads the same however far it had come
         return SKIPPED
-    if status in ("failed", "cancelled"):
+    if status == "failed":
         return _failed_value(value, fault)
     return StepValue(value) if isinstance(value, dict) else value
 

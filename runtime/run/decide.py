@@ -8,6 +8,7 @@ it must know of the world (time, chance, expressions, configurations) it asks of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -75,8 +76,9 @@ class Decision(Firing):
 
     def due(self) -> None:
         """Schedule again what has waited long enough, and end what has no time left."""
-        for name, due in sorted(self.state.timers.items()):
-            if due <= self.at and not self.state.ended:
+        for name in sorted(self.state.timers):
+            # one that is due may end what the next is of, or begin it anew: look again
+            if self.state.timers.get(name, math.inf) <= self.at and not self.state.ended:
                 self._out_of_time(name)
         for (name, batch), pause in sorted(self.state.pauses.items()):
             if pause.at <= self.at and (self.state.status == "running" or self.is_beside(name)):

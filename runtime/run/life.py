@@ -60,7 +60,7 @@ RUN: Final[Mapping[Status, tuple[Move, ...]]] = {
     "submitted": (Move.STARTED, Move.CANCEL_REQUESTED),
     "running": (Move.PAUSED, Move.CANCEL_REQUESTED, Move.FAILING, Move.COMPLETED),
     "paused": (Move.RESUMED, Move.CANCEL_REQUESTED, Move.FAILING),
-    "failing": (Move.CANCEL_REQUESTED, Move.FAILED),
+    "failing": (Move.CANCEL_REQUESTED, Move.FAILED),  # only journals of old hold the first
     "cancelling": (Move.CANCELLED,),
     "completed": (),
     "failed": (),

@@ -17,6 +17,7 @@ from runtime.engine import family
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.local import open_local
 from runtime.playbook.bundle import Bundle, load_text
+from runtime.playbook.expressions import SKIPPED
 from runtime.run.events import AttemptFinished
 from runtime.run.replay import replay
 
@@ -202,6 +203,30 @@ def test_the_process_of_a_loser_is_killed(tmp_path: Path) -> None:
     play(DataFolder(tmp_path / "data"), story)
 
 
+TOLD = """
+  tool: {kind: python, code: "result = told"}
+  with: {told: ["{{ slow }}", "{{ slow.skipped }}", "{{ late }}", "{{ late.skipped }}"]}
+"""
+
+
+def test_a_loser_reads_as_skipped_whether_it_had_begun_is_being_ended_or_is_gone(
+    tmp_path: Path,
+) -> None:
+    before, after, _ = race(HANGS).partition("- step: after")
+    bundle = book("t/told", f"{before}{after}{TOLD}  next: last\n- step: last{TOLD}")
+
+    async def story(engine: Engine) -> None:
+        run = await begin(engine, bundle, tmp_path)
+        assert (await engine.wait(run)).state == "completed", engine.state(run).fault
+        values = engine.values(run)
+        assert values["after"] == values["last"] == [None, True, None, True]
+        assert statuses(engine, run)["slow"] == "cancelled"
+        ended = engine._folded(run)
+        assert ended.edge.names(ended.state)["slow"] is SKIPPED
+
+    play(DataFolder(tmp_path / "data"), story)
+
+
 ONCE = """
 - step: slow
   effect: once
@@ -368,3 +393,37 @@ def test_a_round_too_many_is_caught_and_each_round_is_undone_with_what_it_gave(
     assert (tmp_path / "told").read_text().splitlines() == [
         "book 0", "book 1", "book 2", "undo book 2", "undo book 1", "undo book 0",
     ]  # fmt: skip
+
+
+OWN = """
+- step: asks
+  tool:
+    kind: python
+    code: |
+      from trimtab_errors import Quorum
+      raise Quorum("too few")
+  next:
+    - {to: caught, on: [permanent]}
+- step: caught
+  tool: {kind: python, code: "result = 1"}
+"""
+QUORUM = """
+from runtime.errors import ToolError
+
+class Quorum(ToolError):
+    cls = "no_quorum"
+"""
+
+
+def test_a_tool_cannot_end_in_a_way_that_is_the_flows_alone(tmp_path: Path) -> None:
+    bundle = load_text(book("t/own", OWN).source, {"trimtab_errors.py": QUORUM})
+
+    async def story(engine: Engine) -> None:
+        run = await begin(engine, bundle, tmp_path)
+        assert (await engine.wait(run)).state == "completed"
+        assert statuses(engine, run)["caught"] == "done"
+        fault = engine.state(run).steps["asks"].fault
+        assert fault is not None
+        assert fault.message == "too few (its tool says no_quorum, a class that no tool can give)"
+
+    play(DataFolder(tmp_path / "data"), story)

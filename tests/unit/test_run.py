@@ -1059,6 +1059,20 @@ def test_a_loop_goes_round_until_it_takes_its_exit() -> None:
     assert len({e.key for e in scheduled}) == len(scheduled), "each round has its own keys"
 
 
+def test_a_timer_of_one_round_that_is_due_with_its_end_does_not_end_the_next_round() -> None:
+    back = (Arc("wait", when="again", max=9), Arc("after", otherwise=True))
+    waits = Step("wait", {"kind": "wait", "for": 60.0}, back, "exclusive", total_timeout_s=60.0)
+    d = Driver(world(step("first", "wait"), waits, step("after"), conditions={"again": True}))
+    d.end(d.flying()[0])
+    d.world.at += 60  # the wait is over, and so is the step's whole time
+    d.act(Decision.due)
+    assert d.state.steps["wait"].times == 2
+    assert not d.state.expired
+    d.world.conditions["again"] = False
+    d.run_out()
+    assert d.state.status == "completed"
+
+
 def test_a_loop_that_begins_again_too_often_fails_the_run() -> None:
     d = Driver(world(*looped(limit=2), conditions={"again": True}))
     d.run_out()
