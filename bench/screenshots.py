@@ -4,7 +4,7 @@ By itself it takes the server that is up in the data folder (``--data``, ``TRIMT
 or ``./.trimtab``), or starts one of its own with a few runs of the starter playbook.
 Another server is named by its address and a one-time sign-in link::
 
-    python bench/screenshots.py --url http://127.0.0.1:8321 --link "http://…/sign-in?token=…"
+    python -m bench.screenshots --url http://127.0.0.1:8321 --link "http://…/sign-in?token=…"
 
 Pages with an id are found by following the first link to one. It needs Playwright (the
 dev extra) and a Chromium; Debian's is enough.

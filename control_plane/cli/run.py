@@ -23,6 +23,7 @@ from control_plane.cli.output import (
     leave,
     say,
 )
+from control_plane.cli.progress import progress_text
 from control_plane.clock import local, span
 
 Pairs = Annotated[list[str] | None, typer.Option("--set", help="An input, as name=value.")]
@@ -169,17 +170,6 @@ _TOLD = ("name", "step", "attempt", "outcome", "kind", "state", "actor", "produc
 
 def _say_progress(said: Row) -> None:
     say(f"{said['step']}: {progress_text(said)}")
-
-
-def progress_text(said: Row) -> str:
-    """How far an attempt is, in a few words.
-
-    >>> progress_text({"done": 3.0, "total": 10.0, "note": "rows"})
-    '3 of 10, rows'
-    """
-    done, total = said["done"], said["total"]
-    far = "" if done is None else f"{done:g}" if total is None else f"{done:g} of {total:g}"
-    return ", ".join(filter(None, [far, said["note"]])) or "is at work"
 
 
 def _event_text(event: Row) -> str:

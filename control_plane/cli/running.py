@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from control_plane.cli.place import Here
-from control_plane.cli.progress import Take, bars
+from control_plane.cli.progress import Watcher, watcher
 from control_plane.cli.signals import exit_code, on_signals
 from control_plane.cli.talk import Code, Refusal, plain, say
 from control_plane.cli.values import inputs, labels, overrides
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from trimtab import Client
 
 ACTOR = "local"
+ASK_S: Final = 0.2
+"""How often a run in this process is asked how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,9 @@ def run_there(place: Here, url: str, key: str | None, wanted: Wanted) -> Mapping
 
 
 def _followed(client: Client, run: str) -> Mapping[str, Any]:
-    with bars() as take:
-        for event in client.watch(run):
-            take(event["type"], event["body"].get)
+    with watcher() as looking:
+        for event in client.watch(run, said=looking.said):
+            looking.take(event["type"], event["body"].get)
     return client.run(run)
 
 
@@ -112,10 +114,14 @@ async def _run_here(
         if bundle is not None:
             registered = await engine.register(bundle, ACTOR)
             playbook, version = registered.path, registered.version
-        with bars() as take:
-            run = await _submit(engine, playbook, version, wanted, take)
+        with watcher() as looking:
+            run = await _submit(engine, playbook, version, wanted, looking)
             say(f"run {run} of {playbook}")
-            await _ended(engine, run)
+            asking = asyncio.create_task(_ask(engine, run, looking))
+            try:
+                await _ended(engine, run)
+            finally:
+                asking.cancel()
         return _view(engine, run)
 
 
@@ -131,6 +137,16 @@ def _leave_on_signals(seen: list[int]) -> None:
     on_signals(drain)
 
 
+async def _ask(engine: Engine, run: str, looking: Watcher) -> None:
+    """Ask what running attempts say of their progress, a few times a second."""
+    while True:
+        await asyncio.sleep(ASK_S)
+        from control_plane.runs import progress_of
+
+        for said in progress_of(engine, run):
+            looking.said(plain(said))
+
+
 async def _ended(engine: Engine, run: str) -> None:
     try:
         await engine.wait(run)
@@ -142,14 +158,14 @@ async def _ended(engine: Engine, run: str) -> None:
 
 
 async def _submit(
-    engine: Engine, playbook: str, version: str | None, wanted: Wanted, take: Take
+    engine: Engine, playbook: str, version: str | None, wanted: Wanted, looking: Watcher
 ) -> str:
     from runtime.engine.submit import Submit
 
     declared = engine.catalogue.get(playbook, version).playbook.inputs
     types = {entry.name: entry.type for entry in declared}
     others = {f"run/{row.run}" for row in engine.journal.runs(state="live", system=None)}
-    engine.subscribe(lambda batch: _feed(batch, others, take))
+    engine.subscribe(lambda batch: _feed(batch, others, looking))
     return await engine.submit(Submit(
         playbook, inputs(wanted.sets, wanted.file, types), ACTOR, version, wanted.key,
         overrides(wanted.overrides), labels(wanted.labels), playbook.startswith("system/"),
@@ -163,12 +179,12 @@ def _bundle(wanted: Wanted) -> Bundle | None:
     return None if path is None else load(path)
 
 
-def _feed(batch: Sequence[Recorded], others: set[str], take: Take) -> None:
+def _feed(batch: Sequence[Recorded], others: set[str], looking: Watcher) -> None:
     for recorded in batch:
         if recorded.stream in others or not recorded.stream.startswith("run/"):
             continue
         event = recorded.event
-        take(event.TYPE, lambda name, default, event=event: getattr(event, name, default))  # type: ignore[misc]
+        looking.take(event.TYPE, lambda name, default, event=event: getattr(event, name, default))  # type: ignore[misc]
 
 
 def _view(engine: Engine, run: str) -> Mapping[str, Any]:

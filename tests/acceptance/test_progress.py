@@ -51,6 +51,25 @@ workflow:
         while ! test -e "$there/go"; do sleep 0.02; done
 """
 
+ALONE = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: tests/alone}
+workload: {there: {type: string}}
+workflow:
+  - step: score
+    tool:
+      kind: python
+      code: |
+        import time
+        from pathlib import Path
+        from trimtab import progress
+        progress(7, 20, "scoring")
+        while not Path(workload["there"], "go").exists():
+            time.sleep(0.01)
+        result = 1
+"""
+
 
 def wait_for(look: Callable[[], Any], what: str) -> Any:
     deadline = time.monotonic() + PATIENCE_S
@@ -63,6 +82,7 @@ def wait_for(look: Callable[[], Any], what: str) -> Any:
 @pytest.fixture
 def data(tmp_path: Path) -> DataFolder:
     (tmp_path / "slow.yaml").write_text(BOOK)
+    (tmp_path / "alone.yaml").write_text(ALONE)
     return DataFolder(tmp_path / "data")
 
 
@@ -117,3 +137,17 @@ def test_progress_is_seen_while_it_runs_and_gone_when_it_has(
     assert events[-1]["type"] == "run.completed"
     assert "progress" not in {event["type"] for event in events}
     assert told() == {}
+
+
+def test_a_run_without_a_server_says_how_far_it_is(data: DataFolder) -> None:
+    there = data.root.parent
+    words = command(data, "run", str(there / "alone.yaml"), "--set", f"there={there}")
+    environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(words, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        said = []
+        for line in run.stderr:
+            said.append(line)
+            if line == "score: 7 of 20, scoring\n":
+                (there / "go").touch()
+        assert run.wait(PATIENCE_S) == 0, said
