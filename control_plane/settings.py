@@ -136,6 +136,12 @@ class RecordSettings:
     qdrant: str = _set("", "URL of a Qdrant server; empty for the embedded one.")
     qdrant_key: str = _set("", "API key of that Qdrant server.", secret=True)
     embedder: str = _set("", "Sentence-transformers model; empty for the one that ships.")
+    keep_days: int = _set(
+        0, "Days after which rows may leave ClickHouse; 0 keeps them.", _within(0, 10_000)
+    )
+    keep_sums_days: int = _set(
+        0, "Days after which the sums by the hour may leave it; 0 keeps them.", _within(0, 10_000)
+    )
 
 
 @dataclass(frozen=True, slots=True)

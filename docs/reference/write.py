@@ -188,14 +188,65 @@ def _shape(schema: dict[str, Any]) -> str:
     return str(schema["type"])
 
 
+def record() -> str:
+    """Return the page of the record: its prose, with tables and statements written anew."""
+    text = (HERE / "record.md").read_text(encoding="utf-8")
+    made = {"tables": _tables(), "statements": _statements()}
+    return RECORDED.sub(lambda found: f"{found[1]}{made[found[2]]}{found[3]}", text)
+
+
+RECORDED: Final = re.compile(r"(<!-- (tables|statements) -->\n).*?(<!-- end -->)", re.DOTALL)
+TOLD: Final = re.compile(
+    r"^CREATE TABLE (\w+)\n\((.*?)^\)\nENGINE = (\w+)(.*?)^COMMENT '(.*?)';$",
+    re.MULTILINE | re.DOTALL,
+)
+COLUMN: Final = re.compile(
+    r"^    `(\w+)` (.+?)(?: DEFAULT \S+)? COMMENT '((?:[^'\\]|\\.)*)'", re.MULTILINE
+)
+
+
+def _tables() -> str:
+    """Every table and column of the record, with the comments of the DDL."""
+    ddl = (HERE.parents[1] / "tests" / "golden" / "record.sql").read_text(encoding="utf-8")
+    return "\n".join(line for found in TOLD.findall(ddl) for line in _table(*found)) + "\n"
+
+
+def _table(name: str, columns: str, engine: str, rest: str, comment: str) -> Iterator[str]:
+    order = re.findall(r"^(PARTITION|ORDER) BY \(?(.*?)\)?$", rest, re.MULTILINE)
+    by = dict(order)
+    yield f"### `{name}`\n\n{_plain(comment)[0].upper()}{_plain(comment)[1:]}. {engine},"
+    parts = f" in parts by `{by['PARTITION']})`" if "PARTITION" in by else ""
+    yield f"ordered by `{by['ORDER']}`{parts}.\n"
+    yield "| column | type | what it is |\n| --- | --- | --- |"
+    for column, kind, text in COLUMN.findall(columns):
+        yield f"| `{column}` | `{kind}` | {_plain(text)} |"
+    yield ""
+
+
+def _plain(text: str) -> str:
+    """A comment without the quoting of SQL, safe in a table."""
+    return re.sub(r"\\(.)", r"\1", text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _statements() -> str:
+    from runtime.record.statements import load
+
+    lines = ["| statement | what it is for | parameters |", "|---|---|---|"]
+    for name, said in load().items():
+        needed = [f"`{p}`" + ("" if p in said.defaults else " (needed)") for p in said.parameters]
+        lines.append(f"| `{name}` | {said.purpose} | {', '.join(needed) or '–'} |")
+    return "\n".join(lines) + "\n"
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "events.md": events,
     "settings.md": settings,
     "api.md": api,
     "cli.md": cli,
     "tools.md": tools,
+    "record.md": record,
 }
-PROSE: Final = frozenset({"tools.md"})
+PROSE: Final = frozenset({"tools.md", "record.md"})
 """Pages of which only parts are written from the code."""
 
 

@@ -27,6 +27,7 @@ Role: TypeAlias = Literal["read", "write"]
 ROLES: Final[tuple[Role, ...]] = ("write", "read")
 SINKS: Final = ("clickhouse", "qdrant")
 _START_S: Final = 20.0
+_LONGEST_DAYS: Final = 10_000
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Loopback is reached directly, whatever proxy the environment names."""
 
@@ -69,6 +70,20 @@ class RecordSettings:
     """Its API key."""
     embedder: str | None = None
     """Name or path of a sentence-transformers model; None is the model that ships with us."""
+    keep_days: int | None = None
+    """Days after which ClickHouse may drop events, transitions, attempts and runs; None: never."""
+    keep_sums_days: int | None = None
+    """Days after which it may drop the sums by the hour; those by the day stay."""
+
+    def __post_init__(self) -> None:
+        """Refuse days that ClickHouse cannot reckon with: its times end in 2106."""
+        for name in ("keep_days", "keep_sums_days"):
+            days = getattr(self, name)
+            if days is not None and not (type(days) is int and 1 <= days <= _LONGEST_DAYS):
+                raise RecordError(
+                    f"settings.json, record.{name}: {days!r} is no number of days from 1 to "
+                    f"{_LONGEST_DAYS}; 0 or nothing keeps all"
+                )
 
     @classmethod
     def of(cls, folder: DataFolder) -> RecordSettings:

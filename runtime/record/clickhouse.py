@@ -3,21 +3,22 @@
 Every insert carries a token made of its batch's span, so a batch that is written again is
 known again, in the tables and in what depends on them. ClickHouse notes a token before the
 part it stands for is visible, so a kill in that instant could lose the part and keep the
-token; `mend` therefore looks at what is there after a crash and adds what is not. A table's
-DDL moves forward by numbered files and never back.
+token; `mend` therefore looks at what is there after a crash and adds what is not.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from importlib.resources import files
+from collections.abc import Sequence
 from typing import Any, Final
 
 from runtime.data.folder import DataFolder
+from runtime.record import sums
 from runtime.record.access import RecordSettings, Role, port, tokens
 from runtime.record.derive import Lookup, derive
 from runtime.record.follow import Batch, Span
+from runtime.record.refill import refilled
+from runtime.record.schema import Schema
 from runtime.record.tables import TABLES, TRANSITION, Kind, Row, Rows, Table
 
 _INSERT: Final = {
@@ -25,10 +26,6 @@ _INSERT: Final = {
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "max_partitions_per_insert_block": 0,
 }
-_MIGRATIONS: Final = (
-    "CREATE TABLE IF NOT EXISTS migration (name String, at DateTime('UTC') DEFAULT now())"
-    " ENGINE = MergeTree ORDER BY name"
-)
 
 
 def connect(folder: DataFolder, role: Role, settings: RecordSettings | None = None) -> Any:
@@ -55,36 +52,43 @@ def connect(folder: DataFolder, role: Role, settings: RecordSettings | None = No
 class ClickHouseSink:
     """Writes the rows of batches, exactly once each."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, settings: RecordSettings | None = None) -> None:
+        self._client, self._schema = client, Schema(client)
+        self._settings = settings or RecordSettings()
 
     def is_new(self) -> bool:
         """Whether a step of the schema was never finished: the first is noted at its end."""
-        return not self._client.command("EXISTS TABLE migration") or not self._steps()
+        return not self._schema.begun()
 
     def prepare(self) -> None:
-        """Bring the schema up to date."""
-        self._client.command(_MIGRATIONS)
-        done = self._steps()
-        for name, statements in migrations():
-            if name not in done:
-                for statement in statements:
-                    self._client.command(statement)
-                self._client.insert("migration", [[name]], column_names=["name"], settings=_INSERT)
+        """Bring the schema up to date, and with it what follows from the events before it."""
+        self._schema.advance(self._fill)
+        self._schema.keep(self._settings.keep_days, self._settings.keep_sums_days)
 
-    def _steps(self) -> set[str]:
-        return {row[0] for row in self._client.query("SELECT name FROM migration").result_rows}
+    def _fill(self, tables: Sequence[str]) -> None:
+        for name in tables:
+            self._client.command(f"TRUNCATE TABLE {name}")
+        for rows in refilled(self._client, tables) if tables else ():
+            self._insert(rows, f"filled {uuid.uuid4()}")
 
     def holds(self, cursor: dict[int, int]) -> bool:
-        """Whether there is one row an event, up to the cursor and no further."""
-        sql = "SELECT writer, max(pos), count() FROM event GROUP BY writer"
-        there = {row[0]: (row[1], row[2]) for row in self._client.query(sql).result_rows}
-        return there == {writer: (pos, pos) for writer, pos in cursor.items()}
+        """Whether there is one row an event, up to the cursor and no further.
+
+        What attempts add up to is made again on the way, for the days where it does not.
+        """
+        days = self._settings.keep_days
+        kept = "" if days is None else f" WHERE at > now() - toIntervalDay({days})"
+        sql = f"SELECT writer, min(pos), max(pos), count() FROM event{kept} GROUP BY writer"  # noqa: S608
+        there = {row[0]: row[1:] for row in self._client.query(sql).result_rows}
+        sums.mend(self._client, days)
+        return _whole(there, cursor, 1 if days is None else None)
 
     def clear(self) -> None:
         """Drop the tables, and with them the tokens of what was inserted."""
-        for name in ("migration", "step_minute_feed", "step_minute", *(t.name for t in TABLES)):
+        for name in ("migration", *sums.VIEWS, *sums.TABLES):
             self._client.command(f"DROP TABLE IF EXISTS {name} SYNC")
+        for table in TABLES:
+            self._client.command(f"DROP TABLE IF EXISTS {table.name} SYNC")
 
     def write(self, batch: Batch, lookup: Lookup) -> None:
         """Insert the rows of a batch. Doing it again changes nothing."""
@@ -102,7 +106,7 @@ class ClickHouseSink:
         if any(missing.values()):
             # A token that was never used: that of an earlier mending may have lost its part too.
             self._insert(missing, f"{batch.span} mended {uuid.uuid4()}")
-        self._mend_minutes()
+        sums.mend(self._client, self._settings.keep_days)
 
     def _insert(self, rows: Rows, token: str) -> None:
         for table in TABLES:
@@ -124,26 +128,21 @@ class ClickHouseSink:
         places = [table.names.index(name) for name in key]
         return [row for row in rows if tuple(row[n] for n in places) not in there]
 
-    def _mend_minutes(self) -> None:
-        """Make the minutes again when they do not add up to the attempts."""
-        sql = "SELECT (SELECT sum(attempts) FROM step_minute), (SELECT count() FROM attempt)"
-        minutes, attempts = self._client.query(sql).result_rows[0]
-        if minutes != attempts:
-            self._client.command("TRUNCATE TABLE step_minute")
-            self._client.command("INSERT INTO step_minute SELECT * FROM step_minute_of_attempt")
-
     def close(self) -> None:
         """Close the client."""
         self._client.close()
 
 
-def migrations() -> Iterator[tuple[str, list[str]]]:
-    """Yield the schema's steps in order: the file's name and its statements."""
-    folder = files("runtime.record").joinpath("migrations")
-    for name in sorted(f.name for f in folder.iterdir() if f.name.endswith(".sql")):
-        lines = folder.joinpath(name).read_text(encoding="utf-8").splitlines()
-        text = "\n".join(line for line in lines if not line.startswith("--"))
-        yield name, [s.strip() for s in text.split(";\n") if s.strip()]
+def _whole(
+    there: dict[int, tuple[int, int, int]], cursor: dict[int, int], first: int | None
+) -> bool:
+    """Whether each writer's rows end at the cursor without a gap; None: old ones may be gone."""
+    if first is not None and there.keys() != cursor.keys():
+        return False
+    return there.keys() <= cursor.keys() and all(
+        high == cursor[writer] and rows == high - low + 1 and first in (None, low)
+        for writer, (low, high, rows) in there.items()
+    )
 
 
 def arrow(table: Table, rows: list[Row]) -> Any:

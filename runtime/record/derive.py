@@ -22,10 +22,18 @@ from runtime.run.events import (
     AttemptFinished,
     AttemptLeased,
     AttemptScheduled,
+    CheckFailed,
     ConfigStored,
     EachCut,
+    Event,
+    ExperimentEnded,
+    ExperimentPaused,
+    ExperimentRamped,
+    ExperimentResumed,
+    ExperimentStarted,
     Fault,
     OutcomeRecorded,
+    ProductPublished,
     ProposalDrafted,
     ProposalMoved,
     Recorded,
@@ -39,6 +47,15 @@ from runtime.run.events import (
 )
 
 ENDED: Final = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
+EXPERIMENT: Final[dict[type[Event], str]] = {
+    ExperimentStarted: "started", ExperimentRamped: "ramped", ExperimentPaused: "paused",
+    ExperimentResumed: "resumed", ExperimentEnded: "ended",
+}  # fmt: skip
+PRODUCT: Final[dict[type[Event], str]] = {ProductPublished: "published", CheckFailed: "refused"}
+SOURCES: Final[dict[str, Iterable[type[Event]]]] = {
+    "experiment": tuple(EXPERIMENT), "product": tuple(PRODUCT),
+}  # fmt: skip
+"""The events that a table's rows follow from, for tables that are filled from events there."""
 _EACH: Final = "each.batch"
 _HTTP: Final = re.compile(HTTP, re.IGNORECASE)
 _PHRASES: Final = {str(status.value): status.phrase for status in HTTPStatus}
@@ -114,6 +131,10 @@ def _rows(r: Recorded, lookup: Lookup) -> Iterator[tuple[str, Row]]:
         yield "verdict", _verdict(r, event)
     elif isinstance(event, OutcomeRecorded):
         yield "outcome", _outcome(r, event)
+    elif type(event) in EXPERIMENT:
+        yield "experiment", _experiment(r, lookup)
+    elif isinstance(event, ProductPublished | CheckFailed):
+        yield "product", _product(r, event, lookup)
 
 
 # ---- attempts ---------------------------------------------------------------------------
@@ -305,6 +326,36 @@ def _outcome(r: Recorded, e: OutcomeRecorded) -> Row:
         *_place(r), e.proposal, e.knob_class, e.objective, _number(said.get("lower")),
         _number(said.get("median")), _number(said.get("upper")), _number(e.realised),
         _number(low), _number(high), covered,
+    )  # fmt: skip
+
+
+def _experiment(r: Recorded, lookup: Lookup) -> Row:
+    e: Any = r.event
+    first = r if isinstance(e, ExperimentStarted) else lookup.event(r.stream, 1)
+    begun = first.event if first is not None else None
+    s = begun if isinstance(begun, ExperimentStarted) else None
+    return (
+        *_place(r), e.experiment, s.proposal if s else "", s.playbook if s else "",
+        s.step if s else "", s.knob_class if s else "", s.design if s else "",
+        EXPERIMENT[type(r.event)], getattr(e, "stage", 0), _json(s.base if s else {}),
+        _json(s.arms if s else {}), _json(getattr(e, "shares", {})), s.block_items if s else 0,
+        _json(s.plan if s else {}), getattr(e, "actor", ""), getattr(e, "reason", ""),
+    )  # fmt: skip
+
+
+# ---- products ---------------------------------------------------------------------------
+
+
+def _product(r: Recorded, e: ProductPublished | CheckFailed, lookup: Lookup) -> Row:
+    run, _ = submitted(r, lookup)
+    p = e if isinstance(e, ProductPublished) else None
+    return (
+        *_place(r), r.stream.removeprefix("run/"), run.playbook if run else "", e.step, e.product,
+        p.number if p else 0, PRODUCT[type(r.event)], p.location if p else "",
+        p.media if p else "",
+        p.rows if p else 0, p.bytes if p else 0, p.sha256 if p else "",
+        _json(p.schema if p else {}), _json(e.checks), list(p.inputs) if p else [],
+        int(run is not None and run.system),
     )  # fmt: skip
 
 

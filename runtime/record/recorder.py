@@ -148,7 +148,8 @@ class Recorder:
                 say(f"{feed.name}: still busy; its open batch is mended at the next start")
 
     def _clickhouse(self) -> ClickHouseSink:
-        return ClickHouseSink(connect(self._folder, "write", self._settings))
+        client = connect(self._folder, "write", self._settings)
+        return ClickHouseSink(client, self._settings)
 
     # ---- HTTP -------------------------------------------------------------------------
 

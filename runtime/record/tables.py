@@ -105,4 +105,26 @@ OUTCOME: Final = Table(
     ),
 )  # fmt: skip
 
-TABLES: Final = (EVENT, TRANSITION, ATTEMPT, RUN, PROPOSAL, VERDICT, OUTCOME)
+EXPERIMENT: Final = Table(
+    "experiment",
+    (
+        *_PLACE, ("experiment", "text"), ("proposal", "text"), ("playbook", "text"),
+        ("step", "text"), ("knob_class", "text"), ("design", "text"), ("move", "text"),
+        ("stage", "u16"), ("base", "text"), ("arms", "text"), ("shares", "text"),
+        ("block_items", "u64"), ("plan", "text"), ("actor", "text"), ("reason", "text"),
+    ),
+)  # fmt: skip
+
+PRODUCT: Final = Table(
+    "product",
+    (
+        *_PLACE, ("run", "text"), ("playbook", "text"), ("step", "text"), ("product", "text"),
+        ("number", "u64"), ("state", "text"), ("location", "text"), ("media", "text"),
+        ("rows", "u64"), ("bytes", "u64"), ("sha256", "text"), ("schema", "text"),
+        ("checks", "text"), ("inputs", "texts"), ("system", "u8"),
+    ),
+)  # fmt: skip
+
+TABLES: Final = (
+    EVENT, TRANSITION, ATTEMPT, RUN, PROPOSAL, VERDICT, OUTCOME, EXPERIMENT, PRODUCT,
+)  # fmt: skip

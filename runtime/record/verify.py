@@ -8,13 +8,14 @@ on writing: what is checked is the journal up to where it was when the check beg
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from runtime.data.folder import DataFolder
 from runtime.journal.sqlite import SqliteReader
-from runtime.record.access import await_caught_up
+from runtime.record.access import RecordSettings, await_caught_up
 from runtime.record.derive import derive
 from runtime.record.follow import Batch, Fact, Known, next_batch
 from runtime.record.history import History
@@ -23,6 +24,7 @@ from runtime.record.search import Search
 from runtime.record.tables import ATTEMPT, TABLES, Row
 
 _MOD: Final = 1 << 64
+_AT: Final = ATTEMPT.names.index("at")
 _ATTEMPT_PARTS: Final = (
     "stream", "stream_seq", "attempt", "playbook", "step", "outcome", "config", "items",
     "retried", "arm",
@@ -58,6 +60,8 @@ class Verification:
     """Both sides of the record, and whether they are the same."""
 
     cursor: dict[int, int]
+    since: int = 0
+    """Rows from before are not compared: settings let them go."""
     journal_events: Sum = field(default_factory=Sum)
     journal_attempts: Sum = field(default_factory=Sum)
     clickhouse_events: Sum = field(default_factory=Sum)
@@ -128,7 +132,7 @@ def verify(folder: DataFolder, timeout_s: float = 60.0) -> Verification:
     try:
         cursor = source.heads()
         await_caught_up(folder, cursor, timeout_s)
-        result = Verification(cursor)
+        result = Verification(cursor, kept_since(RecordSettings.of(folder).keep_days))
         _read_clickhouse(result, folder)
         found = Search.open(folder).ids()
         _read_journal(result, source, found)
@@ -137,9 +141,17 @@ def verify(folder: DataFolder, timeout_s: float = 60.0) -> Verification:
         source.close()
 
 
+def kept_since(keep_days: int | None) -> int:
+    """Return the second from which on rows are there for sure, with a day to spare."""
+    return 0 if keep_days is None else int(time.time()) - (keep_days - 1) * 86_400
+
+
 def _read_clickhouse(result: Verification, folder: DataFolder) -> None:
     history = History.open(folder)
-    at = {"writers": list(result.cursor), "positions": list(result.cursor.values())}
+    at = {
+        "writers": list(result.cursor), "positions": list(result.cursor.values()),
+        "since": result.since,
+    }  # fmt: skip
     try:
         for name, into in (
             ("checksum_events", result.clickhouse_events),
@@ -163,8 +175,10 @@ def _read_journal(result: Verification, source: SqliteReader, found: set[str]) -
         later |= {m.point for m in marks((f.recorded for f in batch.facts), known)}
         for fact in due:
             r = fact.recorded
-            result.journal_events.add((r.stream, r.stream_seq, fact.body))
-        for table, made in derive(due, known).items():
+            if r.at >= result.since:
+                result.journal_events.add((r.stream, r.stream_seq, fact.body))
+        for table, derived in derive(due, known).items():
+            made = [row for row in derived if row[_AT] >= result.since]
             rows[table] += len(made)
             if table == ATTEMPT.name:
                 _add_attempts(result.journal_attempts, made)

@@ -40,9 +40,10 @@ from runtime.record.access import (
     status,
     tokens,
 )
-from runtime.record.clickhouse import connect, migrations
+from runtime.record.clickhouse import connect
 from runtime.record.history import History
 from runtime.record.recorder import LOCKED
+from runtime.record.schema import migrations
 from runtime.record.search import Search
 from runtime.record.statements import load
 from runtime.record.supervise import RecorderProcess
@@ -204,6 +205,7 @@ def test_every_statement_runs(lived: Lived) -> None:
     history = History.open(lived.folder)
     known = {
         "playbook": "p/q", "step": "enrich", "run": f"{1:032x}", "proposal": "p-1", "text": "x",
+        "experiment": "x-1",
     }  # fmt: skip
     for name, said in load().items():
         needed = {k: known[k] for k in said.parameters if k not in said.defaults}

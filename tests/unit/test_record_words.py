@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lz4.frame
 import pytest
@@ -178,3 +179,9 @@ def test_a_hit_of_both_rankings_comes_first_and_says_why() -> None:
     assert found[0].because == "says timeout; close in meaning (0.50)"
     assert (found[1].because, found[2].because) == ("close in meaning (0.50)", "says timeout")
     assert found[0].payload == {"run": "x"}
+
+
+@pytest.mark.parametrize("days", [-1, 10_001, "9", 1.5, True])
+def test_days_to_keep_that_clickhouse_cannot_reckon_with_are_refused(days: Any) -> None:
+    with pytest.raises(RecordError, match=r"record.keep_days: .* from 1 to 10000"):
+        RecordSettings(keep_days=days)
