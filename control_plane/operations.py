@@ -148,6 +148,8 @@ def _look(engine: Engine, order: Order, row: RunRow) -> str:
         return told(plan.steps, plan.undone)
     if row.state in ENDED:
         raise EngineError(f"run {row.run} has ended: it is {row.state}")
+    if row.run in engine.parked and order.action != "cancel":
+        raise EngineError(f"run {row.run} waits, {engine.parked[row.run].why}")
     if row.state in _ENDING and order.action != "cancel":
         raise EngineError(f"run {row.run} is {row.state}: it only ends")
     if order.action == "answer":

@@ -93,5 +93,7 @@ def _stands(engine: Engine, row: RunRow) -> tuple[set[str], Fault | None]:
         last = engine.journal.event(run_stream(row.run), row.length)
         event = last.event if last is not None else None
         return ({event.step}, event.fault) if isinstance(event, RunFailed) else (set(), None)
+    if row.run in engine.parked:
+        return set(), None
     state = engine.state(row.run)
     return {name for name, step in state.steps.items() if step.status == "active"}, state.fault

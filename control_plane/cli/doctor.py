@@ -163,6 +163,20 @@ def _workers(place: Here) -> Found:
     return not poison, f"poison: {named}" if poison else "the pool works", hint
 
 
+def _parked(place: Here) -> Found:
+    """Whether runs wait that cannot go on with what is installed here."""
+    url = place.server()
+    if url is None:
+        return True, "seen beside a server", ""
+    from trimtab import Client
+
+    with Client(url, place.key()) as client:
+        parked = client.status()["engine"]["parked"]
+    told = "; ".join(f"run {p['run']}: {p['why']}" for p in parked)
+    hint = "install what it needs and start the server again, or `trimtab run cancel RUN`"
+    return not parked, told or "none waits for what is not installed", hint
+
+
 def _recorder(place: Here) -> Found:
     from runtime.record.access import RecordError, status
 
@@ -179,6 +193,7 @@ LOOKS: Final[tuple[tuple[str, Callable[[Here], Found]], ...]] = (
     ("python", _python), ("import names", _names), ("engines", _engines), ("data folder", _folder),
     ("disk", _disk), ("settings", _settings), ("journal", _journal), ("keys", _keys),
     ("trust", _trust), ("server", _server), ("workers", _workers),
+    ("runs", _parked),
     ("recorder", _recorder),
 )  # fmt: skip
 

@@ -92,6 +92,8 @@ def _status_lines(told: Row) -> Iterator[str]:
         yield f"record    {record['behind_events']} events behind, {record['behind_s']:.1f} s"
     yield f"killed    {', '.join(told['killed']) or 'nothing'}"
     yield from _pool_lines(engine["pool"])
+    for parked in engine["parked"]:
+        yield f"waits     run {parked['run']}: {parked['why']}"
     for poison in engine["poison"]:
         yield f"poison    {poison['playbook']} {poison['step']}: {poison['told']}"
     idle = sum(worker["state"] == "idle" for worker in workers)

@@ -14,6 +14,7 @@ from runtime.net.net import NetError
 from runtime.playbook.faults import PlaybookError
 from runtime.run.decide import Ended
 from runtime.run.events import Fault, Recorded
+from runtime.run.life import Status
 from runtime.run.state import RunState, Try
 
 ENDING: Final = ("failing", "cancelling")
@@ -45,6 +46,20 @@ class Actor:
         """When a try that no worker took has waited long enough, or None for never."""
         patience_s = self.version.playbook.step(tried.step).queue_timeout_s
         return None if patience_s is None else tried.at + patience_s
+
+
+@dataclass(slots=True)
+class Parked:
+    """A run that has not ended and cannot go on here: its version cannot be read, say.
+
+    ``length`` is how many events it has. It waits for the next start, or to be cancelled.
+    """
+
+    playbook: str
+    why: str
+    status: Status
+    length: int
+    parent: str | None
 
 
 def settle(future: asyncio.Future[T], value: T) -> None:

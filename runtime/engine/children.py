@@ -61,12 +61,18 @@ def request(state: RunState, tried: Try, version: Version) -> Submit:
     )  # fmt: skip
 
 
+def cancelled(attempt: str) -> Ended:
+    """Return how the attempt ended whose child was cancelled."""
+    told = f"run {child_id(attempt)} was cancelled"
+    return Ended(attempt, "failed", Fault("cancelled", told))
+
+
 def ended(attempt: str, child: RunState) -> Ended:
     """Return how the attempt ended whose child has ended."""
     if child.status == "completed":
         return Ended(attempt, "succeeded", result=child.result)
     if child.status == "cancelled":
-        return Ended(attempt, "failed", Fault("cancelled", f"run {child.run} was cancelled"))
+        return cancelled(attempt)
     inner = child.fault or Fault("unknown", "")
     told = f"run {child.run} failed in {child.fault_step or 'time'}: {inner.message}"
     return Ended(attempt, "failed", Fault(inner.cls, told, inner.where))

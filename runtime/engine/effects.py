@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from runtime.engine import children
 from runtime.engine.family import Family
 from runtime.engine.poison import Entry, Step
 from runtime.engine.queue import Ready
@@ -107,9 +108,11 @@ class Effects(Family):
             self._act(actor, lambda d: d.rescue(experiment))
 
     def _ended(self, run: str) -> None:
-        actor = self._actors.pop(run, None)
+        actor, parked = self._actors.pop(run, None), self.parked.pop(run, None)
         if actor is not None:
             self._child_ended(actor.state)
+        elif parked is not None and parked.parent is not None:
+            self._tell_parent(children.cancelled(parked.parent))
         for future in self._waiters.pop(run, []):
             if not future.done():
                 future.set_result(self._row(run))

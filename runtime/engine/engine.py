@@ -180,8 +180,13 @@ class Engine(Branching):
         """Ask a run and all below it to end: nothing new fires, after a grace what runs is ended.
 
         With ``now`` there is no grace, and what it does because it is ending is ended too.
+        A run that is parked ends at once, and does nothing because of it.
         To cancel again changes nothing, unless it is ``now``.
         """
+        if run in self.parked:
+            self._end_parked(run, actor, reason)
+            await self.wait(run)
+            return
         if run not in self._actors and self._row(run).state == "cancelled":
             return
         written: asyncio.Future[None] = self._loop.create_future()
@@ -297,6 +302,10 @@ class Engine(Branching):
                 {**step._asdict(), "deaths": entry.deaths, "told": entry.told,
                  "since": entry.since}
                 for step, entry in self.poison.known.items()
+            ],
+            "parked": [
+                {"run": run, "playbook": parked.playbook, "why": parked.why}
+                for run, parked in self.parked.items()
             ],
             "writer": self._writing.writer, "commits": self._writing.commits,
             "workers": self._pool.workers(),

@@ -14,7 +14,15 @@ from runtime.engine.errors import EngineError
 from runtime.engine.submit import Submit, check_overrides, full_workload
 from runtime.ids import run_stream
 from runtime.run.decide import Decision, Ended
-from runtime.run.events import Fault, Json, RunSubmitted
+from runtime.run.events import (
+    Fault,
+    Json,
+    RunCancelled,
+    RunCancelRequested,
+    RunEvent,
+    RunFailed,
+    RunSubmitted,
+)
 from runtime.run.evolve import evolve
 from runtime.run.state import RunState, Try, new_run
 
@@ -77,7 +85,7 @@ class Family(Due):
     def _begin_child(self, actor: Actor, tried: Try) -> None:
         """Start the run that an attempt asks for, unless it was; hear its end if it has ended."""
         run = children.child_id(tried.attempt)
-        if run in self._actors:
+        if run in self._actors or run in self.parked:
             return
         try:
             if self.journal.run(run) is not None:
@@ -96,12 +104,14 @@ class Family(Due):
 
     def _child_ended(self, child: RunState) -> None:
         """Tell the attempt that waits for a run how it ended."""
-        if child.parent is None:
-            return
-        run, attempt = children.parent_of(child.parent)
+        if child.parent is not None:
+            self._tell_parent(children.ended(child.parent, child))
+
+    def _tell_parent(self, ended: Ended) -> None:
+        run, _ = children.parent_of(ended.attempt)
         actor = self._actors.get(run)
         if actor is not None:
-            self._act(actor, lambda d: d.ended(children.ended(attempt, child)))
+            self._act(actor, lambda d: d.ended(ended))
 
     def _cancel(
         self, actor: Actor, who: str, reason: str, then: Callable[[], object] | None = None, *,
@@ -127,10 +137,31 @@ class Family(Due):
                 self._cancel_child(tried.attempt, f"is {actor.state.status}", now=now)
 
     def _cancel_child(self, attempt: str, why: str, *, now: bool = False) -> None:
-        child = self._actors.get(children.child_id(attempt))
+        name, (run, _) = children.child_id(attempt), children.parent_of(attempt)
+        child = self._actors.get(name)
         if child is not None and not child.state.ended:
-            run, _ = children.parent_of(attempt)
             self._cancel(child, f"run {run}", f"run {run} {why}", now=now)
+        elif name in self.parked:
+            self._end_parked(name, f"run {run}", f"run {run} {why}")
+
+    def _end_parked(self, run: str, who: str, reason: str) -> None:
+        """End a run that cannot go on, and the runs below it; nothing of it runs any more."""
+        parked = self.parked[run]
+        ends: tuple[RunEvent, ...]
+        match parked.status:
+            case "cancelled" | "failed":
+                return
+            case "failing":
+                ends = (RunFailed("", Fault("permanent", parked.why)),)
+            case "cancelling":
+                ends = (RunCancelled(),)
+            case _:
+                ends = (RunCancelRequested(who, reason), RunCancelled())
+        self._put([self._stamp(run_stream(run), parked.length, *ends)])
+        parked.status = "failed" if parked.status == "failing" else "cancelled"
+        for below in [a for a in self._actors.values() if a.state.parent is not None]:
+            if children.parent_of(str(below.state.parent))[0] == run:
+                self._cancel(below, f"run {run}", f"run {run} is {parked.status}")
 
 
 def _path_of(tried: Try) -> Json:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from filelock import FileLock
 
 from runtime.data.folder import DataFolder
-from runtime.engine.actor import ENDING, Actor, Listener, settle
+from runtime.engine.actor import ENDING, Actor, Listener, Parked, settle
 from runtime.engine.catalogue import Catalogue
 from runtime.engine.dispatch import Dispatch
 from runtime.engine.edge import Configurations
@@ -35,6 +35,7 @@ from runtime.journal.sqlite import SqliteJournal, SqliteReader
 from runtime.run.decide import Decision, Ended
 from runtime.run.events import AttemptFinished, Json, Recorded, RunEvent, RunFailing, TimerSet
 from runtime.run.layers import Layers
+from runtime.run.life import Status
 from runtime.workers.limits import Limits as AttemptLimits
 from runtime.workers.port import Pool
 
@@ -63,6 +64,8 @@ class Machine(ABC):
         self._poison_lengths: dict[str, int] = {}
         self._configs = Configurations()
         self._actors: dict[str, Actor] = {}
+        self.parked: dict[str, Parked] = {}
+        """Runs that cannot go on here, and why."""
         self._keys: dict[str, asyncio.Future[str]] = {}
         self._waiters: defaultdict[str, list[asyncio.Future[RunRow]]] = defaultdict(list)
         self._listeners: list[Listener] = []
@@ -126,9 +129,13 @@ class Machine(ABC):
         """
         if self._landed:
             self._take_in()
-        before = actor.state.seq
+        before, status = actor.state.seq, actor.state.status
         decision = Decision(actor.state, actor.version.playbook, actor.edge)
-        command(decision)
+        try:
+            command(decision)
+        except Exception as error:
+            self._fell(actor, status, before, error)
+            raise
         if not decision.events:
             if then is not None:
                 then()
@@ -142,6 +149,13 @@ class Machine(ABC):
                 self._at_once(actor, event)
         if actor.version.has_queue_timeouts:
             self._arm(actor)
+
+    def _fell(self, actor: Actor, status: Status, length: int, error: Exception) -> None:
+        """Park a run that was left between two events: memory is ahead of the journal."""
+        state, path = actor.state, actor.version.registered.path
+        why = f"what follows could not be decided: {type(error).__name__}: {error}"
+        del self._actors[state.run]
+        self.parked[state.run] = Parked(path, why, status, length, state.parent)
 
     def _at_once(self, actor: Actor, event: RunEvent) -> None:
         """What follows from a decision whether or not it is durable yet."""
@@ -207,6 +221,8 @@ class Machine(ABC):
     def _live(self, run: str) -> Actor:
         actor = self._actors.get(run)
         if actor is None:
+            if run in self.parked:
+                raise CannotSteer(f"run {run} waits, {self.parked[run].why}: it can be cancelled")
             row = self._row(run)
             raise EngineError(f"run {run} has ended: it is {row.state}")
         return actor

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from runtime.engine.actor import ENDING, UNREADABLE, Actor, unreadable
+from runtime.engine.actor import ENDING, UNREADABLE, Actor, Parked, unreadable
 from runtime.engine.children import parent_of
 from runtime.engine.effects import Effects
 from runtime.ids import run_stream
 from runtime.journal.port import RunRow, in_order
 from runtime.run.decide import Decision, Ended
-from runtime.run.events import Fault, RunFailed
+from runtime.run.events import Fault, RunSubmitted
 from runtime.run.state import RunState
 
 _LOG: Final = logging.getLogger("trimtab.engine")
@@ -38,9 +38,13 @@ class Recovery(Effects):
             try:
                 self._actors[row.run] = self._folded(row.run)
             except UNREADABLE as error:
-                self._give_up(row, error)
+                self._park(row, error)
                 continue
-            self._go_on(self._actors[row.run])
+        for actor in list(self._actors.values()):
+            try:
+                self._go_on(actor)
+            except Exception:  # it is parked, and keeps no other run from going on
+                _LOG.exception("run %s cannot go on", actor.state.run)
         for actor in list(self._actors.values()):
             for tried in [t for t in actor.state.attempts.values() if t.kind == "playbook"]:
                 self._begin_child(actor, tried)
@@ -53,6 +57,8 @@ class Recovery(Effects):
         """Cancel a run whose parent gave it up just before the server died."""
         run, _ = parent_of(attempt)
         above = self._actors.get(run)
+        if run in self.parked:
+            return
         if above is None or attempt not in above.state.attempts:
             self._cancel(actor, f"run {run}", f"run {run} waits no longer")
 
@@ -62,18 +68,20 @@ class Recovery(Effects):
         for experiment in sorted(_tried_in(actor.state) & self._taken_back):
             self._act(actor, lambda d, x=experiment: d.rescue(x))  # type: ignore[misc]
         fault = Fault("lost", "the server was restarted while this ran")
-        in_flight = [t.attempt for t in actor.state.attempts.values() if not t.waits_here]
-        for attempt in in_flight:
-            lost = Ended(attempt, "lost", fault)
-            self._act(actor, lambda d, lost=lost: d.ended(lost))  # type: ignore[misc]
+        flying = [t for t in actor.state.attempts.values() if not t.waits_here]
+        lost = [Ended(t.attempt, "lost", fault) for t in flying]
+        self._act(actor, lambda d: d.all_ended(lost))
         self._act(actor, Decision.due)
         self._arm(actor)
 
-    def _give_up(self, row: RunRow, error: Exception) -> None:
-        """End a run whose playbook this version of the runtime cannot read any more."""
-        _LOG.error("run %s is ended: %s", row.run, error)
-        fault = Fault("permanent", unreadable(row.playbook, error))
-        self._put([self._stamp(run_stream(row.run), row.length, RunFailed("", fault))])
+    def _park(self, row: RunRow, error: Exception) -> None:
+        """Let a run wait whose version cannot be read here: what it needs may come back."""
+        why = unreadable(row.playbook, error)
+        _LOG.error("run %s waits: %s", row.run, why)
+        first = self.journal.event(run_stream(row.run), 1)
+        parent = first.event.parent if first and isinstance(first.event, RunSubmitted) else None
+        status: Any = row.state
+        self.parked[row.run] = Parked(row.playbook, why, status, row.length, parent)
 
 
 def _tried_in(state: RunState) -> set[str]:

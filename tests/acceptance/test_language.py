@@ -26,8 +26,6 @@ from runtime.playbook.tools import TOOLS
 from runtime.run.events import (
     AttemptScheduled,
     PlaybookRegistered,
-    RunFailed,
-    RunSubmitted,
 )
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "playbook.md"
@@ -859,33 +857,6 @@ def test_an_unsound_playbook_is_refused_at_registration_with_its_place(
         assert engine.catalogue.paths() == []
 
     play(folder, story)
-
-
-@pytest.mark.parametrize("wound", ["- nothing\n", "  hedge: 5s\n"])
-def test_a_run_whose_playbook_can_no_longer_be_read_is_ended_and_the_rest_goes_on(
-    folder: DataFolder, wound: str
-) -> None:
-    sound = book("t/wait", WAIT)
-    spoilt = PlaybookRegistered("t/old", "0" * 32, 1, sound.source + wound, {}, "me")
-    submitted = RunSubmitted("t/old", "0" * 32, 1, {}, "me")
-    old = "0" * 31 + "1"
-
-    async def begin(engine: Engine) -> str:
-        await engine.append([engine._stamp("playbook/t/old", 0, spoilt)])
-        await engine.append([engine._stamp(f"run/{old}", 0, submitted)])
-        return await run(engine, sound)
-
-    async def go_on(engine: Engine) -> None:
-        assert (await engine.wait(id_)).state == "completed"
-        assert (await engine.wait(old)).state == "failed"
-        last = list(engine.journal.read(f"run/{old}"))[-1].event
-        assert isinstance(last, RunFailed)
-        assert last.fault.cls == "permanent"
-        assert "t/old can no longer be read: playbook.yaml:" in last.fault.message
-
-    id_ = play(folder, begin)
-    play(folder, go_on)
-    play(folder, go_on)
 
 
 def test_a_child_whose_playbook_can_no_longer_be_read_fails_its_step(folder: DataFolder) -> None:
