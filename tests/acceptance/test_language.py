@@ -733,7 +733,7 @@ def test_the_last_steps_of_a_run_out_of_time_run_to_their_end(
 
     async def story(engine: Engine) -> None:
         flow = ENDS.replace("TOOL", "tool: {kind: wait, for: 1d}")
-        bundle = book("t/ends", flow, "deadline: 500ms\n" + CLOSE)
+        bundle = book("t/ends", flow, "deadline: 2s\n" + CLOSE)
         id_ = await run(engine, bundle, path=str(path))
         assert (await engine.wait(id_)).state == "failed"
         fault = engine.state(id_).fault
