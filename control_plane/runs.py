@@ -36,6 +36,8 @@ from runtime.run.events import (
     RunSubmitted,
     StepRouted,
 )
+from runtime.run.evolve import LOSER
+from runtime.run.state import WAITS_HERE
 
 if TYPE_CHECKING:
     from runtime.engine.engine import Engine
@@ -66,6 +68,8 @@ class StepView:
     knobs: dict[str, Json] = field(default_factory=dict)
     experiments: list[str] = field(default_factory=list)
     fault: Fault | None = None
+    waits: dict[str, Json] | None = None
+    """What a running step waits for outside a worker: its tool, filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,15 +319,15 @@ class _Folding:
             case ProductPublished():
                 self.view.products.append(msgspec.to_builtins(event))
             case EachCut():
-                self._cut(self._started(event.step, at), event)
+                self._cut(self._under_way(event.step, at), event)
             case AttemptScheduled():
-                self._scheduled(self._started(event.step, at), event)
+                self._scheduled(self._under_way(event.step, at), event)
             case AttemptFinished():
                 self._finished(self._started(event.step, at), event, at)
             case StepRouted():
                 step = self._started(event.step, at)
                 step.ended_at, step.fault = at, event.fault
-                step.state = "completed" if event.fault is None else "failed"
+                step.state = _ended_as(event.fault)
             case _:
                 pass
 
@@ -346,6 +350,12 @@ class _Folding:
             step.started_at, step.state = at, "running"
         return step
 
+    def _under_way(self, name: str, at: float) -> StepView:
+        """The step runs, in a loop perhaps again."""
+        step = self._started(name, at)
+        step.state, step.ended_at = "running", None
+        return step
+
     def _cut(self, step: StepView, event: EachCut) -> None:
         step.config = event.config
         step.batches += -(-(event.stop - event.start) // event.size)
@@ -357,6 +367,8 @@ class _Folding:
     def _scheduled(self, step: StepView, event: AttemptScheduled) -> None:
         step.config = event.config
         self._items[event.attempt] = event.items
+        tool = (event.args or {}).get("tool", {})
+        step.waits = dict(tool) if tool.get("kind") in WAITS_HERE else None
         if event.batch < 0:
             step.items = step.batches = 1
 
@@ -370,7 +382,7 @@ class _Folding:
         if event.outcome == "succeeded":
             step.batches_done += 1
             step.items_done += items
-        elif event.outcome != "cancelled" or not event.moot:
+        elif event.outcome != "cancelled" or not (event.moot or event.fault == LOSER):
             step.failed_attempts += 1
             step.fault = event.fault
         if not event.moot:
@@ -380,9 +392,16 @@ class _Folding:
         single = event.batch < 0 and event.outcome != "succeeded" and event.retry_at is None
         if event.arcs is None and not single:
             return
-        step.ended_at = at
-        step.state = "failed" if single else "completed"
+        step.ended_at, step.waits = at, None
+        step.state = _ended_as(event.fault) if single else "completed"
         step.fault = event.fault if single else None
+
+
+def _ended_as(fault: Fault | None) -> str:
+    """How a step ended; what a join cancelled that fired without it has not failed."""
+    if fault is None:
+        return "completed"
+    return "cancelled" if fault == LOSER else "failed"
 
 
 def _wall(row: RunRow) -> float | None:

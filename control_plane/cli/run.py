@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -222,6 +223,8 @@ def _lines(view: Row) -> Iterable[str]:
         yield _step_line(step)
     for said in view.get("progress", ()):
         yield f"  {said['step']}: {progress_text(said)}"
+    for step in view["steps"]:
+        yield from _what_helps(view["run"], step)
     for product in view["products"]:
         yield f"published  {product['product']} version {product['number']}: {product['location']}"
     if view["state"] == "failed":
@@ -242,14 +245,48 @@ def _kin(view: Row) -> Iterator[str]:
 
 
 def _step_line(step: Row) -> str:
+    took = (step["ended_at"] or time.time()) - (step["started_at"] or time.time())
+    said = [_how_many(step), _waits(step), _ended_by(step)]
+    said += [f"{name}={it}" for name, it in step["knobs"].items() if name.startswith("each")]
+    line = f"  {step['name']:<16} {step['state']:<10} {span(took):>8}  "
+    return (line + "  ".join(filter(None, said))).rstrip()
+
+
+def _how_many(step: Row) -> str:
+    """Items, batches and tries, where there were any."""
     items = f"{step['items_done']}/{step['items']} items in {step['batches']} batches, "
     parts = items if step["batches"] > 1 or step["items"] > 1 else ""
     failed = f" ({step['failed_attempts']} failed)" if step["failed_attempts"] else ""
-    took = (step["ended_at"] or step["started_at"] or 0) - (step["started_at"] or 0)
-    knobs = " ".join(
-        f"{name}={value}" for name, value in step["knobs"].items() if name.startswith("each")
-    )
-    return (
-        f"  {step['name']:<16} {step['state']:<10} {span(took):>8}  "
-        f"{parts}{step['attempts']} attempt{'' if step['attempts'] == 1 else 's'}{failed}  {knobs}"
-    ).rstrip()
+    if not (parts or step["attempts"]):
+        return ""
+    return f"{parts}{step['attempts']} attempt{'' if step['attempts'] == 1 else 's'}{failed}"
+
+
+def _ended_by(step: Row) -> str:
+    fault = step["fault"] if step["state"] == "failed" else None
+    return str(fault["cls"]) if fault else ""
+
+
+def _waits(step: Row) -> str:
+    """What a step waits for that no worker does."""
+    tool = step.get("waits") if step["state"] == "running" else None
+    if tool is None:
+        return ""
+    match tool["kind"]:
+        case "signal":
+            return f"waits for the signal {tool['name']}"
+        case "approval":
+            return f"asks: {tool['prompt']}"
+        case "playbook":
+            return f"waits for a run of {tool['path']}"
+        case _:
+            return "waits for its time"
+
+
+def _what_helps(run: str, step: Row) -> Iterator[str]:
+    """The command that lets a step go on which waits for somebody."""
+    tool = step.get("waits") if step["state"] == "running" else None
+    if tool is not None and tool["kind"] == "signal":
+        yield f"next: trimtab run signal {run} {tool['name']} [VALUE]"
+    elif tool is not None and tool["kind"] == "approval":
+        yield f"next: trimtab run answer {run} {step['name']} --yes (or --no)"

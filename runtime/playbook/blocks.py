@@ -12,7 +12,7 @@ from typing import Final
 
 from runtime.playbook.draft import Draft, Mention, Slot, StepDraft
 from runtime.playbook.expressions import Expressions
-from runtime.playbook.faults import ExpressionFault, did_you_mean, nearest
+from runtime.playbook.faults import ExpressionFault, a, did_you_mean, nearest
 from runtime.playbook.kinds import KindFault, declaration, names
 from runtime.playbook.model import Json
 from runtime.playbook.part import Part
@@ -83,8 +83,8 @@ def _tool_keys(part: Part, kind: str, tool: ToolKind, more: dict[str, str]) -> N
     part.keys(known, habits=habits)
     for name in tool.required:
         if part.child(name) is None:
-            part.refuse(f"a {kind} tool needs {name}", f"add {name}: …")
-    _one_of(part, f"a {kind} tool", tool.one_of)
+            part.refuse(f"{a(kind)} tool needs {name}", f"add {name}: …")
+    _one_of(part, f"{a(kind)} tool", tool.one_of)
     for name, key in tool.keys.items():
         _goes_with(part, kind, tool, name, key)
 
@@ -98,7 +98,7 @@ def _goes_with(part: Part, kind: str, tool: ToolKind, name: str, key: ToolKey) -
     value = str(beside.value) if beside is not None else ""
     if value and value not in tool.keys[other].choices:
         return  # it is refused where it stands
-    said = f"{other} {value}" if value else f"a {kind} tool without {other}"
+    said = f"{other} {value}" if value else f"{a(kind)} tool without {other}"
     if child is None and key.needed_there and value in values:
         part.refuse(f"{said} needs {name}", f"add {name}: …")
     if child is not None and value not in values:
@@ -118,15 +118,15 @@ def _one_of(part: Part, what: str, names: tuple[str, ...]) -> None:
 def _barred(read: StepDraft, part: Part, kind: str, tool: ToolKind, slot: Slot) -> None:
     """Refuse keys that a tool which no worker runs would ignore."""
     if slot == "compensate" and tool.barred and kind != "playbook":
-        part.refuse(f"a {kind} undoes nothing", "compensate with a tool that acts")
+        part.refuse(f"{a(kind)} undoes nothing", "compensate with a tool that acts")
     if slot == "alternative" and tool.barred:
-        part.refuse(f"a {kind} tool is no alternative: no worker runs it",
+        part.refuse(f"{a(kind)} tool is no alternative: no worker runs it",
                     "lead there by an arc instead")  # fmt: skip
     for name in tool.barred if slot == "tool" else ():
         child = read.part.child(name)
         if child is not None:
-            child.refuse(f"a {kind} tool has no use for {name}", "no worker runs it: leave it out",
-                         at=child.key)  # fmt: skip
+            said = f"{a(kind)} tool has no use for {name}"
+            child.refuse(said, "no worker runs it: leave it out", at=child.key)
 
 
 def _tool_value(

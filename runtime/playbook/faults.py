@@ -72,6 +72,15 @@ class ExpressionFault(PlaybookError):
         super().__init__(f"{message} ({hint})" if hint else message)
 
 
+def a(noun: str) -> str:
+    """Return a noun with its article.
+
+    >>> a("signal"), a("approval"), a("http")
+    ('a signal', 'an approval', 'an http')
+    """
+    return f"an {noun}" if noun[0] in "aeio" or noun in ("http", "sql") else f"a {noun}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the hint that names the nearest known word, or lists a few of them.
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from runtime.playbook.faults import WorkloadFaults, did_you_mean
+from runtime.playbook.faults import WorkloadFaults, a, did_you_mean
 from runtime.playbook.model import Input, Json
 
 TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -53,7 +53,7 @@ def fill(inputs: Iterable[Input], given: Mapping[str, Json]) -> dict[str, Json]:
 def objection(item: Input, value: Json) -> str:
     """Return why a value does not fit an input, or an empty string."""
     if not fits(item.type, value):
-        return f"must be {_article(item.type)}, not {_described(value)}"
+        return f"must be {a(item.type)}, not {_described(value)}"
     if item.choices and value not in item.choices:
         return f"must be one of {', '.join(map(str, item.choices))}, not {value}"
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -76,10 +76,6 @@ def _out_of_bounds(item: Input, value: float) -> str:
     if item.max is not None and value > item.max:
         return f"must be at most {item.max:g}, not {value:g}"
     return ""
-
-
-def _article(kind: str) -> str:
-    return f"an {kind}" if kind[0] in "aeio" else f"a {kind}"
 
 
 def _described(value: Json) -> str:

@@ -23,6 +23,7 @@ from runtime.run.events import (
     RunSubmitted,
     StepRouted,
 )
+from runtime.run.evolve import LOSER
 
 RUN = "0" * 32
 FAULT = Fault("transient", "503", "work.py:7")
@@ -115,3 +116,23 @@ def test_events_are_shown_as_the_journal_holds_them() -> None:
     assert [event.seq for event in events] == [1, 2, 3]
     assert events[-1].body == {"step": "fork", "arcs": ["a"]}
     assert runs.events(RUN, after=1, limit=1) == events[1:2]
+
+
+def test_a_step_that_waits_says_for_what_until_it_has_it() -> None:
+    asks = scheduled(-1, items=1).but(args={"tool": {"kind": "signal", "name": "paid"}})
+    (waiting,) = told(asks).get(RUN).steps
+    assert (waiting.state, waiting.waits) == ("running", {"kind": "signal", "name": "paid"})
+    (done,) = told(asks, finished(-1, arcs=[])).get(RUN).steps
+    assert (done.state, done.waits) == ("completed", None)
+
+
+def test_a_step_that_a_join_let_go_is_cancelled_and_no_failure() -> None:
+    lost = finished(-1, outcome="cancelled", fault=LOSER, arcs=None)
+    (step,) = told(scheduled(-1, items=1), lost).get(RUN).steps
+    assert (step.state, step.failed_attempts) == ("cancelled", 0)
+
+
+def test_a_step_that_begins_again_in_a_loop_is_running() -> None:
+    again = scheduled(-1, items=1).but(attempt=f"{RUN}/s~2/-1/1")
+    (step,) = told(scheduled(-1, items=1), finished(-1, arcs=["s"]), again).get(RUN).steps
+    assert (step.state, step.ended_at, step.attempts) == ("running", None, 1)
