@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 from runtime.data.folder import DataFolder
@@ -146,25 +147,34 @@ def _whole(
 
 
 def arrow(table: Table, rows: list[Row]) -> Any:
-    """Return the rows as an Arrow table with the table's column names."""
+    """Return the rows as an Arrow table with the table's column names, a column at a time."""
     import pyarrow as pa
 
     columns = zip(*rows, strict=True)
-    return pa.table(
-        {
-            name: _column(pa, kind, values)
-            for (name, kind), values in zip(table.columns, columns, strict=True)
-        }
-    )
+    made = [_column(kind, v) for (_, kind), v in zip(table.columns, columns, strict=True)]
+    return pa.table(made, names=list(table.names))
 
 
-def _column(pa: Any, kind: Kind, values: tuple[Any, ...]) -> Any:
+def _column(kind: Kind, values: tuple[Any, ...]) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    n = len(values)
+    if n > 1 and values[0] is values[-1] and values.count(values[0]) == n:
+        # Half of the columns say one thing throughout a batch.
+        return pa.repeat(_column(kind, values[:1])[0], n)
     if kind == "time":
-        micros = [round(v * 1_000_000) for v in values]
-        return pa.array(micros, pa.int64()).cast(pa.timestamp("us", tz="UTC"))
-    types = {
+        micros = pc.round(pc.multiply(pa.array(values, pa.float64()), 1e6))
+        return micros.cast(pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    return pa.array(values, _types()[kind])
+
+
+@cache
+def _types() -> dict[Kind, Any]:
+    import pyarrow as pa
+
+    return {
         "u8": pa.uint8(), "u16": pa.uint16(), "u32": pa.uint32(), "u64": pa.uint64(),
         "i64": pa.int64(), "f64": pa.float64(), "f64?": pa.float64(), "text": pa.string(),
         "texts": pa.list_(pa.string()),
     }  # fmt: skip
-    return pa.array(values, types[kind])

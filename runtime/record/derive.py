@@ -75,12 +75,18 @@ class Lookup(Protocol):
 
 def derive(facts: Iterable[Fact], lookup: Lookup) -> Rows:
     """Return the rows of all tables that these facts stand for."""
+    events: list[Row] = []
+    moves: list[Row] = []
     rows: Rows = {}
     for fact in facts:
-        rows.setdefault("event", []).append(_event(fact))
-        for table, row in _rows(fact.recorded, lookup):
+        r = fact.recorded
+        events.append(_event(fact))
+        if r.stream.startswith("run/"):
+            moves += _transitions(r, lookup)
+        for table, row in _rows(r, lookup):
             rows.setdefault(table, []).append(row)
-    return rows
+    own = {"event": events, "transition": moves}
+    return {table: made for table, made in own.items() if made} | rows
 
 
 def submitted(recorded: Recorded, lookup: Lookup) -> tuple[RunSubmitted | None, float]:
@@ -113,13 +119,15 @@ def _place(r: Recorded) -> Row:
 
 def _event(fact: Fact) -> Row:
     r = fact.recorded
-    return (*_place(r), r.event.TYPE, fact.version, fact.body)
+    return (
+        r.writer, r.pos, r.stream, r.stream_seq, r.at, r.event.TYPE, fact.version, fact.body
+    )  # fmt: skip
 
 
 def _rows(r: Recorded, lookup: Lookup) -> Iterator[tuple[str, Row]]:
     event = r.event
-    if r.stream.startswith("run/"):
-        yield from (("transition", row) for row in _transitions(r, lookup))
+    if isinstance(event, AttemptScheduled | AttemptLeased):
+        return  # most events by far, and they stand for transitions alone
     if isinstance(event, AttemptFinished):
         if not event.copied:
             yield "attempt", _attempt(r, event, lookup)
@@ -182,52 +190,56 @@ def _number(value: Any) -> float | None:
 # ---- transitions ------------------------------------------------------------------------
 
 
-def _transitions(r: Recorded, lookup: Lookup) -> Iterator[Row]:
+def _transitions(r: Recorded, lookup: Lookup) -> list[Row]:
+    """Return the transitions of one fact. Most rows of the record are made here."""
+    e: Any = r.event
     run, _ = submitted(r, lookup)
-    playbook = run.playbook if run else ""
-    for ordinal, (at, name, detail) in enumerate(_moves(r, lookup)):
-        e = r.event
-        yield (
-            r.writer, r.pos, r.stream, r.stream_seq, at, ordinal, r.stream.removeprefix("run/"),
-            playbook, getattr(e, "step", ""), getattr(e, "batch", -1),
-            getattr(e, "number", 0) if isinstance(e, AttemptScheduled | AttemptFinished) else 0,
-            getattr(e, "attempt", ""), name, detail,
-        )  # fmt: skip
+    writer, pos, stream, seq = r.writer, r.pos, r.stream, r.stream_seq
+    told = stream.removeprefix("run/"), run.playbook if run else ""
+    about = (
+        getattr(e, "step", ""), getattr(e, "batch", -1),
+        e.number if isinstance(e, AttemptScheduled | AttemptFinished) else 0,
+        getattr(e, "attempt", ""),
+    )  # fmt: skip
+    return [
+        (writer, pos, stream, seq, at, ordinal, *told, *about, name, detail)
+        for ordinal, (at, name, detail) in enumerate(_moves(r, lookup))
+    ]
 
 
-def _moves(r: Recorded, lookup: Lookup) -> Iterator[tuple[float, str, str]]:
-    """Yield the transitions that one durable fact stands for: when, which, and with what."""
-    e = r.event
+def _moves(r: Recorded, lookup: Lookup) -> list[tuple[float, str, str]]:
+    """Return the transitions that one durable fact stands for: when, which, and with what."""
+    e, at = r.event, r.at
     if isinstance(e, AttemptScheduled):
+        planned = [(at, "configured", e.config), (at, "scheduled", e.arm or "")]
         if e.hedges is not None:
-            yield r.at, "hedged", e.hedges
-        elif e.number == 1 and e.batch <= 0:
-            yield r.at, "token.consumed", e.step
-        yield r.at, "configured", e.config
-        yield r.at, "scheduled", e.arm or ""
-    elif isinstance(e, AttemptLeased):
-        yield r.at, "leased", e.worker
-    elif isinstance(e, AttemptFinished):
-        yield from _finish(r, e, lookup)
-    elif isinstance(e, StepRouted):
-        yield r.at, "routed", "" if e.fault is None else e.fault.cls
-        yield from ((r.at, "token.produced", arc) for arc in e.arcs)
-    elif isinstance(e, EachCut):
-        yield r.at, "cut", f"{e.kind} {e.start}-{e.stop} by {e.size}"
-    else:
-        yield r.at, e.TYPE, getattr(getattr(e, "fault", None), "cls", "")
+            return [(at, "hedged", e.hedges), *planned]
+        if e.number == 1 and e.batch <= 0:
+            return [(at, "token.consumed", e.step), *planned]
+        return planned
+    if isinstance(e, AttemptFinished):
+        return _finish(r, e, lookup)
+    if isinstance(e, AttemptLeased):
+        return [(at, "leased", e.worker)]
+    if isinstance(e, StepRouted):
+        routed = (at, "routed", "" if e.fault is None else e.fault.cls)
+        return [routed, *((at, "token.produced", arc) for arc in e.arcs)]
+    if isinstance(e, EachCut):
+        return [(at, "cut", f"{e.kind} {e.start}-{e.stop} by {e.size}")]
+    return [(at, e.TYPE, getattr(getattr(e, "fault", None), "cls", ""))]
 
 
-def _finish(r: Recorded, e: AttemptFinished, lookup: Lookup) -> Iterator[tuple[float, str, str]]:
-    plan = lookup.event(r.stream, e.scheduled)
-    if e.worker and plan is not None:
-        yield plan.at + e.queue_s, "started", e.worker
-    yield r.at, "finished", e.outcome
+def _finish(r: Recorded, e: AttemptFinished, lookup: Lookup) -> list[tuple[float, str, str]]:
+    at = r.at
+    plan = lookup.event(r.stream, e.scheduled) if e.worker else None
+    moves = [] if plan is None else [(plan.at + e.queue_s, "started", e.worker)]
+    moves.append((at, "finished", e.outcome))
     if e.retry_at is not None:
-        yield r.at, "retried", e.fault.cls if e.fault else ""
+        moves.append((at, "retried", e.fault.cls if e.fault else ""))
     if e.arcs is not None:
-        yield r.at, "completed", e.outcome
-        yield from ((r.at, "token.produced", arc) for arc in e.arcs)
+        moves.append((at, "completed", e.outcome))
+        moves += [(at, "token.produced", arc) for arc in e.arcs]
+    return moves
 
 
 # ---- runs -------------------------------------------------------------------------------

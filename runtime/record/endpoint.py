@@ -2,30 +2,26 @@
 
 Any ClickHouse client can speak to it: SQL in the body or in ``query``, parameters as
 ``param_*``, other URL parameters as settings, inserts as a statement with its bytes after
-it, errors with ClickHouse's own code and text. The engine runs arbitrary SQL with the
-process's rights (``file()`` included), so every request needs a token: the writer's may
-run anything, the reader's only statements that ship with us.
+it, errors with ClickHouse's own code and text. Every request needs a token: the writer's may
+run any statement that keeps within the engine's tables, the reader's only those that ship
+with us. ``KILL QUERY WHERE query_id = '…'`` ends one that runs, and so does hanging up.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import re
-import sys
-import time
 import uuid
-import zlib
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from email.parser import BytesParser
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
-from runtime.record.access import Role
+from runtime.record.access import ROLES, Role
+from runtime.record.embedded import Answer, Engine, Request
+from runtime.record.frames import decompress
+from runtime.record.reach import reached
 from runtime.record.statements import fingerprint
 
 Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
@@ -55,7 +51,11 @@ _INSERT: Final = re.compile(
 _INSERT_HEAD: Final = re.compile(
     rb"^(\s*INSERT\b.{0,65536}?\bFORMAT\s+\w+)[ \t]*\r?\n", re.IGNORECASE | re.DOTALL
 )
-_FORMAT: Final = re.compile(r"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
+_KILL: Final = re.compile(
+    r"^\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'(?P<id>[\w.:-]{1,128})'"
+    r"(?:\s+(?:A?SYNC))?(?:\s+FORMAT\s+\w+)?\s*;?\s*$",
+    re.IGNORECASE,
+)
 _CODE: Final = re.compile(r"Code:\s*(\d+)")
 _NAME: Final = re.compile(r"^[A-Za-z_]\w*$")
 _STATUS: Final = {
@@ -64,6 +64,9 @@ _STATUS: Final = {
 }  # fmt: skip
 _ACCESS_DENIED: Final = "Code: 497. DB::Exception: {}. (ACCESS_DENIED)"
 _NO_TOKEN: Final = "Code: 516. DB::Exception: the password must be one of the data folder's tokens. (AUTHENTICATION_FAILED)"  # noqa: E501, S105
+_TWICE: Final = "Code: 216. DB::Exception: Query with id = {} is already running. (QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)"  # noqa: E501
+_TOO_MANY: Final = "Code: 202. DB::Exception: Too many simultaneous queries. Maximum: {}. (TOO_MANY_SIMULTANEOUS_QUERIES)"  # noqa: E501
+_AT_ONCE: Final = 64
 BODY_LIMIT: Final = 512 << 20
 
 
@@ -71,145 +74,8 @@ class Refused(Exception):
     """The request is not allowed; the text is what ClickHouse would say."""
 
 
-@dataclass(slots=True)
-class Request:
-    """One statement as it came in."""
-
-    sql: str
-    data: bytes = b""
-    database: str = ""
-    default_format: str = "TabSeparated"
-    parameters: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def format(self) -> str:
-        """The format that the statement asks for."""
-        found = _FORMAT.search(self.sql)
-        return found.group(1) if found else self.default_format
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the engine said."""
-
-    body: bytes
-    format: str
-    summary: dict[str, str]
-
-
-class Engine:
-    """The embedded ClickHouse of one folder. Nobody else may have it open."""
-
-    def __init__(self, path: Path, memory_bytes: int, threads: int = 8) -> None:
-        # chdb is 500 MB of native code: only the recorder loads it, and only here.
-        from chdb.state.sqlitelike import Connection
-
-        options = f"max_server_memory_usage={memory_bytes}&mark_cache_size={64 << 20}"
-        self._url = f"{path}?{options}&uncompressed_cache_size=0"
-        self._connect: Callable[[str], Any] = Connection
-        self._root = self._connect(self._url)
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse")
-        self.timezone = str(self._root.query("select timezone()", "TabSeparatedRaw")).strip()
-
-    def run(self, request: Request) -> Answer:
-        """Run one statement on a connection of its own; its settings end with it."""
-        begun = time.perf_counter()
-        connection = self._connect(self._url)
-        try:
-            if request.database:
-                connection.query(f"USE {_identifier(request.database)}")
-            for name, value in request.settings.items():
-                connection.query(f"SET {name} = {_literal(value)}")
-            if request.data:
-                return _insert(connection, request, begun)
-            result = connection.query(
-                request.sql, request.format, params=request.parameters or None
-            )
-            body = result.bytes() if len(result) else b""
-            return Answer(body, request.format, _summary(result, len(body), begun))
-        finally:
-            connection.close()
-
-    def close(self) -> None:
-        """Wait for what runs, then close the folder."""
-        self.pool.shutdown()
-        self._root.close()
-
-
-def _insert(connection: Any, request: Request, begun: float) -> Answer:
-    sql = _FORMAT.sub("", request.sql)
-    stream = connection.send_insert(sql, request.format)
-    try:
-        stream.append(request.data)
-        done = stream.finish()
-    except BaseException:
-        stream.cancel()
-        raise
-    written = {"written_rows": str(done.rows_written), "written_bytes": str(done.bytes_written)}
-    return Answer(b"", request.format, _elapsed(begun) | written)
-
-
-def _elapsed(begun: float) -> dict[str, str]:
-    spent = int((time.perf_counter() - begun) * 1e9)
-    zeros = ("read_rows", "read_bytes", "written_rows", "written_bytes", "total_rows_to_read",
-             "result_rows", "result_bytes")  # fmt: skip
-    return dict.fromkeys(zeros, "0") | {"elapsed_ns": str(spent)}
-
-
-def _summary(result: Any, size: int, begun: float) -> dict[str, str]:
-    return _elapsed(begun) | {
-        "read_rows": str(result.rows_read()),
-        "read_bytes": str(result.bytes_read()),
-        "result_bytes": str(size),
-    }
-
-
-def _identifier(name: str) -> str:
-    return "`" + name.replace("`", "") + "`"
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def decompress(data: bytes, encoding: str) -> bytes:
-    """Return the plain bytes of a request body.
-
-    A client may compress each block as a frame of its own, so every frame is decoded: the
-    first one alone would lose rows without an error.
-    """
-    if encoding == "gzip":
-        return gzip.decompress(data)
-    if encoding == "deflate":
-        return zlib.decompress(data)
-    parts = []
-    while data:
-        frame = _decompressor(encoding)
-        parts.append(frame.decompress(data))
-        if not frame.eof:
-            raise Refused(
-                f"Code: 3. DB::Exception: the {encoding} body ends early. (UNEXPECTED_END_OF_FILE)"
-            )
-        data = frame.unused_data or b""
-    return b"".join(parts)
-
-
-def _decompressor(encoding: str) -> Any:
-    if encoding == "lz4":
-        import lz4.frame
-
-        return lz4.frame.LZ4FrameDecompressor()
-    if encoding == "zstd":
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
-
-        return zstd.ZstdDecompressor()
-    raise Refused(
-        f"Code: 34. DB::Exception: content encoding {encoding}. (UNKNOWN_COMPRESSION_METHOD)"
-    )
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
 
 
 def read(params: dict[str, str], data: bytes) -> Request:
@@ -226,16 +92,22 @@ def read(params: dict[str, str], data: bytes) -> Request:
         sql, data, params.get("database", ""), params.get("default_format", "TabSeparated"),
         {k.removeprefix("param_"): v for k, v in chosen.items() if k.startswith("param_")},
         {k: v for k, v in chosen.items() if not k.startswith("param_")},
+        params.get("query_id", ""),
     )  # fmt: skip
 
 
 def check(request: Request, role: Role, statements: frozenset[str]) -> None:
     """Let the writer do anything and the reader ask what ships with us.
 
+    Nobody reaches files, addresses or other databases through the engine.
+
     Raises:
-        Refused: a reader asked something else, or with a setting of its own.
+        Refused: a reader asked something else, or with a setting of its own; or the
+            statement names something outside the engine's own tables.
     """
-    if role == "write":
+    if outside := reached(request.sql):
+        raise Refused(_ACCESS_DENIED.format(f"{outside} reaches outside the record's tables"))
+    if role == "write" or _KILL.match(request.sql):
         return
     if request.data or fingerprint(request.sql) not in statements | _HANDSHAKE:
         raise Refused(
@@ -251,44 +123,113 @@ class Endpoint:
 
     def __init__(self, engine: Engine, statements: frozenset[str]) -> None:
         self._engine, self._statements = engine, statements
+        self._running: set[str] = set()
 
     async def __call__(
-        self, scope: dict[str, Any], body: bytes, role: Role | None, send: Send
+        self, scope: dict[str, Any], body: bytes, role: Role | None, receive: Receive, send: Send
     ) -> None:
         """Answer one request whose body is read and whose token is known."""
-        headers = {k.decode().lower(): v.decode() for k, v in scope["headers"]}
+        headers = {k.decode().lower(): v.decode("latin-1") for k, v in scope["headers"]}
         params = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
+        params["query_id"] = params.get("query_id") or str(uuid.uuid4())
         said = {
-            "x-clickhouse-query-id": params.get("query_id") or str(uuid.uuid4()),
+            "x-clickhouse-query-id": params["query_id"],
             "x-clickhouse-timezone": self._engine.timezone,
             "x-clickhouse-server-display-name": "trimtab recorder",
         }
+        gone = asyncio.ensure_future(_gone(receive))
         try:
-            answer = await self._answer(headers, params, body, role)
+            request = self._request(headers, params, body, role, scope.get("method", "POST"))
+            answer = await self._answer(request, gone)
+            said |= {
+                "x-clickhouse-format": answer.format,
+                "x-clickhouse-summary": json.dumps(answer.summary),
+                "content-type": "application/octet-stream",
+            }
+        except ClientGone:
+            return
         except Exception as error:
             # Whatever the engine raises is the client's to see, as ClickHouse would say it.
             await _fail(send, str(error), said)
             return
-        said |= {
-            "x-clickhouse-format": answer.format,
-            "x-clickhouse-summary": json.dumps(answer.summary),
-            "content-type": "application/octet-stream",
-        }
-        await reply(send, 200, answer.body, said)
+        finally:
+            gone.cancel()
+        if answer.rest is None:
+            await reply(send, 200, answer.body, said)
+        else:
+            await self._stream(answer, answer.rest, receive, send, said)
 
-    async def _answer(
-        self, headers: Mapping[str, str], params: dict[str, str], body: bytes, role: Role | None
-    ) -> Answer:
+    def _request(
+        self, headers: Mapping[str, str], params: dict[str, str], body: bytes,
+        role: Role | None, method: str,
+    ) -> Request:  # fmt: skip
         if role is None:
             raise Refused(_NO_TOKEN)
         if encoding := headers.get("content-encoding"):
-            body = decompress(body, encoding)
+            body = decompress(body, encoding, BODY_LIMIT)
         body = _unfold(headers.get("content-type", ""), params, body)
         params.setdefault("database", headers.get("x-clickhouse-database", ""))
         request = read(params, body)
+        request.role, request.changes = role, role == "write" and method != "GET"
         check(request, role, self._statements)
+        return request
+
+    async def _answer(self, request: Request, gone: asyncio.Future[None]) -> Answer:
+        """Run a statement; a client that goes away ends what it asked."""
+        if killed := _KILL.match(request.sql):
+            return await self._kill(request.role, killed["id"])
+        if request.name in self._running:
+            raise Refused(_TWICE.format(request.query_id))
+        if len(self._running) >= _AT_ONCE:
+            raise Refused(_TOO_MANY.format(_AT_ONCE))
+        self._running.add(request.name)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._engine.pool, self._engine.run, request)
+        work = loop.run_in_executor(self._engine.pool, self._engine.run, request)
+        work.add_done_callback(lambda _: self._running.discard(request.name))
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done() and not request.changes:
+            await self._end(request, work)
+            raise ClientGone(request.name)
+        return await work
+
+    async def _end(self, request: Request, work: asyncio.Future[Answer]) -> None:
+        """End a statement that nobody waits for, begun or not."""
+        work.cancel()  # one that waits for a thread never begins
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._engine.killers, self._engine.kill, request.name)
+
+    async def _kill(self, role: Role, query_id: str) -> Answer:
+        """End what runs under a name. A reader ends what readers asked, the writer all."""
+        loop = asyncio.get_running_loop()
+        for owner in ROLES if role == "write" else (role,):
+            name = f"{owner} {query_id}"
+            await loop.run_in_executor(self._engine.killers, self._engine.kill, name)
+        return Answer(b"", "TabSeparated", {})
+
+    async def _stream(
+        self, answer: Answer, rest: Iterator[bytes], receive: Receive, send: Send,
+        said: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        """Send an answer in pieces, each asked of the engine once the last one has left."""
+        loop, piece = asyncio.get_running_loop(), answer.body
+        gone = asyncio.ensure_future(_gone(receive))
+        lines = [(k.encode(), v.encode()) for k, v in said.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": lines})
+        try:
+            while piece and not gone.done():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                # An error here breaks the answer off: its end is missing, which clients notice.
+                piece = await loop.run_in_executor(self._engine.pool, next, rest, b"")
+        finally:
+            gone.cancel()
+            await loop.run_in_executor(self._engine.pool, rest.close)  # type: ignore[attr-defined]
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _gone(receive: Receive) -> None:
+    """Return once the client has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _unfold(content_type: str, params: dict[str, str], body: bytes) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from runtime.journal.wire import decode
 from runtime.run.events import (
@@ -53,8 +53,7 @@ class FactSource(Protocol):
     def heads(self) -> dict[int, int]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """An event with the version and the text under which it stands in the journal."""
 
     recorded: Recorded
@@ -132,7 +131,7 @@ def _batch(writer: int, rows: Sequence[tuple[Any, ...]], after: int) -> Batch:
 
 def _fact(row: tuple[Any, ...]) -> Fact:
     writer, pos, stream, seq, type_, version, at, body = row
-    recorded = Recorded(writer, pos, stream, seq, at, decode(type_, version, body.encode()))
+    recorded = Recorded(writer, pos, stream, seq, at, decode(type_, version, body))
     return Fact(recorded, version, body)
 
 
@@ -156,8 +155,6 @@ class Known:
             found = self._source.event(stream, seq)
             if found is not None:
                 self._keep(found)
-        else:
-            self._kept.move_to_end((stream, seq))
         return found
 
     def read(self, stream: str, after: int = 0) -> Iterator[Recorded]:

@@ -32,7 +32,8 @@ from runtime.data.folder import DataFolder, half_written, read_json, write_json
 from runtime.journal.sqlite import SqliteReader
 from runtime.record.access import ROLES, SINKS, RecordSettings, Role, tokens
 from runtime.record.clickhouse import ClickHouseSink, connect
-from runtime.record.endpoint import BODY_LIMIT, Endpoint, Engine, Receive, Send, reply
+from runtime.record.embedded import Engine
+from runtime.record.endpoint import BODY_LIMIT, Endpoint, Receive, Send, reply
 from runtime.record.feed import Feed, describe
 from runtime.record.search import VectorIndex
 from runtime.record.statements import allowed
@@ -174,7 +175,7 @@ class Recorder:
         if scope["path"] in own:
             await self._own(own[scope["path"]], role, body, send)
         elif self._endpoint is not None:
-            await self._endpoint(scope, body, role, send)
+            await self._endpoint(scope, body, role, receive, send)
         else:
             await _say_no(send, 404, "ClickHouse is a server here (settings.json); ask it itself")
 

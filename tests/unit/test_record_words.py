@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import random
 import sqlite3
-from collections.abc import Sequence
+import sys
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.record.access import RecordError, RecordSettings
+from runtime.record.access import ROLES, RecordError, RecordSettings
+from runtime.record.clickhouse import migrations
 from runtime.record.embed import (
     Dense,
     Remembering,
@@ -20,13 +25,27 @@ from runtime.record.embed import (
     sparse_query,
     words,
 )
-from runtime.record.endpoint import Refused, check, decompress, read
+from runtime.record.endpoint import Refused, check, read
 from runtime.record.follow import Span
+from runtime.record.frames import BadFrames, decompress
 from runtime.record.ledger import Ledger
 from runtime.record.qdrant import Found
+from runtime.record.reach import reached
 from runtime.record.search import fuse
-from runtime.record.statements import UnknownStatement, allowed, load, parse, statement
+from runtime.record.statements import (
+    UnknownStatement,
+    allowed,
+    fingerprint,
+    load,
+    parse,
+    statement,
+)
 from runtime.record.tables import TABLES
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 def test_every_statement_says_what_it_is_for() -> None:
@@ -68,7 +87,42 @@ def test_a_reader_may_ask_only_what_ships_with_us() -> None:
     for sql in ("SELECT 1", "SELECT * FROM file('/etc/passwd')", shipped + " UNION ALL SELECT 1"):
         with pytest.raises(Refused, match="497"):
             check(read({}, sql.encode()), "read", allowed())
-        check(read({}, sql.encode()), "write", allowed())
+    check(read({}, b"SELECT 1"), "write", allowed())
+
+
+REACHES = [
+    "SELECT * FROM file('/etc/passwd')", "SELECT file('/etc/passwd')",
+    "SELECT * FROM `url`('http://x')", 'SELECT * FROM "s3" (\'x\')',
+    "-- don't\nSELECT * FROM url('x')", "/* ' */ SELECT * FROM remote('x') -- '",
+    "SELECT $$'$$, file('x'), $$'$$", "SELECT 'it''s', file('x')",
+    "SELECT 1 INTO /**/ OUTFILE 'x'", "CREATE TABLE x (a Int8) ENGINE=File(CSV)",
+    "CREATE TABLE x (a Int8) ENGINE = /* x */ URL('x')", "INSERT INTO t FROM INFILE 'x'",
+    "INSERT INTO FUNCTION file('x') SELECT 1", "SELECT * FROM Python(x)",
+    "CREATE DICTIONARY d (a Int8) PRIMARY KEY a SOURCE(FILE(path 'x' format 'CSV'))",
+    "BACKUP TABLE event TO Disk('x', 'y')", "SYSTEM SHUTDOWN",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", REACHES)
+def test_nobody_reaches_outside_through_the_engine(sql: str) -> None:
+    for role in ROLES:
+        with pytest.raises(Refused, match="497"):
+            check(read({}, sql.encode()), role, frozenset({fingerprint(sql)}))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT 'file(' -- url('x')", "SELECT 'a\\' file(' ", "SELECT profile(1)",
+     "INSERT INTO t (file, url) FORMAT Arrow"],
+)  # fmt: skip
+def test_a_word_in_a_text_reaches_nothing(sql: str) -> None:
+    check(read({}, sql.encode()), "write", frozenset())
+
+
+def test_what_ships_with_us_reaches_nothing() -> None:
+    statements = [text for _, steps in migrations() for text in steps]
+    for text in (*statements, *(said.text for said in load().values())):
+        assert reached(text) is None, text
 
 
 def test_a_reader_may_not_bring_settings_or_data() -> None:
@@ -87,16 +141,38 @@ def test_a_place_keeps_its_name_when_its_password_changes() -> None:
     assert place("https://ann:old@host:8443/db") != place("https://ann:old@other:8443/db")
 
 
-@given(st.lists(st.binary(max_size=200), max_size=6))
-def test_every_frame_of_a_body_is_decoded(blocks: list[bytes]) -> None:
-    body = b"".join(lz4.frame.compress(block) for block in blocks)
-    assert decompress(body, "lz4") == b"".join(blocks)
+FRAMES: dict[str, Callable[[bytes], bytes]] = {
+    "lz4": lz4.frame.compress, "zstd": zstd.compress, "gzip": gzip.compress,
+    "deflate": zlib.compress,
+}  # fmt: skip
 
 
-def test_a_body_that_ends_early_is_refused() -> None:
-    whole = lz4.frame.compress(b"x" * 1000)
-    with pytest.raises(Refused, match="ends early"):
-        decompress(whole + whole[:-3], "lz4")
+@pytest.mark.parametrize("encoding", FRAMES)
+@given(blocks=st.lists(st.binary(max_size=200), max_size=6))
+def test_every_frame_of_a_body_is_decoded(encoding: str, blocks: list[bytes]) -> None:
+    body = b"".join(FRAMES[encoding](block) for block in blocks)
+    assert decompress(body, encoding) == b"".join(blocks)
+
+
+@pytest.mark.parametrize("encoding", FRAMES)
+def test_a_body_that_ends_early_is_refused(encoding: str) -> None:
+    whole = FRAMES[encoding](random.Random(1).randbytes(1000))
+    for missing in (1, 3, 500):
+        with pytest.raises(BadFrames, match="ends early"):
+            decompress(whole + whole[:-missing], encoding)
+
+
+@pytest.mark.parametrize("encoding", FRAMES)
+def test_a_small_body_cannot_fill_memory(encoding: str) -> None:
+    with pytest.raises(BadFrames, match="unfolds to more than"):
+        decompress(FRAMES[encoding](bytes(40 << 20)), encoding, 8 << 20)
+    with pytest.raises(BadFrames, match="no such frame"):
+        decompress(b"nothing of the kind", encoding)
+
+
+def test_an_encoding_that_is_not_known_is_said() -> None:
+    with pytest.raises(BadFrames, match="UNKNOWN_COMPRESSION_METHOD"):
+        decompress(b"x", "br")
 
 
 def test_the_ledger_knows_the_open_batch_and_the_cursor_after_a_crash(tmp_path: Path) -> None:
