@@ -15,14 +15,16 @@ of which class a failure is, and `progress` to say how far they are.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from runtime import errors
@@ -30,9 +32,12 @@ from runtime.tools.progress import progress
 
 if TYPE_CHECKING:
     import httpx2
+    import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
 Json: TypeAlias = Any
+History: TypeAlias = Literal["attempts", "transitions", "trends"]
 
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _RETRY_S: Final = 0.5
@@ -355,6 +360,35 @@ class Client:
         """Return percentiles, cost and failures: ``playbook, step, bucket_s, since, until``."""
         return self._list("/api/trends", **filters)
 
+    def history(self, of: History = "attempts", **filters: Json) -> pa.Table:
+        """Read the record as an Arrow table: ``attempts``, ``transitions`` or ``trends``.
+
+        All take ``playbook, step, since, until``; attempts also ``run, outcome, error_class,
+        system, limit``, transitions ``run, transition, limit``, trends ``bucket_s, system``.
+        Times are seconds since the epoch. It needs pyarrow here.
+        """
+        with self._arrow(of, filters) as stream:
+            return stream.read_all()
+
+    def history_batches(
+        self, of: History = "attempts", **filters: Json
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield what `history` reads batch by batch, for more than memory holds."""
+        with self._arrow(of, filters) as stream:
+            yield from stream
+
+    def history_pandas(self, of: History = "attempts", **filters: Json) -> pd.DataFrame:
+        """Read what `history` reads as a pandas frame; it needs pandas here."""
+        return self.history(of, **filters).to_pandas()
+
+    def history_polars(self, of: History = "attempts", **filters: Json) -> pl.DataFrame:
+        """Read what `history` reads as a polars frame; it needs polars here."""
+        import polars as pl
+
+        frame = pl.from_arrow(self.history(of, **filters))
+        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table is never a series
+        return frame
+
     # ---- schedules and the server -------------------------------------------------------
 
     def schedules(self) -> list[dict[str, Json]]:
@@ -437,6 +471,26 @@ class Client:
             raise _refusal(answer)
         return answer
 
+    @contextmanager
+    def _arrow(
+        self, of: History, filters: Mapping[str, Json]
+    ) -> Iterator[pa.RecordBatchStreamReader]:
+        """Open an answer as an Arrow stream that is read as it arrives."""
+        import httpx2
+        import pyarrow as pa
+
+        path = f"/api/history/{_part(of)}"
+        try:
+            with self._http.stream("GET", path, params=_given(**filters)) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refusal(answer)
+                body = pa.PythonFile(_Body(answer.iter_bytes()), mode="r")
+                with pa.ipc.open_stream(body) as stream:
+                    yield stream
+        except httpx2.TransportError as fault:
+            raise Unreachable(f"{self.url} broke off its answer: {fault}") from fault
+
     def _stream(
         self, run: str, after: int, said: Callable[[dict[str, Json]], object] | None = None
     ) -> Iterator[dict[str, Json] | None]:
@@ -460,6 +514,23 @@ class Client:
                         yield json.loads(data)
         except httpx2.TransportError as fault:
             raise Unreachable(f"{self.url} does not answer: {fault}") from fault
+
+
+class _Body(io.RawIOBase):
+    """The pieces of an answer as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest = pieces, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        if not self._rest:
+            self._rest = next(self._pieces, b"")
+        taken = min(len(into), len(self._rest))
+        into[:taken], self._rest = self._rest[:taken], self._rest[taken:]
+        return taken
 
 
 def _messages(lines: Iterator[str]) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,7 @@ from litestar.types import ControllerRouterHandler
 
 from control_plane.api import (
     health,
+    history,
     loop,
     operations,
     retention,
@@ -42,6 +43,7 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     RunsController, operations.retry, operations.actions, PlaybooksController, editor_schema,
     ProposalsController, schedules.SchedulesController,
     schedules.jobs, search.search, trends.trends, loop.optimize, loop.kill, loop.killed,
+    history.attempts, history.transitions, history.trends,
     retention.collect, values.of_run, values.of_step, values.object_,
     health.live, health.ready, health.status, health.workers, signin.make_link,
     signin.sign_in, signin.sign_out, signin.me,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 from control_plane.errors import Invalid
 from runtime.data.folder import DataFolder
@@ -21,6 +21,7 @@ from runtime.record.search import Hit, Search
 
 T = TypeVar("T")
 AT_ONCE: Final = 8
+_PIECE: Final = 1 << 20
 LATEST: Final = 4_102_444_800.0
 """The first second of the year 2100: no time of the record is later."""
 
@@ -70,6 +71,18 @@ class Readings:
         """Return what fits the words best, the best first."""
         return await self._ask(lambda: self._search.search(text, **filters))
 
+    async def arrow(self, name: str, **params: Any) -> AsyncIterator[bytes]:
+        """Ask a named statement and return its answer's bytes, an Arrow stream, as they come.
+
+        Raises:
+            Invalid: the time it asks for ends before it begins.
+            RecorderAway: no recorder answers.
+            RecordError: ClickHouse said no.
+        """
+        if params["since"] > params["until"]:
+            raise Invalid([f"since ({params['since']:g}) is after until ({params['until']:g})"])
+        return _pieces(await self._ask(lambda: self._history.stream(name, **params)))
+
     async def lag(self) -> dict[str, Any]:
         """Return how far the record is behind the journal, per sink."""
         return await self._ask(self._history.lag)
@@ -81,6 +94,15 @@ class Readings:
     async def _ask(self, question: Callable[[], T]) -> T:
         async with self._turns:
             return await _in_thread(question)
+
+
+async def _pieces(answer: BinaryIO) -> AsyncIterator[bytes]:
+    """Yield an answer piece by piece; nobody who stops listening leaves it open."""
+    try:
+        while piece := await _in_thread(lambda: answer.read(_PIECE)):
+            yield piece
+    finally:
+        answer.close()
 
 
 def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:

@@ -178,15 +178,17 @@ def _parked(place: Here) -> Found:
 
 
 def _recorder(place: Here) -> Found:
-    from runtime.record.access import RecordError, status
+    from runtime.record.access import RecordError
+    from runtime.record.lag import Lag
 
     if place.server() is None:
         return True, "runs beside a server", ""
+    log = f"see {place.folder.logs / 'recorder.log'}"
     try:
-        said = status(place.folder, wait_s=2.0)
+        lag = Lag.read(place.folder, wait_s=2.0)
     except RecordError as fault:
-        return False, str(fault), f"see {place.folder.logs / 'recorder.log'}"
-    return True, f"{said['behind_events']} events behind, {said['behind_s']:.1f} s", ""
+        return False, str(fault), log
+    return not lag.down, lag.sentence, f"make it answer again, or {log}" if lag.down else ""
 
 
 LOOKS: Final[tuple[tuple[str, Callable[[Here], Found]], ...]] = (

@@ -44,6 +44,7 @@ from runtime.journal.port import RunRow
 from runtime.playbook.model import Knob, Playbook
 from runtime.playbook.parse import PlaybookFaults
 from runtime.record.access import RecordError
+from runtime.record.lag import Lag
 from runtime.record.search import Hit
 from runtime.record.supervise import RecorderProcess
 from runtime.run.events import ConfigStored, Json, OverlayAppended, Recorded
@@ -290,11 +291,14 @@ class JournalPages:
 
 def _recorder_line(said: Mapping[str, Any]) -> dict[str, Json]:
     """Return the recorder's status with a row per sink."""
-    kept = ("ready", "events", "behind_events", "behind_s", "error")
     sinks = [
-        {"sink": name, **{key: sink.get(key) for key in kept}}
-        for name, sink in said.get("sinks", {}).items()
-    ]
+        {
+            "sink": sink.name, "state": sink.sentence, "behind_events": sink.behind_events,
+            "behind_s": sink.behind_s, "events": sink.events, "batches": sink.batches,
+            "cursor": ", ".join(f"{w}:{pos}" for w, pos in sorted(sink.cursor.items())),
+        }
+        for sink in Lag.of(said).sinks
+    ]  # fmt: skip
     whole = {key: said[key] for key in ("pid", "up_s", "behind_events", "behind_s") if key in said}
     return {**whole, "sinks": sinks}
 

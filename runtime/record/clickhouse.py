@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ _INSERT: Final = {
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "max_partitions_per_insert_block": 0,
 }
+_HANDS: Final = 3
 
 
 def connect(folder: DataFolder, role: Role, settings: RecordSettings | None = None) -> Any:
@@ -56,6 +58,7 @@ class ClickHouseSink:
     def __init__(self, client: Any, settings: RecordSettings | None = None) -> None:
         self._client, self._schema = client, Schema(client)
         self._settings = settings or RecordSettings()
+        self._hands = ThreadPoolExecutor(_HANDS, thread_name_prefix="insert")
 
     def is_new(self) -> bool:
         """Whether a step of the schema was never finished: the first is noted at its end."""
@@ -110,12 +113,16 @@ class ClickHouseSink:
         sums.mend(self._client, self._settings.keep_days)
 
     def _insert(self, rows: Rows, token: str) -> None:
-        for table in TABLES:
-            if rows.get(table.name):
-                settings = {**_INSERT, "insert_deduplication_token": f"{table.name} {token}"}
-                self._client.insert_arrow(
-                    table.name, arrow(table, rows[table.name]), settings=settings
-                )
+        """Insert into all tables side by side: each of them waits for the disk on its own."""
+        due = [table for table in TABLES if rows.get(table.name)]
+        sent = [self._hands.submit(self._send, table, rows[table.name], token) for table in due]
+        wait(sent)  # all of them, so that nothing is under way any more when an error is told
+        for one in sent:
+            one.result()
+
+    def _send(self, table: Table, rows: list[Row], token: str) -> None:
+        settings = {**_INSERT, "insert_deduplication_token": f"{table.name} {token}"}
+        self._client.insert_arrow(table.name, arrow(table, rows), settings=settings)
 
     def _missing(self, table: Table, rows: list[Row], span: Span) -> list[Row]:
         if not rows:
@@ -130,7 +137,8 @@ class ClickHouseSink:
         return [row for row in rows if tuple(row[n] for n in places) not in there]
 
     def close(self) -> None:
-        """Close the client."""
+        """Close the client, once nothing is under way."""
+        self._hands.shutdown()
         self._client.close()
 
 

@@ -186,7 +186,8 @@ class Endpoint:
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(self._engine.pool, self._engine.run, request)
         work.add_done_callback(lambda _: self._running.discard(request.name))
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {work, gone}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not work.done() and not request.changes:
             await self._end(request, work)
             raise ClientGone(request.name)

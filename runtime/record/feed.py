@@ -2,9 +2,11 @@
 
 ``begin`` the span in the ledger, ``write`` it, ``settle`` the cursor. After a crash, and
 after an error whose effect is unknown, the open span is mended first. A sink that is down
-is tried again with growing pauses; nothing is skipped, and the other feeds go on. After a
-small batch a feed lets events gather for a moment, since a batch costs much the same
-whatever its size; while somebody waits for it to catch up it does not.
+is tried again with growing pauses; nothing is skipped, and the other feeds go on. A batch
+costs much the same whatever its size, so a feed that keeps up lets events gather for a
+moment, longer when writing was slow, and leaves the machine to the runs; one that is behind
+takes whole batches in a row. While somebody waits for it to catch up it does not pause.
+No more than one batch is ever in memory: what is not read yet waits in the journal.
 
 Ledger, sink and journal are three files that can be lost or restored one by one. So a feed
 begins by asking whether they agree, and where they do not it fills the sink anew.
@@ -23,12 +25,22 @@ from typing import Any, Final, Protocol
 
 from runtime.journal.sqlite import SqliteReader
 from runtime.record.derive import Lookup
-from runtime.record.follow import Batch, Known, advanced, behind, next_batch, read_again
+from runtime.record.follow import (
+    Batch,
+    Known,
+    advanced,
+    behind,
+    is_full,
+    next_batch,
+    read_again,
+)
 from runtime.record.ledger import Ledger
 
 _POLL_S: Final = 1.0
-_GATHER_S: Final = 0.5
-_SMALL: Final = 1_000
+_GATHER_S: Final = 0.25
+_LONGEST_GATHER_S: Final = 1.0
+_SHARE: Final = 2.0
+"""A feed that keeps up pauses so many times as long as it wrote."""
 _FIRST_RETRY_S: Final = 0.1
 _SLOWEST_RETRY_S: Final = 5.0
 
@@ -72,7 +84,12 @@ class Progress:
     cursor: dict[int, int] = field(default_factory=dict)
     ready: bool = False
     error: str | None = None
+    down_since: float | None = None
+    """Since when it cannot write, in seconds since the epoch; None while it can."""
     events: int = 0
+    batches: int = 0
+    write_s: float = 0.0
+    """How long the last batch took to write."""
 
 
 class StrangeSink(Exception):
@@ -151,6 +168,7 @@ class Feed:
                 if said != self.progress.error:
                     self._say(f"{self.name}: {traceback.format_exc()}")
                 self.progress.error = said
+                self.progress.down_since = self.progress.down_since or time.time()
                 self._stop.wait(pause)
                 pause = min(pause * 2, _SLOWEST_RETRY_S)
 
@@ -184,15 +202,17 @@ class Feed:
         while not self._stop.is_set():
             found = next_batch(source, cursor)
             if found is None:
-                self.progress.error = None
+                self._is_well()
                 self._rest()
                 continue
+            began = time.monotonic()
             known.take(found)
             ledger.begin(found.span)
             sink.write(found, known)
             cursor = self._settle(ledger, cursor, found)
-            if len(found.facts) < _SMALL:
-                self._gather()
+            self.progress.write_s = time.monotonic() - began
+            if not is_full(found):
+                self._gather(self.progress.write_s)
 
     def _begin(
         self, sink: Sink, ledger: Ledger, source: SqliteReader, known: Known
@@ -226,15 +246,20 @@ class Feed:
         sink.prepare()
         return {}
 
-    def _gather(self) -> None:
+    def _gather(self, took_s: float) -> None:
+        pause = min(max(_GATHER_S, _SHARE * took_s), _LONGEST_GATHER_S)
         with self._moved:
-            self._moved.wait_for(lambda: self._waiting or self._stop.is_set(), _GATHER_S)
+            self._moved.wait_for(lambda: self._waiting or self._stop.is_set(), pause)
+
+    def _is_well(self) -> None:
+        self.progress.error = self.progress.down_since = None
 
     def _settle(self, ledger: Ledger, cursor: dict[int, int], batch: Batch) -> dict[int, int]:
         cursor = advanced(cursor, batch.span)
         ledger.settle(cursor)
         self.progress.events += len(batch.facts)
-        self.progress.error = None
+        self.progress.batches += 1
+        self._is_well()
         self._advance(cursor)
         return cursor
 
@@ -271,5 +296,6 @@ def describe(feed: Feed, source: Any, clock: Callable[[], float] = time.time) ->
     return {
         "cursor": {str(w): pos for w, pos in p.cursor.items()}, "ready": p.ready,
         "behind_events": late, "behind_s": max(0.0, clock() - rows[0][6]) if rows else 0.0,
-        "events": p.events, "error": p.error,
+        "events": p.events, "batches": p.batches, "write_s": p.write_s, "error": p.error,
+        "down_since": p.down_since,
     }  # fmt: skip

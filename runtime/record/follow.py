@@ -23,7 +23,7 @@ from runtime.run.events import (
     RunSubmitted,
 )
 
-BATCH_EVENTS: Final = 8_000
+BATCH_EVENTS: Final = 16_000
 BATCH_BYTES: Final = 16 << 20
 _PAGE: Final = 1_000
 _REMEMBERED: Final = 20_000
@@ -97,6 +97,11 @@ def next_batch(source: FactSource, cursor: dict[int, int]) -> Batch | None:
         size += sum(len(row[7]) for row in mine)
         after = cursor | {writer: mine[-1][1]}
     return _batch(writer, rows, cursor.get(writer, 0)) if rows else None
+
+
+def is_full(batch: Batch) -> bool:
+    """Whether a batch is so large that more is likely waiting behind it."""
+    return len(batch.facts) >= BATCH_EVENTS // 2
 
 
 def read_again(source: FactSource, span: Span) -> Batch:

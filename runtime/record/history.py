@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from runtime.data.folder import DataFolder
 from runtime.record.access import (
@@ -53,14 +54,31 @@ class History:
             RecorderAway: no recorder answered within 20 seconds.
             RecordError: the parameters or ClickHouse said no.
         """
+        return self._asked(name, params, lambda client, text, values: client.query_arrow(
+            text, parameters=values, settings=_ARROW
+        ))  # fmt: skip
+
+    def stream(self, name: str, /, **params: Any) -> BinaryIO:
+        """Ask a named statement and return its answer as bytes still to come: an Arrow stream.
+
+        They are ClickHouse's own, in blocks, so an answer of any length takes little memory.
+        An error after the first block breaks the answer off. The caller closes it.
+
+        Raises:
+            UnknownStatement, RecorderAway, RecordError: as `query`.
+        """
+        answer: BinaryIO = self._asked(name, params, lambda client, text, values: (
+            client.raw_stream(text, parameters=values, settings=_ARROW, fmt="ArrowStream")
+        ))  # fmt: skip
+        return answer
+
+    def _asked(self, name: str, params: dict[str, Any], ask: Callable[..., Any]) -> Any:
         asked = statement(name)
         values = asked.bind(params)
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                return self._connected().query_arrow(
-                    asked.text, parameters=values, settings=_ARROW
-                )
+                return ask(self._connected(), asked.text, values)
             except Exception as error:
                 if not _is_away(error):
                     raise RecordError(f"statement {name}: {error}") from error

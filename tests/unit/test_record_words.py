@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.record.access import ROLES, RecordError, RecordSettings
-from runtime.record.clickhouse import migrations
 from runtime.record.embed import (
     Dense,
     Remembering,
@@ -31,6 +30,7 @@ from runtime.record.frames import BadFrames, decompress
 from runtime.record.ledger import Ledger
 from runtime.record.qdrant import Found
 from runtime.record.reach import reached
+from runtime.record.schema import migrations
 from runtime.record.search import fuse
 from runtime.record.statements import (
     UnknownStatement,
