@@ -485,7 +485,7 @@ class Client:
                 if answer.is_error:
                     answer.read()
                     raise _refusal(answer)
-                body = pa.PythonFile(_Body(answer.iter_bytes()), mode="r")
+                body = pa.PythonFile(io.BufferedReader(_Body(answer.iter_bytes())), mode="r")
                 with pa.ipc.open_stream(body) as stream:
                     yield stream
         except httpx2.TransportError as fault:

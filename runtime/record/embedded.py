@@ -176,8 +176,13 @@ def _pieces(connection: Any, request: Request) -> Iterator[bytes]:
         sql = without_format(request.sql)
         found = connection.send_query(sql, "Arrow", params=request.parameters or None)
         batches = found.record_batch(rows_per_batch=_ROWS)
+        ahead = next(iter(batches), None)
+        if ahead is None:
+            # The engine streams no columns where there are no rows; asked at once it says them.
+            whole = connection.query(sql, request.format, params=request.parameters or None)
+            yield whole.bytes()
+            return
         with pa.ipc.new_stream(sink, batches.schema) as stream:
-            ahead = next(iter(batches), None)
             while ahead is not None:
                 stream.write_batch(ahead)
                 yield sink.taken()

@@ -195,8 +195,13 @@ class TestClickHouseOverHttp:
         assert (table.num_rows, table.schema.names) == (300_000, ["n", "s"])
         assert sum(table["n"].to_pylist()) == sum(range(300_000))
 
-    def test_an_empty_answer_as_arrow_has_its_columns(self, client: Any) -> None:
-        table = client.query_arrow("SELECT number AS n FROM numbers(0)")
+    @pytest.mark.parametrize("form", ["Arrow", "ArrowStream"])
+    def test_an_empty_answer_as_arrow_has_its_columns(self, house: House, form: str) -> None:
+        sql = f"SELECT number AS n FROM numbers(0) FORMAT {form}"
+        body = house.raw("", "GET", query=sql)[2]
+        opened = pa.ipc.open_file(body) if form == "Arrow" else pa.ipc.open_stream(body)
+        with opened as stream:
+            table = stream.read_all()
         assert (table.num_rows, table.schema.names) == (0, ["n"])
 
     def test_a_question_may_have_a_time_limit(self, client: Any) -> None:
