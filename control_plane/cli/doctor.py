@@ -203,7 +203,7 @@ LOOKS: Final[tuple[tuple[str, Callable[[Here], Found]], ...]] = (
 def _verify(place: Here, output: Output) -> None:
     from runtime.record.verify import verify
 
-    place.runs()
+    place.runs_here()
     with place.client(record=True):
         result = verify(place.folder)
     emit_one(result.to_json(), output, lambda told: _lines(told, result.differences()))

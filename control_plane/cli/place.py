@@ -12,17 +12,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from control_plane.cli.talk import Code, Refusal
 from control_plane.settings import Scalar, Settings, Sources, load
 from runtime.data.folder import DataFolder, read_json
 
 if TYPE_CHECKING:
+    from control_plane.cli.reading import RunsThere
     from control_plane.playbooks import Playbooks
     from control_plane.reviews import ReviewService
     from control_plane.runs import Runs
     from trimtab import Client
+
+
+_URL: Final = "TRIMTAB_URL"
+"""Names a server, whoever owns the folder here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Here:
 
     def server(self) -> str | None:
         """Return the address of the server that owns this folder, if it answers."""
-        if given := os.environ.get("TRIMTAB_URL"):
+        if given := os.environ.get(_URL):
             return given
         said = read_json(self.folder.server_json)
         return str(said["url"]) if said and _answers(str(said["url"])) else None
@@ -78,8 +83,16 @@ class Here:
         ):
             yield client
 
-    def runs(self) -> Runs:
-        """Return the runs as the journal holds them."""
+    def runs(self) -> Runs | RunsThere:
+        """Return the runs of the server that was named, or as the journal here holds them."""
+        if url := os.environ.get(_URL):
+            from control_plane.cli.reading import RunsThere
+
+            return RunsThere(url, self.key())
+        return self.runs_here()
+
+    def runs_here(self) -> Runs:
+        """Return the runs as the journal of this folder holds them."""
         from control_plane.runs import Runs
         from runtime.journal.sqlite import SqliteReader
 

@@ -62,7 +62,7 @@ def _fold(ctx: typer.Context, run: str, until: int | None = None) -> Replayed:
     from runtime.run.replay import replay as fold
 
     place = here(ctx)
-    found = find(place.runs(), run)
+    found = find(place.runs_here(), run)
     journal = SqliteReader.open(place.folder.journal)
     try:
         row = journal.run(found)

@@ -35,7 +35,7 @@ def what_if(
     from runtime.journal.sqlite import SqliteReader
 
     place = here(ctx)
-    found = find(place.runs(), run)
+    found = find(place.runs_here(), run)
     changes = overrides(set_ or (), "--set step.knob=value")
     settings, _ = place.settings()
     journal = SqliteReader.open(place.folder.journal)

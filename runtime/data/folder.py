@@ -42,6 +42,10 @@ class DataFolder:
 
     root: Path
 
+    def __post_init__(self) -> None:
+        """Every process is given these paths, and each may be at another place in the tree."""
+        object.__setattr__(self, "root", self.root.absolute())
+
     @property
     def journal(self) -> Path:
         return self.root / "journal.db"

@@ -127,6 +127,24 @@ def test_an_override_holds_for_one_run(used: Cli) -> None:
     assert view["labels"] == {"why": "test"}
 
 
+def test_who_names_a_server_reads_its_runs_and_not_those_of_the_folder_here(
+    used: Cli, tmp_path: Path
+) -> None:
+    folder = DataFolder(used.folder / "data")
+    there = {
+        "TRIMTAB_URL": json.loads(folder.server_json.read_text())["url"],
+        "TRIMTAB_KEY": folder.admin_key.read_text().strip(),
+    }
+    elsewhere = Cli(tmp_path)
+    rows = elsewhere.json("run", "list", "--limit", "2", **there)
+    assert rows == used.json("run", "list", "--limit", "2")
+    run = rows[1]["run"]
+    assert elsewhere.json("run", "show", run[-8:], **there) == used.json("run", "show", run)
+    events = elsewhere.json("run", "events", run, **there)
+    assert events == used.json("run", "events", run)
+    elsewhere("run", "list", code=int(Code.NOT_FOUND))
+
+
 READS = [
     ("run", "list"), ("run", "show", "RUN"), ("run", "events", "RUN"), ("playbook", "list"),
     ("playbook", "show", "hello"), ("keys", "list"), ("config", "list"),

@@ -427,3 +427,23 @@ def test_a_tool_cannot_end_in_a_way_that_is_the_flows_alone(tmp_path: Path) -> N
         assert fault.message == "too few (its tool says no_quorum, a class that no tool can give)"
 
     play(DataFolder(tmp_path / "data"), story)
+
+
+BESIDE = """
+- step: notes
+  tool: {kind: python, call: "m:add"}
+  with: {where: "{{ workload.folder }}/noted", what: it}
+"""
+
+
+def test_a_data_folder_may_be_named_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def story(engine: Engine) -> None:
+        run = await begin(engine, book("t/beside", BESIDE), tmp_path)
+        assert (await engine.wait(run)).state == "completed", engine.state(run).fault
+        assert lines(tmp_path / "noted") == ["it"]
+
+    play(DataFolder(Path("data")), story)
