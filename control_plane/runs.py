@@ -382,7 +382,7 @@ class _Folding:
         if event.outcome == "succeeded":
             step.batches_done += 1
             step.items_done += items
-        elif event.outcome != "cancelled" or not (event.moot or event.fault == LOSER):
+        elif event.speaks_against and event.fault != LOSER:
             step.failed_attempts += 1
             step.fault = event.fault
         if not event.moot:

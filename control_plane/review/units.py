@@ -57,7 +57,7 @@ class Block:
         self.ended = max(self.ended, at)
         if self.cost is not None:
             self.cost = None if event.cost_usd is None else self.cost + event.cost_usd
-        failed = event.outcome != "succeeded" and not event.moot
+        failed = event.outcome != "succeeded" and not event.moot and not event.went_down
         if failed and event.number == 1 and not rescue:
             self.retried += 1
         self.beside.discard(event.attempt)

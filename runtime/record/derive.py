@@ -161,7 +161,8 @@ def _attempt(r: Recorded, e: AttemptFinished, lookup: Lookup) -> Row:
         run.playbook if run else "", run.version if run else "", run.number if run else 0,
         e.step, e.batch, plan.block, plan.start, e.attempt, e.number, e.outcome,
         fault.cls if fault else "", fault.message if fault else "",
-        cause(e.step, fault) if fault else "", int(e.retry_at is not None or e.moot),
+        cause(e.step, fault) if fault and not e.went_down else "",
+        int(e.retry_at is not None or e.moot),
         e.queue_s, e.run_s, e.total_s, plan.items, e.rows_in, e.rows_out, e.bytes_in, e.bytes_out,
         e.cpu_s, e.rss_peak, e.worker, e.hardware, e.environment, e.price_usd_hour, e.cost_usd,
         e.spend_usd, plan.config, _whole(knobs.get(_EACH)), _whole(knobs.get("each.in_flight")),
@@ -261,8 +262,7 @@ class _Tally:
             if event.copied:
                 return  # it is in the row of the run that it happened in
             self.attempts += 1
-            beaten = event.moot and event.outcome == "cancelled"
-            self.failed += event.outcome != "succeeded" and not beaten
+            self.failed += event.speaks_against
             if event.cost_usd is not None:
                 self.cost = (self.cost or 0.0) + event.cost_usd
         elif isinstance(event, EachCut):

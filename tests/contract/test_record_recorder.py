@@ -222,6 +222,38 @@ def test_the_trend_adds_up_to_the_attempts(lived: Lived) -> None:
     history.close()
 
 
+def test_what_went_down_with_the_server_is_no_failure_no_cause_and_no_evidence(
+    tmp_path: Path,
+) -> None:
+    lived = Lived(tmp_path)
+    name, lost = f"{1:032x}/enrich/-1", Fault("lost", "the server was restarted while this ran")
+    lived.put(
+        f"run/{1:032x}", RunSubmitted("p/q", "v1", 1, {}, "ann"), RunStarted(),
+        AttemptScheduled(f"{name}/1", "enrich", 1, "cfg", "k"),
+        AttemptFinished(f"{name}/1", "enrich", 1, "lost", 3, fault=lost, retry_at=1.0),
+        AttemptScheduled(f"{name}/2", "enrich", 2, "cfg", "k"),
+        AttemptFinished(f"{name}/2", "enrich", 2, "lost", 5, fault=lost, retry_at=1.0, worker="w"),
+        AttemptScheduled(f"{name}/3", "enrich", 3, "cfg", "k"),
+        AttemptFinished(f"{name}/3", "enrich", 3, "succeeded", 7, cost_usd=0.5, worker="w"),
+        RunCompleted(),
+    )  # fmt: skip
+    with recording(lived.folder):
+        await_caught_up(lived.folder, lived.journal.heads())
+        history = History.open(lived.folder)
+        (trend,) = history.rows("trend_steps", bucket=86_400 * 365)
+        (step,) = history.rows("steps_summary")
+        (config,) = history.rows("step_configs", playbook="p/q", step="enrich")
+        (cause,) = history.rows("failures_by_cause")
+        evidence = history.rows("evidence_attempts", playbook="p/q", step="enrich")
+        assert (trend["attempts"], trend["failed"]) == (3, 1)
+        assert (step["attempts"], step["failed"], config["failed"]) == (3, 1, 1)
+        assert cause["failures"] == 1
+        assert [row["number"] for row in evidence] == [2, 3]
+        history.close()
+        assert verify(lived.folder).ok
+    lived.journal.close()
+
+
 def test_a_try_that_another_one_beat_is_no_failure_and_its_cost_counts(tmp_path: Path) -> None:
     lived = Lived(tmp_path)
     name = f"{1:032x}/enrich/-1/1"

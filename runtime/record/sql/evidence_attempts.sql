@@ -1,4 +1,4 @@
--- evidence_attempts: a step's attempts as evidence for the optimizer: no texts, no system runs, no overrides, none from after a decision.
+-- evidence_attempts: a step's attempts as evidence for the optimizer: no texts, no system runs, no overrides, none from after a decision, none that went down with the server.
 -- default since = 0
 -- default until = 4000000000
 -- default writers = []
@@ -15,6 +15,7 @@ WHERE playbook = {playbook:String} AND step = {step:String}
   AND t.at >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1e6))
   AND t.at <= fromUnixTimestamp64Micro(toInt64({until:Float64} * 1e6))
   AND system = 0 AND overridden = 0 AND post_decision = 0
+  AND NOT (t.outcome = 'lost' AND t.error_class = 'lost' AND t.worker = '')
   AND (empty({writers:Array(UInt32)})
     OR (has({writers:Array(UInt32)}, writer)
       AND pos <= {positions:Array(UInt64)}[indexOf({writers:Array(UInt32)}, writer)]))

@@ -38,7 +38,8 @@ FROM (
   SELECT
     toStartOfInterval(toDateTime(a.at), toIntervalSecond({bucket:UInt32})) AS time, playbook, step, config, hardware,
     batch_size, in_flight, count() AS attempts,
-    countIf(a.outcome != 'succeeded' AND NOT (a.outcome = 'cancelled' AND a.retried = 1)) AS failed,
+    countIf(a.outcome != 'succeeded' AND NOT (a.outcome = 'cancelled' AND a.retried = 1)
+      AND NOT (a.outcome = 'lost' AND a.error_class = 'lost' AND a.worker = '')) AS failed,
     sum(a.retried) AS retried, sumIf(a.items, a.outcome = 'succeeded') AS items,
     quantilesTDigestState(0.5, 0.9, 0.95, 0.99)(a.total_s) AS seconds, sum(a.run_s) AS run_s,
     countIf(a.cost_usd IS NOT NULL) AS priced, sum(ifNull(a.cost_usd, 0)) AS cost_usd,

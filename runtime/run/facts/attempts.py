@@ -103,3 +103,18 @@ class AttemptFinished(Fact, frozen=True):
     folds: dict[str, Json] | None = None
     no_way: Fault | None = None
     copied: bool = False
+
+    @property
+    def went_down(self) -> bool:
+        """Whether it was lost with the server, and no worker is known to have died at it.
+
+        That says nothing of the step: it may never have begun.
+        """
+        told = self.fault is None or self.fault.cls == "lost"
+        return self.outcome == "lost" and not self.worker and told
+
+    @property
+    def speaks_against(self) -> bool:
+        """Whether it is a failure of its step: not if another try beat it, or it went down."""
+        beaten = self.moot and self.outcome == "cancelled"
+        return self.outcome != "succeeded" and not beaten and not self.went_down

@@ -103,6 +103,16 @@ def test_a_hedged_batch_is_final_when_both_tries_are_and_both_count_in_cost(
     assert unit.cost_per_item == pytest.approx(0.002 / 50)
 
 
+def test_what_went_down_with_the_server_does_not_speak_against_an_arm() -> None:
+    fault = Fault("lost", "the server was restarted while this ran")
+    gone = done(0, 0.0, well=False, again=True).but(outcome="lost", fault=fault)
+    before = [(cut(0, 0, 50, 50, 0), 1.0)]
+    (unit,) = fold(before, [(gone.but(worker=""), 2.0), (done(0, 1.0, 2), 3.0)])
+    assert (unit.retried, unit.failed_items) == (0, 0)
+    (unit,) = fold(before, [(gone, 2.0), (done(0, 1.0, 2), 3.0)])
+    assert unit.retried == 1, "a worker died at it: that may be the arm's doing"
+
+
 def test_a_rescued_batch_is_the_candidates_failure_and_its_rescue_belongs_to_the_block() -> None:
     failed = [(cut(0, 0, 50, 50, 0), 1.0), (done(0, 2.0, well=False), 3.0)]
     rescued = [*failed, (rescue(0, 0, 50, 1, 0), 3.0)]
