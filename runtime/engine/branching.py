@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from runtime.engine.actor import UNREADABLE, Actor, settle
 from runtime.engine.catalogue import Version
-from runtime.engine.errors import CannotFork, CannotSteer
+from runtime.engine.errors import CannotFork, CannotSteer, Draining
 from runtime.engine.fork import Branch, copied, renamed
 from runtime.engine.pinning import pin
 from runtime.engine.recovery import Recovery
@@ -58,6 +58,7 @@ class Branching(Recovery):
 
         Raises:
             CannotFork, BadWorkload, UnknownRun, UnknownPlaybook: nothing was written.
+            Draining: the engine is about to close.
         """
         row = self._row(run)
         to = self.catalogue.get(row.playbook, version or row.version)
@@ -124,6 +125,8 @@ class Branching(Recovery):
         self, branch: Branch, made: Sequence[RunEvent], *then: Callable[[Decision], object]
     ) -> None:
         """Write a new run's history down and go on from it, with these commands first."""
+        if self._draining:
+            raise Draining("the server is ending and takes no more runs; ask again later")
         actor = self._told(branch, made)
         await pin(self.folder, made)
         if any(isinstance(event, AttemptFinished) for event in made):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime.engine import children
 from runtime.engine.actor import Actor, withheld
 from runtime.engine.hedging import Hedging
-from runtime.run.decide import Decision, Ended, losers
+from runtime.run.decide import OUT_OF_TIME, Decision, Ended, losers
 from runtime.run.events import Fault
 from runtime.run.evolve import LOSER
 from runtime.run.state import Try
@@ -39,7 +39,7 @@ class Due(Hedging):
         if actor.state.status == "failing" and not actor.state.fault_step and not beside:
             return "the run's deadline has passed"
         if tried.step in actor.state.expired:
-            return "total_timeout has passed"
+            return OUT_OF_TIME
         limit = actor.gives_up_at(tried)
         if limit is None or limit > self._clock() or self._dispatch.flies(tried.attempt):
             return ""

@@ -163,10 +163,11 @@ class Engine(Branching):
 
         def done(answer: list[Recorded] | Exception) -> None:
             if isinstance(answer, Exception):
-                written.set_exception(answer)
+                if not written.done():
+                    written.set_exception(answer)
                 return
             self._committed(answer)
-            written.set_result(answer)
+            settle(written, answer)
 
         self._commit.put(appends, done)
         return await written

@@ -13,9 +13,9 @@ from runtime.engine.children import parent_of
 from runtime.engine.effects import Effects
 from runtime.ids import run_stream
 from runtime.journal.port import RunRow, in_order
-from runtime.run.decide import Decision, Ended
+from runtime.run.decide import OUT_OF_TIME, Decision, Ended
 from runtime.run.events import Fault, RunSubmitted
-from runtime.run.state import RunState
+from runtime.run.state import RunState, Try
 
 _LOG: Final = logging.getLogger("trimtab.engine")
 FOLDED: Final = ("playbook/", "config/", "overlay/", "experiment/", "kill", "poison/")
@@ -67,10 +67,9 @@ class Recovery(Effects):
         self._act(actor, Decision.begin)
         for experiment in sorted(_tried_in(actor.state) & self._taken_back):
             self._act(actor, lambda d, x=experiment: d.rescue(x))  # type: ignore[misc]
-        fault = Fault("lost", "the server was restarted while this ran")
         flying = [t for t in actor.state.attempts.values() if not t.waits_here]
-        lost = [Ended(t.attempt, "lost", fault) for t in flying]
-        self._act(actor, lambda d: d.all_ended(lost))
+        ends = [_gone(actor.state, tried) for tried in flying]
+        self._act(actor, lambda d: d.all_ended(ends))
         self._act(actor, Decision.due)
         self._arm(actor)
 
@@ -82,6 +81,13 @@ class Recovery(Effects):
         parent = first.event.parent if first and isinstance(first.event, RunSubmitted) else None
         status: Any = row.state
         self.parked[row.run] = Parked(row.playbook, why, status, row.length, parent)
+
+
+def _gone(state: RunState, tried: Try) -> Ended:
+    """How a try ended that went down with the server; it may have been out of time by then."""
+    if tried.step in state.expired:
+        return Ended(tried.attempt, "timed_out", Fault("timeout", OUT_OF_TIME))
+    return Ended(tried.attempt, "lost", Fault("lost", "the server was restarted while this ran"))
 
 
 def _tried_in(state: RunState) -> set[str]:

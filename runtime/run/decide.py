@@ -28,7 +28,7 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
-from runtime.run.evolve import LATE_JOIN, signal_of
+from runtime.run.evolve import LATE_JOIN, OUT_OF_TIME, signal_of
 from runtime.run.firing import Firing
 from runtime.run.layers import CONTROL
 from runtime.run.state import Pause, RunState, Try
@@ -210,7 +210,7 @@ class Decision(Firing):
             return
         each = known.each
         value = self.edge.gather(self.state, step, each) if each is not None else None
-        self._end_untried(step, Fault("timeout", "total_timeout has passed"), value)
+        self._end_untried(step, Fault("timeout", OUT_OF_TIME), value)
 
 
 def losers(state: RunState, playbook: Playbook) -> list[Try]:
@@ -225,4 +225,4 @@ def losers(state: RunState, playbook: Playbook) -> list[Try]:
     return [t for t in tries if not may_act(t, playbook.step(t.step))]
 
 
-__all__ = ["DEADLINE", "LET_RUN", "Decision", "Edge", "Ended", "losers"]
+__all__ = ["DEADLINE", "LET_RUN", "OUT_OF_TIME", "Decision", "Edge", "Ended", "losers"]

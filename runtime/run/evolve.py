@@ -57,6 +57,8 @@ APPROVAL = "approval:"
 """Begins the name of the signal that answers a step; no other signal may have such a name."""
 LATE_JOIN = "@join"
 """Ends the name of the timer of a join that waits; no step can have such a name."""
+OUT_OF_TIME = "total_timeout has passed"
+"""Why a step ends that has used up its time."""
 LOSER = Fault("cancelled", "the join that it worked for has fired without it")
 """Why a step ends that nobody waits for any more."""
 
@@ -371,7 +373,7 @@ def _timer_fired(state: RunState, event: TimerFired) -> None:
         return
     state.expired.add(event.name)
     if step.each is not None:
-        _give_up(state, event.name, step.each, Fault("timeout", "total_timeout has passed"))
+        _give_up(state, event.name, step.each, Fault("timeout", OUT_OF_TIME))
     state.pauses.pop((event.name, STEP_BATCH), None)
 
 

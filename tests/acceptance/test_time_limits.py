@@ -17,7 +17,14 @@ from runtime.engine.engine import Engine, Submit
 from runtime.engine.local import open_local
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import load_text
-from runtime.run.events import AttemptFinished
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptScheduled,
+    RunStarted,
+    RunSubmitted,
+    TimerFired,
+    TimerSet,
+)
 
 CODE = """
 import time
@@ -205,3 +212,35 @@ def test_a_hedge_that_finds_no_slot_is_not_begun_and_its_try_does_not_give_up(
         return run
 
     assert ends(folder, play(folder, 1, story)) == [(-1, "succeeded", False)]
+
+
+CAUGHT = """
+- step: work
+  tool: {kind: python, call: "m:hang"}
+  with: {folder: "{{ workload.folder }}"}
+  total_timeout: 1h
+  next: [{to: late, on: [timeout]}]
+- step: late
+"""
+
+
+def test_a_step_that_was_out_of_time_as_the_server_died_has_timed_out(
+    folder: DataFolder, tmp_path: Path
+) -> None:
+    run, bundle = "0" * 32, load_text(HEAD + "workflow:\n" + indent(CAUGHT, "  "), {"m.py": CODE})
+    left = [
+        RunSubmitted(bundle.path, bundle.version, 1, {"folder": str(tmp_path)}, "me"),
+        RunStarted(), AttemptScheduled(f"{run}/work/-1/1", "work", 1, "", "k"),
+        TimerSet("work", 1.0, "work"), TimerFired("work"),
+    ]  # fmt: skip
+
+    async def dies(engine: Engine) -> None:
+        await engine.register(bundle, "me")
+        await engine.append([engine._stamp(f"run/{run}", 0, *left)])
+
+    async def goes_on(engine: Engine) -> None:
+        assert (await engine.wait(run)).state == "completed"
+        assert engine.state(run).steps["late"].status == "done"
+
+    play(folder, 1, dies)
+    play(folder, 1, goes_on)
