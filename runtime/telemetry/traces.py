@@ -1,0 +1,116 @@
+"""Traces: ended runs, read from the journal again and sent as spans, by a thread of its own.
+
+Of a commit only the ids of runs that ended are kept, so many and no more; everything else
+is done later and beside the loop. A run that was sent again, after a restart say, makes
+the same spans, so the receiver holds it once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from runtime.ids import run_stream
+from runtime.journal.sqlite import SqliteReader
+from runtime.run.events import Recorded, RunCompleted
+from runtime.telemetry.otlp import HEADERS, Form, body_of, need
+from runtime.telemetry.outbox import Outbox
+from runtime.telemetry.spans import ENDS, Scalar, spans_of
+
+_LOG: Final = logging.getLogger("trimtab.telemetry")
+BODY_SPANS: Final = 500
+_LOOK_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where traces go, and how many of them. ``share`` is of the runs that completed."""
+
+    url: str
+    token: str = ""
+    form: Form = "json"
+    share: float = 1.0
+    spans: int = 5_000
+    runs: int = 1_000
+    bodies: int = 64
+
+
+class Traces:
+    """Sends the trace of every run that ends. ``take`` belongs to the loop's thread.
+
+    Raises:
+        NoOtel: the form needs a library that is not installed.
+    """
+
+    def __init__(self, where: Where, journal: Path, resource: Mapping[str, Scalar]) -> None:
+        need(where.form)
+        self._where, self._journal, self._resource = where, journal, resource
+        self.outbox = Outbox(where.url, HEADERS[where.form], holds=where.bodies, token=where.token)
+        self.dropped = 0
+        self._ended: deque[str] = deque()
+        self._news, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
+        self._thread.start()
+
+    def take(self, news: Sequence[Recorded]) -> None:
+        """Remember the runs that ended; past the bound the oldest is given up."""
+        for recorded in news:
+            if type(recorded.event) in ENDS and self._wanted(recorded):
+                if len(self._ended) >= self._where.runs:
+                    self._ended.popleft()
+                    self.dropped += 1
+                self._ended.append(recorded.stream.removeprefix("run/"))
+                self._news.set()
+
+    def close(self, grace_s: float) -> None:
+        """Send what waits within the grace."""
+        self._closing.set()
+        self._news.set()
+        self._thread.join(grace_s)
+        self.outbox.close(grace_s)
+
+    def _wanted(self, recorded: Recorded) -> bool:
+        """All that went wrong, and the share of the rest that a run's own id falls into."""
+        if not isinstance(recorded.event, RunCompleted):
+            return True
+        last = recorded.stream[-8:]
+        return int(last, 16) < self._where.share * 16**8 if _is_hex(last) else True
+
+    def _run(self) -> None:
+        while True:
+            self._news.wait()
+            self._news.clear()
+            while (run := self._next()) is not None:
+                self._send(run)
+            if self._closing.is_set():
+                return
+
+    def _next(self) -> str | None:
+        try:
+            return self._ended.popleft()
+        except IndexError:  # also when the last one was given up just now
+            return None
+
+    def _send(self, run: str) -> None:
+        try:
+            with closing(SqliteReader.open(self._journal)) as reader:
+                spans = spans_of(run, reader.read(run_stream(run)), self._where.spans)
+        except Exception:
+            _LOG.exception("run %s was not traced", run)
+            self.dropped += 1
+            return
+        for start in range(0, len(spans), BODY_SPANS):
+            part = spans[start : start + BODY_SPANS]
+            while not self.outbox.room(_LOOK_S) and not self._closing.is_set():
+                pass  # runs wait meanwhile, and the oldest of them are given up
+            self.outbox.put(body_of(part, self._resource, self._where.form), len(part))
+
+
+def _is_hex(text: str) -> bool:
+    return all(c in "0123456789abcdef" for c in text)
