@@ -8,7 +8,7 @@ SERVICE ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench bench-runtime bench-data bench-waiting chaos acceptance screenshots docs lock core dev
+.PHONY: help demo test check fmt bench bench-runtime bench-data bench-waiting chaos acceptance screenshots docs grafana lock core dev
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,9 @@ screenshots: dev ## each page, light and dark, into screenshots/
 
 docs: dev ## write docs/reference anew from the code
 	@$(RUN) docs/reference/write.py
+
+grafana: dev ## write the Grafana dashboard anew
+	@$(RUN) docs/grafana/write.py
 
 lock: ## write the lock files anew from pyproject.toml
 	@PYTHON=$(PYTHON) .ci/lock
