@@ -24,6 +24,7 @@ from control_plane.api import (
     health,
     history,
     loop,
+    metrics,
     operations,
     retention,
     schedules,
@@ -45,7 +46,7 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     schedules.jobs, search.search, trends.trends, loop.optimize, loop.kill, loop.killed,
     history.attempts, history.transitions, history.trends,
     retention.collect, values.of_run, values.of_step, values.object_,
-    health.live, health.ready, health.status, health.workers, signin.make_link,
+    health.live, health.ready, health.status, health.workers, metrics.scrape, signin.make_link,
     signin.sign_in, signin.sign_out, signin.me,
 )  # fmt: skip
 
@@ -85,7 +86,7 @@ def _provided(parts: Parts) -> dict[str, Provide]:
     names = (
         "settings", "clock", "keys", "engine", "runs", "playbooks", "readings", "reviews",
         "drafts", "experiments", "schedules", "streams", "loop",
-        "upkeep",
+        "upkeep", "metrics",
     )  # fmt: skip
     return {"parts": give(parts)} | {name: give(getattr(parts, name)) for name in names}
 

@@ -13,6 +13,7 @@ from control_plane.clock import Clock
 from control_plane.drafts import Drafts
 from control_plane.experiments import ExperimentService
 from control_plane.loop import Loop
+from control_plane.metrics import Metrics
 from control_plane.playbooks import Playbooks
 from control_plane.readings import Readings
 from control_plane.reviews import ReviewService
@@ -49,3 +50,4 @@ class Parts:
     loop: Loop
     streams: Streams
     upkeep: Upkeep
+    metrics: Metrics

@@ -32,6 +32,7 @@ from control_plane.drafts import Drafts
 from control_plane.experiments import ExperimentService
 from control_plane.ground import Ground, PortTaken, bind, break_ground
 from control_plane.loop import OPTIMIZE, Loop
+from control_plane.metrics import Metrics
 from control_plane.parts import Parts
 from control_plane.playbooks import Playbooks
 from control_plane.readings import Readings
@@ -51,6 +52,7 @@ from runtime.engine.engine import Engine
 from runtime.journal.sqlite import SqliteReader
 from runtime.record.supervise import RecorderProcess
 from runtime.run.events import ScheduleSet
+from runtime.telemetry.otlp import NoOtel
 
 LOG: Final = logging.getLogger("trimtab.server")
 PORTS_TRIED: Final = 100
@@ -171,12 +173,26 @@ async def _open_parts(
     opened.push_async_callback(schedules.close)
     upkeep = Upkeep(engine, settings.retention, clock)
     opened.push_async_callback(upkeep.close)
+    metrics = _open_metrics(engine, recorder, settings, clock)
+    opened.push_async_callback(metrics.close)
     return Parts(
         settings, sources, folder, clock, keys, engine, pool, recorder,
         Runs(engine.journal, folder.journal),
         Playbooks(engine.catalogue, engine.layers), readings, reviews, experiments, drafts,
         schedules, loop, Streams(engine, settings.limits.streams), upkeep,
+        metrics,
     )  # fmt: skip
+
+
+def _open_metrics(
+    engine: Engine, recorder: RecorderProcess | None, settings: Settings, clock: Clock
+) -> Metrics:
+    try:
+        metrics = Metrics(engine, recorder, settings, clock)
+    except NoOtel as fault:
+        raise SettingFault(str(fault)) from None
+    metrics.start()
+    return metrics
 
 
 async def _open_review(

@@ -71,6 +71,11 @@ def _store(value: Any) -> str:
     return "" if known else f"a URL that begins with {', '.join(f'{s}://' for s in SCHEMES)}"
 
 
+def _address(value: Any) -> str:
+    known = not value or str(value).startswith(("http://", "https://"))
+    return "" if known else "a URL that begins with http:// or https://, or nothing"
+
+
 def _zone(value: Any) -> str:
     from control_plane.cron import Cron, CronFault
 
@@ -202,6 +207,52 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What is counted, and whether it is also sent somewhere."""
+
+    series: int = _set(
+        100, "Pairs of playbook and step with counts of their own; later ones are `other`.",
+        _within(1, 10_000),
+    )  # fmt: skip
+    push_url: str = _set(
+        "", "Where metrics are sent by Prometheus remote write, such as "
+        "http://host:8428/api/v1/write; empty for nowhere.", _address,
+    )  # fmt: skip
+    push_token: str = _set("", "Bearer token for that address.", secret=True)
+    push_s: float = _set(15.0, "Seconds from one sending to the next.", _within(0.1))
+    push_holds: int = _set(
+        240, "Sendings that wait while the receiver is away; then the oldest are given up.",
+        _within(1),
+    )  # fmt: skip
+    instance: str = _set("", "Label `instance` of what is sent; empty for this host's name.")
+
+
+@dataclass(frozen=True, slots=True)
+class TracesSettings:
+    """Whether ended runs are sent as traces."""
+
+    url: str = _set(
+        "", "Where traces are sent by OTLP over HTTP, such as http://host:4318/v1/traces; empty "
+        "for nowhere.", _address,
+    )  # fmt: skip
+    token: str = _set("", "Bearer token for that address.", secret=True)
+    form: str = _set(
+        "json", "How they are written: json, or protobuf (needs `trimtab[otel]`).",
+        _one_of("json", "protobuf"),
+    )  # fmt: skip
+    share: float = _set(
+        1.0, "Share of the runs that complete which is traced; all others are.", _within(0, 1)
+    )
+    spans: int = _set(
+        5000, "Attempts of a run that are told of those that went well, and of the others.",
+        _within(0),
+    )  # fmt: skip
+    holds: int = _set(
+        1000, "Ended runs that wait to be traced; then the oldest are given up.", _within(1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class AuthSettings:
     """How long a browser stays signed in."""
 
@@ -232,6 +283,8 @@ class Settings:
     optimize: OptimizeSettings = field(default_factory=OptimizeSettings)
     objects: ObjectSettings = field(default_factory=ObjectSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    traces: TracesSettings = field(default_factory=TracesSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
 
@@ -256,7 +309,8 @@ class Named:
 _GROUPS: Final = cast("dict[str, type[Any]]", {
     "server": ServerSettings, "workers": WorkerSettings, "record": RecordSettings,
     "review": ReviewSettings, "optimize": OptimizeSettings, "objects": ObjectSettings,
-    "retention": RetentionSettings, "auth": AuthSettings, "limits": LimitSettings,
+    "retention": RetentionSettings, "metrics": MetricsSettings, "traces": TracesSettings,
+    "auth": AuthSettings, "limits": LimitSettings,
 })  # fmt: skip
 
 

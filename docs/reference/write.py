@@ -139,6 +139,26 @@ written or its journal cannot be opened.
 """
 
 
+def metrics() -> str:
+    """Return the page of all metrics."""
+    from runtime.telemetry.table import BUCKETS_S, METRICS
+
+    lines = [METRICS_PAGE, "| metric | kind | labels | what it is |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{m.name}` | {m.kind} | {', '.join(f'`{label}`' for label in m.labels)} | {m.text} |"
+        for m in METRICS
+    ]
+    edges = ", ".join(f"{bound:g}" for bound in BUCKETS_S)
+    return "\n".join([*lines, "", f"A histogram's buckets end at {edges} seconds."])
+
+
+METRICS_PAGE: Final = """# Metrics
+
+What `GET /metrics` exposes and what is sent to `metrics.push_url`. Counters begin at nothing with
+each server. [Metrics and traces](../concepts/metrics.md) says how to collect them.
+"""
+
+
 def tools() -> str:
     """Return the page of all tools: its prose, with each kind's declaration written anew."""
     text = (HERE / "tools.md").read_text(encoding="utf-8")
@@ -245,6 +265,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "cli.md": cli,
     "tools.md": tools,
     "record.md": record,
+    "metrics.md": metrics,
 }
 PROSE: Final = frozenset({"tools.md", "record.md"})
 """Pages of which only parts are written from the code."""
