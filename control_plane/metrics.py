@@ -197,6 +197,8 @@ def _of_record(said: Mapping[str, Any], writer: int, restarts: int) -> Samples:
             ("trimtab_record_lag_events", sink["behind_events"]),
             ("trimtab_record_lag_seconds", sink["behind_s"]),
             ("trimtab_record_position", sink["cursor"].get(str(writer), 0)),
+            ("trimtab_record_events_total", sink["events"]),
+            ("trimtab_record_failing", sink["error"] is not None),
         ):
             found.setdefault(metric, []).append(((name,), value))
     return found

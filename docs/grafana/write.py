@@ -112,8 +112,11 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             ("max by (sink) (trimtab_record_lag_seconds)", "{{sink}}"),)),
         Panel("Behind by", "short", (
             ("max by (sink) (trimtab_record_lag_events)", "{{sink}}"),)),
+        Panel("Recorded", "reqps", (
+            (_rate("trimtab_record_events_total", "sink"), "{{sink}}"),)),
         Panel("Recorder", "short", (
             ("sum(trimtab_record_up)", "up"),
+            ("sum by (sink) (trimtab_record_failing)", "{{sink}} failing"),
             ("sum(increase(trimtab_record_restarts_total[$__range]))", "restarts"))),
     ),
 }  # fmt: skip
