@@ -8,7 +8,7 @@ SERVICE ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench bench-runtime bench-data bench-waiting chaos acceptance screenshots docs grafana lock core dev
+.PHONY: help demo test check fmt bench bench-runtime bench-data bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ chaos: dev ## over 300 runs while all that runs them is killed and the disk fill
 
 bench-waiting: dev ## 10,000 runs that wait on timers and signals: CPU, memory, restart
 	@$(RUN) -m bench.waiting
+
+bench-trends: dev ## changes of level: power, delay, false alarms a month on real noise
+	@$(RUN) -m bench.trends
 
 bench-data: dev ## an each over a 1 GB table: bytes over pipes, memory, page faults
 	@$(RUN) -m bench.data

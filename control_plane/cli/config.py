@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from control_plane.cli import prices
 from control_plane.cli.here import here
 from control_plane.cli.output import Code, Format, Output, Refusal, emit_one, emit_rows, say
 from control_plane.settings import coerce, named, shown, store, stored, value_of
 
 app = typer.Typer(no_args_is_help=True, help="Read and change settings.")
+app.add_typer(prices.app, name="prices")
 Name = Annotated[str, typer.Argument(help="A setting, such as server.port.")]
 
 

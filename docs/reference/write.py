@@ -72,9 +72,24 @@ PRICES: Final = cleandoc("""
         prices:
           - {from: 2026-01-01, usd_per_hour: 0.048}
           - {from: 2027-01-01, usd_per_hour: 0.052}
+      - class: gpu-l4
+        cpus: 8
+        memory_gib: 32
+        accelerator: nvidia-l4
+        accelerators: 1
+        spot: true
+        region: europe-west4
+        prices:
+          - {from: 2026-01-01, until: 2026-07-01, usd_per_hour: 0.71}
     ```
 
-    A class without a price that applies on the day has none: its cost is unknown, never zero.
+    A price holds from its day (UTC) until the day in `until`, else until the next one begins. A
+    class without a price that applies on the day has none: its cost is unknown, never zero. `trimtab
+    config prices check FILE` names every fault with line and column, `trimtab config prices show`
+    what is in force. A changed price holds within seconds, without a restart, for attempts that end
+    from then on; what has ended keeps the price that stands in its `attempt.finished`, and is never
+    priced again. A file with faults leaves the prices as they were and is named in the server's log.
+    Classes and their slots are read at the start.
 
     ## Hardware
 

@@ -19,7 +19,7 @@ from runtime.engine.batch import batch_names
 from runtime.engine.catalogue import Version
 from runtime.engine.edge import RunEdge
 from runtime.engine.pace import Pace
-from runtime.engine.prices import Prices
+from runtime.engine.prices import LivePrices
 from runtime.engine.queue import Ready, WorkQueue
 from runtime.playbook.model import Step
 from runtime.playbook.tools import CLASSES
@@ -71,7 +71,7 @@ class Dispatch:
     """The queue before the pool, and what is in flight."""
 
     def __init__(
-        self, pool: Pool, folder: DataFolder, prices: Prices, services: Mapping[str, Json],
+        self, pool: Pool, folder: DataFolder, prices: LivePrices, services: Mapping[str, Json],
         clock: Callable[[], float], limits: Limits,
     ) -> None:  # fmt: skip
         self._limits = limits
@@ -79,7 +79,7 @@ class Dispatch:
         self._services, self._clock = dict(services), clock
         self.products = Products()
         self.ready = WorkQueue()
-        self.hardware = prices.hardware
+        self.hardware = prices.now.hardware
         self._limited = bool(self.hardware.limits())
         self._flights: dict[int, Flight] = {}
         self._slots: dict[str, int] = {}
@@ -205,11 +205,13 @@ class Dispatch:
 
     def _price(self, hardware: str, at: float) -> float | None:
         """The price of a class on the day of ``at``: a price is one for a whole day."""
+        if self._prices.changed():
+            self._known_prices.clear()
         key = (hardware, at // _DAY_S)
         if key not in self._known_prices:
             if len(self._known_prices) > _PRICES_KEPT:
                 self._known_prices.clear()
-            self._known_prices[key] = self._prices.usd_per_hour(hardware, at)
+            self._known_prices[key] = self._prices.now.usd_per_hour(hardware, at)
         return self._known_prices[key]
 
     def _beside(self, step: str, report: Report) -> tuple[RunEvent, ...]:

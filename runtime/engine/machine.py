@@ -26,7 +26,7 @@ from runtime.engine.dispatch import Dispatch
 from runtime.engine.edge import Configurations
 from runtime.engine.errors import CannotSteer, EngineError, UnknownRun
 from runtime.engine.poison import Poison
-from runtime.engine.prices import load_prices
+from runtime.engine.prices import LivePrices
 from runtime.engine.timers import Timers
 from runtime.ids import run_stream
 from runtime.journal.commit import Committer, CommitThreadDied
@@ -56,9 +56,9 @@ class Machine(ABC):
         self._writing = SqliteJournal(folder.journal, clock())
         self.journal: SqliteReader = self._writing.reader()
         self._commit = Committer(self._writing, self._loop, self._died, self._pump)
-        prices = load_prices(folder.root)
+        prices = LivePrices(folder.root, clock)
         self._dispatch = Dispatch(pool, folder, prices, services, clock, attempt)
-        self._dispatch.ready.limit(prices.hardware.limits())
+        self._dispatch.ready.limit(prices.now.hardware.limits())
         self._timers = Timers(self._loop, clock, self._due)
         self.poison = Poison()
         self._poison_lengths: dict[str, int] = {}

@@ -2,98 +2,111 @@
 
 The file is ``hardware.yaml`` in the data folder; without one the example that ships with
 Trimtab is used, and says of itself that it is an example. A class without a price that
-applies today has none: cost is then unknown, never zero.
+applies today has none: cost is then unknown, never zero. The price of an attempt is kept
+with the attempt, so that another price changes nothing of what has happened.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
+from typing import Final
 
 from runtime.engine.hardware import Hardware
+from runtime.engine.price_file import BadCatalogue, HardwareClass, Price, parse
 
-
-class BadCatalogue(Exception):
-    """The hardware catalogue cannot be read; the message says which entry and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """A price from a day on, up to but without another."""
-
-    hardware: str
-    usd_per_hour: float
-    since: date
-    until: date | None = None
+LOG: Final = logging.getLogger("trimtab.prices")
+FILE: Final = "hardware.yaml"
+LOOK_S: Final = 2.0
+"""How often the file is looked at for changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Every price known. ``example`` is true for the one that ships."""
+    """Every class and price known. ``example`` is true for the catalogue that ships."""
 
     prices: tuple[Price, ...]
     example: bool
     source: str
     hardware: Hardware
+    classes: tuple[HardwareClass, ...] = ()
 
     def usd_per_hour(self, hardware: str, at: float) -> float | None:
-        """The price of a class at a time (seconds since the epoch), or None."""
+        """The price of a class at a time (seconds since the epoch), or None.
+
+        A price without an end holds until the next one begins.
+        """
         day = datetime.fromtimestamp(at, UTC).date()
-        for price in self.prices:
-            if price.hardware != hardware or price.since > day:
-                continue
-            if price.until is None or day < price.until:
-                return price.usd_per_hour
-        return None
+        held = [p for p in self.prices if p.hardware == hardware and p.since <= day]
+        latest = max(held, key=lambda p: p.since, default=None)
+        if latest is None or (latest.until is not None and latest.until <= day):
+            return None
+        return latest.usd_per_hour
 
 
 def load_prices(folder: Path) -> Prices:
     """Read the user's catalogue in ``folder``, or the example.
 
     Raises:
-        BadCatalogue: an entry is malformed.
+        BadCatalogue: with every fault of the file.
     """
-    own = folder / "hardware.yaml"
+    own = folder / FILE
     if own.exists():
-        return _parse(own.read_text(encoding="utf-8"), str(own))
+        return prices_of(own.read_text(encoding="utf-8"), str(own))
     text = files("runtime.engine").joinpath("hardware.example.yaml").read_text(encoding="utf-8")
-    return _parse(text, "example")
+    return prices_of(text, "example")
 
 
-def _parse(text: str, source: str) -> Prices:
-    data = YAML(typ="safe").load(text) or {}
-    rows = data.get("hardware")
-    if not isinstance(rows, list):
-        raise BadCatalogue(f"{source}: needs a list under 'hardware'")
-    places = [f"{source}: hardware[{i}]" for i in range(len(rows))]
-    prices = tuple(p for row, where in zip(rows, places, strict=True) for p in _row(row, where))
-    slots = {str(r["class"]): _slots(r, where) for r, where in zip(rows, places, strict=True)}
-    hardware = Hardware(slots, "hardware.yaml")
-    return Prices(prices, bool(data.get("example", False)), source, hardware)
+def prices_of(text: str, source: str) -> Prices:
+    """Return the prices that a catalogue's text says.
+
+    Raises:
+        BadCatalogue: with every fault of the text.
+    """
+    classes, prices, example = parse(text, source)
+    hardware = Hardware({c.name: c.slots for c in classes}, FILE)
+    return Prices(tuple(prices), example, source, hardware, tuple(classes))
 
 
-def _slots(row: Any, where: str) -> int | None:
-    slots = row.get("slots")
-    if slots is None or (isinstance(slots, int) and not isinstance(slots, bool) and slots >= 0):
-        return slots
-    raise BadCatalogue(f"{where}: slots is a whole number from 0, not {slots!r}")
+class LivePrices:
+    """The prices of a folder's file as it is now: a change holds from the next attempt on.
+
+    A file that cannot be read leaves the prices as they were, and is said in the log.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+        self._folder, self._clock = folder, clock
+        self._seen, self._looked_at = self._stamp(), clock()
+        self.now = load_prices(folder)
+
+    def changed(self) -> bool:
+        """Look at the file, not oftener than every `LOOK_S`; True when there are new prices."""
+        at = self._clock()
+        if 0 <= at - self._looked_at < LOOK_S:
+            return False
+        self._looked_at, before = at, self._seen
+        self._seen = self._stamp()
+        if self._seen == before:
+            return False
+        try:
+            self.now = load_prices(self._folder)
+        except (BadCatalogue, OSError) as fault:
+            LOG.error("the prices stay as they were: %s", fault)
+            return False
+        return True
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            told = (self._folder / FILE).stat()
+        except OSError:
+            return None
+        return told.st_mtime_ns, told.st_size
 
 
-def _row(row: Any, where: str) -> list[Price]:
-    try:
-        name = str(row["class"])
-        return [
-            Price(name, float(p["usd_per_hour"]), _day(p["from"]), _day(p.get("until")) or None)
-            for p in row.get("prices", ())
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BadCatalogue(f"{where}: {error!r}; see docs/reference/settings.md") from error
-
-
-def _day(value: Any) -> Any:
-    return date.fromisoformat(str(value)) if value is not None else None
+__all__ = [
+    "BadCatalogue", "HardwareClass", "LivePrices", "Price", "Prices", "load_prices", "prices_of",
+]  # fmt: skip

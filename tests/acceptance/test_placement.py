@@ -165,5 +165,5 @@ def test_no_more_run_on_a_class_at_once_than_it_has_slots(folder: DataFolder) ->
 @pytest.mark.parametrize("slots", ["-1", "many", "true", "1.5"])
 def test_slots_that_are_none_are_refused_with_their_place(tmp_path: Path, slots: str) -> None:
     (tmp_path / "hardware.yaml").write_text(f"hardware: [{{class: a, slots: {slots}}}]")
-    with pytest.raises(BadCatalogue, match=r"hardware\[0\]: slots is a whole number"):
+    with pytest.raises(BadCatalogue, match=r"hardware\[0\]\.slots: slots is a whole number"):
         load_prices(tmp_path)
