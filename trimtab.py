@@ -389,6 +389,42 @@ class Client:
         assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table is never a series
         return frame
 
+    def measures(self, by: str = "step", **filters: Json) -> list[dict[str, Json]]:
+        """Return percentiles of queue, run and total time, cost, failures and throughput.
+
+        ``by`` is playbook, step, hardware, configuration, arm, version or label (with
+        ``label``, its name); ``playbook, step, bucket_s, since, until`` narrow it.
+        """
+        return self._list("/api/trends/measures", by=by, **filters)
+
+    def changes(self, measure: str = "total_p50_s", **filters: Json) -> list[dict[str, Json]]:
+        """Return where a measure went over to another level, and what came just before.
+
+        ``by, label, playbook, step, bucket_s, since, until`` narrow it.
+        """
+        return self._list("/api/trends/changes", measure=measure, **filters)
+
+    # ---- money --------------------------------------------------------------------------
+
+    def costs(
+        self, month: str | None = None, playbook: str | None = None
+    ) -> list[dict[str, Json]]:
+        """Return what a month (``2026-11``) cost by playbook and step, and how much is known."""
+        return self._list("/api/costs", **_given(month=month, playbook=playbook))
+
+    def cost_export(self, month: str | None = None, form: str = "csv") -> bytes:
+        """Return the costs of a month in FOCUS columns, as ``csv`` or ``parquet``."""
+        params = _given(month=month, form=form)
+        return bytes(self._answer("GET", "/api/costs/export", params=params).content)
+
+    def budgets(self) -> list[dict[str, Json]]:
+        """Return every budget and what is used of it this month."""
+        return self._list("/api/budgets")
+
+    def alerts(self, limit: int = 50) -> list[dict[str, Json]]:
+        """Return what was said of budgets and trends, the latest first."""
+        return self._list("/api/alerts", limit=limit)
+
     # ---- schedules and the server -------------------------------------------------------
 
     def schedules(self) -> list[dict[str, Json]]:

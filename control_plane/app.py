@@ -21,6 +21,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ControllerRouterHandler
 
 from control_plane.api import (
+    costs,
     health,
     history,
     loop,
@@ -44,6 +45,7 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     RunsController, operations.retry, operations.actions, PlaybooksController, editor_schema,
     ProposalsController, schedules.SchedulesController,
     schedules.jobs, search.search, trends.trends, loop.optimize, loop.kill, loop.killed,
+    trends.measures, trends.changes, costs.costs, costs.export, costs.budgets, costs.alerts,
     history.attempts, history.transitions, history.trends,
     retention.collect, values.of_run, values.of_step, values.object_,
     health.live, health.ready, health.status, health.workers, metrics.scrape, signin.make_link,
@@ -86,7 +88,7 @@ def _provided(parts: Parts) -> dict[str, Provide]:
     names = (
         "settings", "clock", "keys", "engine", "runs", "playbooks", "readings", "reviews",
         "drafts", "experiments", "schedules", "streams", "loop",
-        "upkeep", "metrics",
+        "upkeep", "metrics", "watch",
     )  # fmt: skip
     return {"parts": give(parts)} | {name: give(getattr(parts, name)) for name in names}
 

@@ -22,6 +22,7 @@ from control_plane.schedule import Schedules
 from control_plane.settings import Settings, Sources
 from control_plane.streams import Streams
 from control_plane.upkeep import Upkeep
+from control_plane.watch import Watch
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine
 from runtime.record.supervise import RecorderProcess
@@ -51,3 +52,4 @@ class Parts:
     streams: Streams
     upkeep: Upkeep
     metrics: Metrics
+    watch: Watch

@@ -12,7 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final, Literal, TypeAlias, TypeVar
 
 from control_plane.errors import Invalid
 from runtime.data.folder import DataFolder
@@ -37,6 +37,24 @@ class TrendQuestion:
     step: str = ""
 
 
+Dimension: TypeAlias = Literal[
+    "playbook", "step", "hardware", "configuration", "arm", "version", "label"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuresQuestion:
+    """Which measures: buckets between two times, by one dimension; ``label`` is a label's name."""
+
+    since: float
+    until: float
+    bucket_s: int = 3600
+    by: Dimension = "step"
+    playbook: str = ""
+    step: str = ""
+    label: str = ""
+
+
 class Readings:
     """Asks the record without blocking, ``AT_ONCE`` questions at a time."""
 
@@ -59,12 +77,34 @@ class Readings:
         Raises:
             Invalid: it asks for times that are none, or end before they begin.
         """
-        if not 0 <= asked.since <= asked.until <= LATEST:
-            told = f"{asked.since:.0f} to {asked.until:.0f}"
-            raise Invalid([f"since and until are seconds since 1970, in this order, not {told}"])
+        _must_be_times(asked.since, asked.until)
         return await self.query(
             "trend_steps", bucket=asked.bucket_s, playbook=asked.playbook, step=asked.step,
             since=int(asked.since), until=int(asked.until),
+        )  # fmt: skip
+
+    async def measures(self, asked: MeasuresQuestion) -> list[dict[str, Any]]:
+        """Return percentiles of queue, run and total seconds, cost, failures and throughput.
+
+        Raises:
+            Invalid: its times are none, or it asks by label and names none.
+        """
+        _must_be_times(asked.since, asked.until)
+        if (asked.by == "label") != bool(asked.label):
+            raise Invalid(
+                ["by=label needs the label's name in `label`, and nothing else takes it"]
+            )
+        return await self.query(
+            "trend_measures", by=asked.by, label=asked.label, bucket=asked.bucket_s,
+            playbook=asked.playbook, step=asked.step, since=int(asked.since),
+            until=int(asked.until),
+        )  # fmt: skip
+
+    async def costs(self, since: float, until: float, playbook: str = "") -> list[dict[str, Any]]:
+        """Return what attempts cost by day, step, hardware and price, and how much is known."""
+        _must_be_times(since, until)
+        return await self.query(
+            "cost_steps", playbook=playbook, since=int(since), until=int(until)
         )  # fmt: skip
 
     async def search(self, text: str, **filters: Any) -> list[Hit]:
@@ -103,6 +143,12 @@ async def _pieces(answer: BinaryIO) -> AsyncIterator[bytes]:
             yield piece
     finally:
         answer.close()
+
+
+def _must_be_times(since: float, until: float) -> None:
+    if not 0 <= since <= until <= LATEST:
+        told = f"{since:.0f} to {until:.0f}"
+        raise Invalid([f"since and until are seconds since 1970, in this order, not {told}"])
 
 
 def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:

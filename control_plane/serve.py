@@ -45,6 +45,7 @@ from control_plane.settings import SettingFault, Settings, Sources
 from control_plane.shadows import Shadows
 from control_plane.streams import Streams
 from control_plane.upkeep import Upkeep
+from control_plane.watch import Watch
 from control_plane.web.build import site_of
 from control_plane.web.router import problem_page, web_router
 from runtime.data.folder import DataFolder, write_json
@@ -145,6 +146,8 @@ async def open_server(
         if ticking:
             await _start_schedules(parts)
             parts.upkeep.start()
+            if parts.recorder is not None:
+                parts.watch.start()
         url = _url(ground.sock)
         _announce(opened, folder, url)
         opened.callback(parts.streams.close)
@@ -175,12 +178,14 @@ async def _open_parts(
     opened.push_async_callback(upkeep.close)
     metrics = _open_metrics(engine, recorder, settings, clock)
     opened.push_async_callback(metrics.close)
+    watch = Watch(engine, readings, settings.watch, clock)
+    opened.push_async_callback(watch.close)
     return Parts(
         settings, sources, folder, clock, keys, engine, pool, recorder,
         Runs(engine.journal, folder.journal),
         Playbooks(engine.catalogue, engine.layers), readings, reviews, experiments, drafts,
         schedules, loop, Streams(engine, settings.limits.streams), upkeep,
-        metrics,
+        metrics, watch,
     )  # fmt: skip
 
 

@@ -263,6 +263,19 @@ class AuthSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """How often budgets and trends are looked at, and who is told."""
+
+    budget_minutes: float = _set(
+        1.0, "Minutes between two looks at `budgets.yaml`; 0 for none.", _within(0)
+    )
+    trend_minutes: float = _set(
+        15.0, "Minutes between two looks for steps slower than usual; 0 for none.", _within(0)
+    )
+    webhook: str = _set("", "URL to which alerts are posted as JSON; empty for none.")
+
+
+@dataclass(frozen=True, slots=True)
 class LimitSettings:
     """What one client may ask for."""
 
@@ -286,6 +299,7 @@ class Settings:
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     traces: TracesSettings = field(default_factory=TracesSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
 
 
@@ -310,7 +324,7 @@ _GROUPS: Final = cast("dict[str, type[Any]]", {
     "server": ServerSettings, "workers": WorkerSettings, "record": RecordSettings,
     "review": ReviewSettings, "optimize": OptimizeSettings, "objects": ObjectSettings,
     "retention": RetentionSettings, "metrics": MetricsSettings, "traces": TracesSettings,
-    "auth": AuthSettings, "limits": LimitSettings,
+    "auth": AuthSettings, "watch": WatchSettings, "limits": LimitSettings,
 })  # fmt: skip
 
 

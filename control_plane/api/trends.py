@@ -10,7 +10,9 @@ from litestar.params import FromQuery, QueryParameter
 
 from control_plane.api.guards import requires
 from control_plane.clock import Clock
-from control_plane.readings import Readings, TrendQuestion
+from control_plane.readings import Dimension, MeasuresQuestion, Readings, TrendQuestion
+from control_plane.trend_changes import Change, Measure
+from control_plane.watch import Watch
 
 DAY_S = 86_400.0
 Bucket = Annotated[int, QueryParameter(ge=60, le=31 * 86_400)]
@@ -29,3 +31,47 @@ async def trends(
     end = clock() if until is None else until
     start = end - DAY_S if since is None else since
     return await readings.trends(TrendQuestion(start, end, bucket_s, playbook, step))
+
+
+@get(
+    "/api/trends/measures", guards=[requires("viewer")], operation_id="trend_measures",
+    tags=["trends"],
+)  # fmt: skip
+async def measures(
+    readings: NamedDependency[Readings], clock: NamedDependency[Clock],
+    by: FromQuery[Dimension] = "step", label: FromQuery[str] = "", playbook: FromQuery[str] = "",
+    step: FromQuery[str] = "", bucket_s: Bucket = 3600,
+    since: FromQuery[float | None] = None, until: FromQuery[float | None] = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return percentiles of queue, run and total time, cost, failures and throughput.
+
+    Per bucket and line: a playbook, step, class of hardware, configuration, arm of an
+    experiment, version, or value of a run's ``label``. Without times the last day.
+    """
+    end = clock() if until is None else until
+    start = end - DAY_S if since is None else since
+    return await readings.measures(
+        MeasuresQuestion(start, end, bucket_s, by, playbook, step, label)
+    )
+
+
+@get(
+    "/api/trends/changes", guards=[requires("viewer")], operation_id="trend_changes",
+    tags=["trends"],
+)  # fmt: skip
+async def changes(
+    watch: NamedDependency[Watch], clock: NamedDependency[Clock],
+    measure: FromQuery[Measure] = "total_p50_s", by: FromQuery[Dimension] = "step",
+    label: FromQuery[str] = "", playbook: FromQuery[str] = "", step: FromQuery[str] = "",
+    bucket_s: Bucket = 3600, since: FromQuery[float | None] = None,
+    until: FromQuery[float | None] = None,
+) -> list[Change]:  # fmt: skip
+    """Return where a measure went over to another level, and what was changed just before.
+
+    Without times the last three weeks.
+    """
+    end = clock() if until is None else until
+    start = max(end - 21 * DAY_S, 0) if since is None else since
+    return await watch.changes(
+        MeasuresQuestion(start, end, bucket_s, by, playbook, step, label), measure
+    )

@@ -13,6 +13,8 @@ from control_plane.cli.here import Here, here
 from control_plane.cli.output import Code, Format, Output, Row, emit_one, emit_rows, leave
 
 MIN_FREE_BYTES: Final = 1 << 30
+LEAST_PRICED: Final = 0.95
+"""Below this share of slot time with a known price, sums of cost say too little."""
 Found = tuple[bool, str, str]
 """Whether it is well, what was found, what to do."""
 
@@ -191,12 +193,33 @@ def _recorder(place: Here) -> Found:
     return not lag.down, lag.sentence, f"make it answer again, or {log}" if lag.down else ""
 
 
+def _prices(place: Here) -> Found:
+    """Whether what runs has a known price, of the user's own."""
+    from runtime.engine.prices import BadCatalogue, load_prices
+
+    try:
+        prices = load_prices(place.folder.root)
+    except BadCatalogue as fault:
+        return False, str(fault), "mend hardware.yaml: `trimtab config prices check FILE`"
+    whose = "example prices" if prices.example else f"{len(prices.prices)} prices of your own"
+    if place.server() is None:
+        return True, whose, ""
+    from control_plane.costs import StepCost, coverage
+
+    with place.client(record=True) as client:
+        costs = client.costs()
+    known = coverage(StepCost(**cost) for cost in costs)
+    hint = "give every class that runs a price in hardware.yaml; `trimtab cost show` says which"
+    return known >= LEAST_PRICED, f"{whose}; {known:.0%} of this month's slot time priced", hint
+
+
 LOOKS: Final[tuple[tuple[str, Callable[[Here], Found]], ...]] = (
     ("python", _python), ("import names", _names), ("engines", _engines), ("data folder", _folder),
     ("disk", _disk), ("settings", _settings), ("journal", _journal), ("keys", _keys),
     ("trust", _trust), ("server", _server), ("workers", _workers),
     ("runs", _parked),
     ("recorder", _recorder),
+    ("prices", _prices),
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import typer
 
 from control_plane.cli import (
     config,
+    cost,
     db,
     doctor,
     keys,
@@ -75,6 +76,7 @@ app.add_typer(loop.app, name="optimize")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
+app.add_typer(cost.app, name="cost")
 app.add_typer(db.app, name="db")
 app.command()(serve.dev)
 app.command()(serve.serve)

@@ -83,13 +83,25 @@ PRICES: Final = cleandoc("""
           - {from: 2026-01-01, until: 2026-07-01, usd_per_hour: 0.71}
     ```
 
-    A price holds from its day (UTC) until the day in `until`, else until the next one begins. A
-    class without a price that applies on the day has none: its cost is unknown, never zero. `trimtab
-    config prices check FILE` names every fault with line and column, `trimtab config prices show`
-    what is in force. A changed price holds within seconds, without a restart, for attempts that end
-    from then on; what has ended keeps the price that stands in its `attempt.finished`, and is never
-    priced again. A file with faults leaves the prices as they were and is named in the server's log.
+    A price holds from its day (UTC) until the day in `until`, else until the next one begins.
+    A class without a price that applies on the day has none: its cost is unknown, never zero.
+    `trimtab config prices check FILE` names every fault with line and column, `trimtab config
+    prices show` what is in force. A changed price holds within seconds, without a restart, for
+    attempts that end from then on; what has ended keeps the price in its `attempt.finished` and
+    is never priced again. A file with faults leaves the prices as they were and is named in the
+    server's log. [What things cost](../concepts/cost.md) says how cost is made from prices.
     Classes and their slots are read at the start.
+
+    ## Budgets
+
+    What a playbook may cost in a month (UTC), in `budgets.yaml` in the data folder; `*` stands for
+    all playbooks together. Without `warn_at` a word is said at 80%:
+
+    ```yaml
+    budgets:
+      - {playbook: etl/load, usd_per_month: 100, warn_at: [50%, 80%]}
+      - {playbook: "*", usd_per_month: 1000}
+    ```
 
     ## Hardware
 

@@ -7,7 +7,7 @@ in ClickHouse and in a test. A field that keeps its default is left out on the w
 
 Streams: ``run/<id>``, ``playbook/<path>``, ``config/<hash>``, ``overlay/<path>``,
 ``experiment/<id>``, ``kill``, ``proposal/<id>``, ``policy/<profile>``,
-``schedule/<name>``, ``poison/<path>``.
+``schedule/<name>``, ``poison/<path>``, ``budget/<path>``, ``trend/<path>``.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ from runtime.run.facts.runs import (
     TimerFired,
     TimerSet,
 )
+from runtime.run.facts.watching import BudgetExceeded, BudgetWarned, TrendShifted
 
 RunEvent: TypeAlias = (
     RunSubmitted | RunStarted | RunPaused | RunResumed | RunCancelRequested | RunHurried
@@ -91,7 +92,10 @@ ReviewEvent: TypeAlias = (
 )  # fmt: skip
 ScheduleEvent: TypeAlias = ScheduleSet | ScheduleRemoved | ScheduleFired
 CatalogueEvent: TypeAlias = PlaybookRegistered | ConfigStored | StepPoisoned | StepCleared
-Event: TypeAlias = RunEvent | LayerEvent | ReviewEvent | ScheduleEvent | CatalogueEvent
+WatchEvent: TypeAlias = BudgetWarned | BudgetExceeded | TrendShifted
+Event: TypeAlias = (
+    RunEvent | LayerEvent | ReviewEvent | ScheduleEvent | CatalogueEvent | WatchEvent
+)  # fmt: skip
 
 TYPES: Final[dict[str, type[Event]]] = {
     cls.TYPE: cls
@@ -103,7 +107,7 @@ TYPES: Final[dict[str, type[Event]]] = {
         ExperimentStarted, ExperimentRamped, ExperimentPaused, ExperimentResumed,
         ExperimentEnded, KillSet, ProposalDrafted, ProposalMoved, VerdictReached,
         OutcomeRecorded, LessonRecorded, PolicySet, ScheduleSet, ScheduleRemoved,
-        ScheduleFired, StepPoisoned, StepCleared,
+        ScheduleFired, StepPoisoned, StepCleared, BudgetWarned, BudgetExceeded, TrendShifted,
     )
 }  # fmt: skip
 
@@ -127,6 +131,8 @@ __all__ = [
     "AttemptFinished",
     "AttemptLeased",
     "AttemptScheduled",
+    "BudgetExceeded",
+    "BudgetWarned",
     "CatalogueEvent",
     "CheckFailed",
     "ConfigStored",
@@ -177,5 +183,7 @@ __all__ = [
     "TYPES",
     "TimerFired",
     "TimerSet",
+    "TrendShifted",
     "VerdictReached",
+    "WatchEvent",
 ]

@@ -1,0 +1,81 @@
+"""``trimtab cost``: what was spent, on what, and against which budgets."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from control_plane.cli.here import KeyFile, here
+from control_plane.cli.output import Format, Output, Row, emit_rows
+from control_plane.clock import local, span
+from control_plane.focus import Form
+
+app = typer.Typer(no_args_is_help=True, help="See what was spent, and what is left of budgets.")
+Month = Annotated[str, typer.Option(help="A month, such as 2026-11; without it this one.")]
+
+
+@app.command()
+def show(
+    ctx: typer.Context, month: Month = "",
+    playbook: Annotated[str, typer.Option(help="Keep one playbook.")] = "",
+    key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Show what a month cost by playbook and step, and how much of it has a known price."""
+    with here(ctx).client(key_file, record=True) as client:
+        rows = client.costs(month, playbook)
+    emit_rows(rows, output, {
+        "playbook": "playbook", "step": "step", "cost": lambda c: f"${c['cost_usd']:.4f}",
+        "of it spend": lambda c: f"${c['spend_usd']:.4f}",
+        "slot time": lambda c: span(c["slot_s"]),
+        "attempts": lambda c: str(c["attempts"]),
+        "price known": lambda c: f"{c['slot_coverage']:.0%}",
+    }, empty="nothing ran in that month")  # fmt: skip
+
+
+@app.command()
+def export(
+    ctx: typer.Context, month: Month = "",
+    form: Annotated[Form, typer.Option("-o", "--output", help="csv or parquet.")] = "csv",
+    key_file: KeyFile = None,
+) -> None:  # fmt: skip
+    """Write the costs of a month to standard output, in the columns of FOCUS."""
+    with here(ctx).client(key_file, record=True) as client:
+        sys.stdout.buffer.write(client.cost_export(month, form))
+
+
+@app.command()
+def budgets(ctx: typer.Context, key_file: KeyFile = None, output: Output = Format.TABLE) -> None:
+    """Show every budget of `budgets.yaml` and what is used of it this month."""
+    with here(ctx).client(key_file, record=True) as client:
+        rows = client.budgets()
+    emit_rows(rows, output, {
+        "playbook": "playbook", "month": "month", "limit": lambda b: f"${b['limit_usd']:.2f}",
+        "spent": lambda b: f"${b['spent_usd']:.4f}", "used": lambda b: f"{b['used']:.0%}",
+        "price known": lambda b: f"{b['priced']:.0%}", "state": "state",
+    }, empty="no budget; write budgets.yaml in the data folder")  # fmt: skip
+
+
+@app.command()
+def alerts(
+    ctx: typer.Context, limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Show what was said of budgets and of steps slower than usual, the latest first."""
+    with here(ctx).client(key_file) as client:
+        rows = client.alerts(limit)
+    emit_rows(rows, output, {
+        "at": lambda a: local(a["at"]), "type": "type", "playbook": "playbook", "what": _what,
+    }, empty="nothing was said")  # fmt: skip
+
+
+def _what(alert: Row) -> str:
+    if alert["type"] == "trend.shifted":
+        word = "slower" if alert["slower"] else "faster"
+        cause = f", after {alert['cause']}" if alert["cause"] else ""
+        levels = f"{span(alert['before'])} to {span(alert['after'])}"
+        return (
+            f"{alert['step']} is {word} than usual: {levels} since {local(alert['since'])}{cause}"
+        )
+    return f"${alert['spent_usd']:.2f} of ${alert['limit_usd']:.2f} in {alert['month']}"

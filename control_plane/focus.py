@@ -1,0 +1,124 @@
+"""Costs in the columns of FOCUS 1.0, the FinOps Open Cost and Usage Specification.
+
+A row is what one step used of one class of hardware at one price on one day, and another
+what its tools reported to have spent. Our own columns begin with ``x_``, as FOCUS asks. Slot
+time without a known price is a row that costs 0 and says ``x_PriceKnown`` false: what is not
+known cannot be left out of an account. https://focus.finops.org
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from control_plane.budgets import month_of
+from runtime.engine.prices import HardwareClass
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Form: TypeAlias = Literal["csv", "parquet"]
+MEDIA: Final[dict[str, str]] = {
+    "csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet",
+}  # fmt: skip
+NUMBERS: Final = (
+    "BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "PricingQuantity",
+    "ConsumedQuantity", "ListUnitPrice", "ContractedUnitPrice",
+)  # fmt: skip
+TIMES: Final = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
+TEXTS: Final = (
+    "BillingAccountId", "BillingAccountName", "BillingCurrency", "ChargeCategory", "ChargeClass",
+    "ChargeDescription", "ChargeFrequency", "ConsumedUnit", "InvoiceIssuerName", "PricingUnit",
+    "PricingCategory", "ProviderName", "PublisherName", "RegionId", "ResourceId", "ResourceName",
+    "ResourceType", "ServiceCategory", "ServiceName", "SkuId", "SubAccountId", "Tags",
+    "x_Playbook", "x_Step", "x_Hardware",
+)  # fmt: skip
+COLUMNS: Final = (*TIMES, *NUMBERS, *TEXTS, "x_Attempts", "x_PriceKnown", "x_System")
+
+
+def focus_rows(
+    rows: Iterable[Mapping[str, Any]], classes: Mapping[str, HardwareClass]
+) -> Iterator[dict[str, Any]]:
+    """Yield the FOCUS rows of rows of ``cost_steps``."""
+    for row in rows:
+        known = classes.get(row["hardware"])
+        yield _slots(row, known)
+        if row["spend_usd"]:
+            yield _spend(row)
+
+
+def _slots(row: Mapping[str, Any], known: HardwareClass | None) -> dict[str, Any]:
+    hours, price = row["slot_s"] / 3600, row["price_usd_hour"]
+    cost = row["cost_usd"] - row["spend_usd"]
+    spot = known is not None and known.spot
+    return _row(row, cost) | {
+        "ChargeDescription": f"slot time of {row['playbook']} › {row['step']} on "
+        f"{row['hardware'] or 'no worker'}" + ("" if price is not None else ", price not known"),
+        "PricingQuantity": hours, "PricingUnit": "Hours", "ConsumedQuantity": hours,
+        "ConsumedUnit": "Hours", "ListUnitPrice": price, "ContractedUnitPrice": price,
+        "PricingCategory": "Dynamic" if spot else "Standard", "ServiceCategory": "Compute",
+        "ServiceName": "Slot time", "ResourceType": "Hardware class",
+        "RegionId": known.region or None if known else None, "SkuId": row["hardware"] or None,
+        "x_PriceKnown": price is not None,
+    }  # fmt: skip
+
+
+def _spend(row: Mapping[str, Any]) -> dict[str, Any]:
+    return _row(row, row["spend_usd"]) | {
+        "ChargeDescription": f"reported by tools of {row['playbook']} › {row['step']}",
+        "PricingQuantity": row["spend_usd"], "PricingUnit": "USD", "ConsumedQuantity": None,
+        "ConsumedUnit": None, "ListUnitPrice": 1.0, "ContractedUnitPrice": 1.0,
+        "PricingCategory": "Other", "ServiceCategory": "Other", "ServiceName": "Tool spend",
+        "ResourceType": "Tool", "RegionId": None, "SkuId": None, "x_PriceKnown": True,
+    }  # fmt: skip
+
+
+def _row(row: Mapping[str, Any], cost: float) -> dict[str, Any]:
+    day = datetime.fromtimestamp(row["day"], UTC)
+    _, first, after = month_of(row["day"])
+    tags = {"playbook": row["playbook"], "step": row["step"], "hardware": row["hardware"]}
+    return {
+        "BillingPeriodStart": datetime.fromtimestamp(first, UTC),
+        "BillingPeriodEnd": datetime.fromtimestamp(after, UTC),
+        "ChargePeriodStart": day, "ChargePeriodEnd": day + timedelta(days=1),
+        "BilledCost": cost, "EffectiveCost": cost, "ListCost": cost, "ContractedCost": cost,
+        "BillingAccountId": "trimtab", "BillingAccountName": "Trimtab", "BillingCurrency": "USD",
+        "ChargeCategory": "Usage", "ChargeClass": None, "ChargeFrequency": "Usage-Based",
+        "InvoiceIssuerName": "Trimtab", "ProviderName": "Trimtab", "PublisherName": "Trimtab",
+        "ResourceId": f"{row['playbook']}#{row['step']}", "ResourceName": row["step"],
+        "SubAccountId": row["playbook"], "Tags": json.dumps(tags, ensure_ascii=False),
+        "x_Playbook": row["playbook"], "x_Step": row["step"], "x_Hardware": row["hardware"],
+        "x_Attempts": row["attempts"], "x_System": bool(row["system"]),
+    }  # fmt: skip
+
+
+def table(rows: Iterable[Mapping[str, Any]], classes: Mapping[str, HardwareClass]) -> pa.Table:
+    """Return FOCUS rows as an Arrow table, every column in its type."""
+    import pyarrow as pa
+
+    kinds: dict[str, pa.DataType] = dict.fromkeys(TIMES, pa.timestamp("s", "UTC"))
+    kinds |= dict.fromkeys(NUMBERS, pa.float64()) | dict.fromkeys(TEXTS, pa.string())
+    kinds |= {"x_Attempts": pa.uint64(), "x_PriceKnown": pa.bool_(), "x_System": pa.bool_()}
+    schema = pa.schema([(name, kinds[name]) for name in COLUMNS])
+    return pa.Table.from_pylist(list(focus_rows(rows, classes)), schema=schema)
+
+
+def written(costs: pa.Table, form: Form) -> bytes:
+    """Return a table as a file of that form; CSV has times as FOCUS writes them."""
+    out = io.BytesIO()
+    if form == "parquet":
+        import pyarrow.parquet as pq
+
+        pq.write_table(costs, out)
+    else:
+        import pyarrow.compute as pc
+        import pyarrow.csv as csv
+
+        for name in TIMES:
+            text = pc.strftime(costs[name], "%Y-%m-%dT%H:%M:%SZ")
+            costs = costs.set_column(costs.column_names.index(name), name, text)
+        csv.write_csv(costs, out)
+    return out.getvalue()

@@ -1,0 +1,89 @@
+"""The watch says each thing once, and a restart says nothing again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from control_plane.clock import wall
+from control_plane.serve import Server, open_server
+from control_plane.settings import load
+from runtime.data.folder import DataFolder
+from runtime.journal.port import Append
+from runtime.journal.sqlite import SqliteJournal
+from runtime.run.events import (
+    AttemptFinished,
+    AttemptScheduled,
+    BudgetExceeded,
+    BudgetWarned,
+    RunCompleted,
+    RunStarted,
+    RunSubmitted,
+)
+
+HOUR = 3600.0
+HOURS, SLOWER_AT = 60, 48
+
+
+def record_a_step_that_got_slower(folder: DataFolder, now: float) -> float:
+    """Write a run an hour, two dollars each; returns when the step went from 1 s to 2 s."""
+    folder.prepare()
+    journal = SqliteJournal(folder.journal, now)
+    begin = now // HOUR * HOUR - HOURS * HOUR
+    for hour in range(HOURS):
+        total_s = (1.0 if hour < SLOWER_AT else 2.0) * (1 + 0.01 * (hour % 3))
+        attempt = f"r{hour}/work/-1/1"
+        journal.append([Append(f"run/r{hour}", 0, begin + hour * HOUR + 60, (
+            RunSubmitted("etl/load", "v1", 1, {}, "me"), RunStarted(),
+            AttemptScheduled(attempt, "work", 1, "", "k"),
+            AttemptFinished(
+                attempt, "work", 1, "succeeded", 3, run_s=total_s, total_s=total_s,
+                hardware="local", price_usd_hour=1.0, cost_usd=2.0,
+            ),
+            RunCompleted(),
+        ))])  # fmt: skip
+    journal.close()
+    return begin + SLOWER_AT * HOUR
+
+
+def served(folder: DataFolder, story: Callable[[Server], Coroutine[Any, Any, Any]]) -> Any:
+    async def play() -> Any:
+        settings, _ = load(None, environ={"TRIMTAB_SERVER_PORT": "0"})
+        server = await open_server(folder, settings, ticking=False)
+        try:
+            recorder = server.parts.recorder
+            assert recorder is not None
+            await recorder.caught_up(server.parts.engine.journal.heads(), 120)
+            return await story(server)
+        finally:
+            await server.close()
+
+    return asyncio.run(play())
+
+
+async def look(server: Server) -> tuple[list[Any], list[Any]]:
+    watch = server.parts.watch
+    return await watch.look_at_budgets(), await watch.look_at_trends()
+
+
+def test_what_is_used_up_and_what_got_slower_is_said_once_over_restarts(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    slower_at = record_a_step_that_got_slower(folder, wall())
+    (folder.root / "budgets.yaml").write_text(
+        "budgets: [{playbook: etl/load, usd_per_month: 0.5, warn_at: 80%}]", encoding="utf-8"
+    )
+
+    async def twice(server: Server) -> tuple[list[Any], list[Any], list[Any]]:
+        said, shifted = await look(server)
+        assert await look(server) == ([], [])
+        return said, shifted, server.parts.watch.alerts(10)
+
+    said, (shift,), alerts = served(folder, twice)
+    assert [type(event) for event in said] == [BudgetWarned, BudgetExceeded]
+    assert {event.playbook for event in said} == {"etl/load"}
+    assert (shift.playbook, shift.step, shift.slower) == ("etl/load", "work", True)
+    assert (shift.since, round(shift.factor, 1)) == (slower_at, 2.0)
+    assert len(alerts) == 3
+    assert served(folder, look) == ([], [])
