@@ -163,6 +163,10 @@ signal and exit with 0; a second signal ends any of them at once (130, 143).
 `dev` and `serve` that cannot begin say why in a sentence and end: 5 when somebody listens on the
 port or owns the data folder, 2 when a setting cannot be read or be so, 1 when the folder cannot be
 written or its journal cannot be opened.
+
+`TRIMTAB_URL` names a server elsewhere, `TRIMTAB_KEY` the key for it: what changes something is
+done there, and `run list`, `show`, `events` and `watch` read its runs. `run replay`, `run at`,
+`run what-if` and `doctor --verify` need a journal at hand and read that of the folder here.
 """
 
 

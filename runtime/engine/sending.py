@@ -42,6 +42,8 @@ class Sending(Machine):
             except OSError as error:
                 self._wait_for_room(ready, error)
                 break
+            except Exception as error:  # it keeps no other attempt from its worker
+                self._not_sent(ready, error)
         self._dispatch.flush()
 
     def _wait_for_room(self, ready: Ready, error: OSError) -> None:
@@ -50,6 +52,15 @@ class Sending(Machine):
         self._dispatch.ready.done(ready.attempt)
         self._dispatch.ready.put(ready, first=True)
         self._look_again(self._clock() + ROOM_S)
+
+    def _not_sent(self, ready: Ready, error: Exception) -> None:
+        """An attempt that cannot be made into a task has failed, unless its run is set aside."""
+        _LOG.error("%s cannot be sent", ready.attempt, exc_info=error)
+        self._dispatch.ready.done(ready.attempt)
+        actor = self._actors.get(ready.run)
+        if actor is not None:
+            fault = Fault("permanent", f"it cannot be sent: {type(error).__name__}: {error}")
+            self._act(actor, lambda d: d.ended(Ended(ready.attempt, "failed", fault)))
 
     def _pump_soon(self) -> None:
         """Go on, once for all that came together."""

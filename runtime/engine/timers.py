@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import math
 from collections.abc import Callable
+from typing import Final
+
+_LOG: Final = logging.getLogger("trimtab.engine")
 
 
 class Timers:
@@ -48,7 +52,10 @@ class Timers:
             if self._next.get(run) == when:
                 del self._next[run]
                 runs[run] = None
-        for run in runs:
-            self._due(run)
         if self._heap:
             self._arm()
+        for run in runs:
+            try:
+                self._due(run)
+            except Exception:  # it keeps no other run from its time
+                _LOG.exception("what was due of run %s could not be done", run)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from runtime.data.folder import DataFolder
+from runtime.engine.dispatch import Dispatch
 from runtime.engine.edge import RunEdge
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import CannotSteer
@@ -20,6 +21,7 @@ from runtime.playbook.bundle import Bundle, load_text
 from runtime.playbook.tools import TOOLS
 from runtime.run.events import PlaybookRegistered, RunSubmitted
 from runtime.run.replay import replay
+from runtime.run.state import RunState
 
 WAIT = """
 - step: rest
@@ -180,3 +182,28 @@ def test_a_run_that_cannot_be_decided_is_set_aside_and_goes_on_at_the_next_start
 
     id_ = play(folder, breaks)
     play(folder, go_on)
+
+
+def test_an_attempt_that_cannot_be_sent_fails_and_the_next_one_is_sent(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sends = Dispatch.send
+
+    def send(self: Dispatch, state: RunState, *more: Any) -> Any:
+        if state.labels:
+            raise ZeroDivisionError("no such task")
+        return sends(self, state, *more)
+
+    monkeypatch.setattr(Dispatch, "send", send)
+    flow = WAIT[WAIT.index("- step: after") :]
+
+    async def story(engine: Engine) -> None:
+        await engine.register(book("t/after", flow), "me")
+        bad, good = (Submit("t/after", labels={"is": "bad"}), Submit("t/after"))
+        runs = [await engine.submit(each) for each in (bad, good)]
+        assert [(await engine.wait(one)).state for one in runs] == ["failed", "completed"]
+        fault = engine.state(runs[0]).fault
+        assert fault is not None
+        assert fault.message == "it cannot be sent: ZeroDivisionError: no such task"
+
+    play(folder, story)
