@@ -8,7 +8,7 @@ SERVICE ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench bench-runtime bench-data bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends
+.PHONY: help demo test check fmt bench bench-runtime bench-data bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends bench-record
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ bench-runtime: dev ## all of them, the long ones too; PEERS=1: beside DBOS and R
 
 chaos: dev ## over 300 runs while all that runs them is killed and the disk fills: five minutes
 	@$(RUN) -m bench.chaos
+
+bench-record: dev ## the record beside the runs: lag, what it costs them, how fast it catches up
+	@$(RUN) -m bench.record
 
 bench-waiting: dev ## 10,000 runs that wait on timers and signals: CPU, memory, restart
 	@$(RUN) -m bench.waiting
