@@ -14,6 +14,8 @@ import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent import futures
+from concurrent.futures import Future
 from email.parser import BytesParser
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
@@ -66,7 +68,9 @@ _ACCESS_DENIED: Final = "Code: 497. DB::Exception: {}. (ACCESS_DENIED)"
 _NO_TOKEN: Final = "Code: 516. DB::Exception: the password must be one of the data folder's tokens. (AUTHENTICATION_FAILED)"  # noqa: E501, S105
 _TWICE: Final = "Code: 216. DB::Exception: Query with id = {} is already running. (QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)"  # noqa: E501
 _TOO_MANY: Final = "Code: 202. DB::Exception: Too many simultaneous queries. Maximum: {}. (TOO_MANY_SIMULTANEOUS_QUERIES)"  # noqa: E501
+_CANCELLED: Final = "Code: 394. DB::Exception: Query was cancelled. (QUERY_WAS_CANCELLED)"
 _AT_ONCE: Final = 64
+_PAUSES_S: Final = (0.02, 0.1, 0.5, 2.0)
 BODY_LIMIT: Final = 512 << 20
 
 
@@ -123,7 +127,7 @@ class Endpoint:
 
     def __init__(self, engine: Engine, statements: frozenset[str]) -> None:
         self._engine, self._statements = engine, statements
-        self._running: set[str] = set()
+        self._running: dict[str, Future[Answer]] = {}
 
     async def __call__(
         self, scope: dict[str, Any], body: bytes, role: Role | None, receive: Receive, send: Send
@@ -139,7 +143,10 @@ class Endpoint:
         }
         gone = asyncio.ensure_future(_gone(receive))
         try:
-            request = self._request(headers, params, body, role, scope.get("method", "POST"))
+            # In a thread: a large body takes its time to unfold, and others must be answered.
+            request = await asyncio.to_thread(
+                self._request, headers, params, body, role, scope.get("method", "POST")
+            )
             answer = await self._answer(request, gone)
             said |= {
                 "x-clickhouse-format": answer.format,
@@ -182,29 +189,40 @@ class Endpoint:
             raise Refused(_TWICE.format(request.query_id))
         if len(self._running) >= _AT_ONCE:
             raise Refused(_TOO_MANY.format(_AT_ONCE))
-        self._running.add(request.name)
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._engine.pool, self._engine.run, request)
-        work.add_done_callback(lambda _: self._running.discard(request.name))
-        either: set[asyncio.Future[Any]] = {work, gone}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done() and not request.changes:
-            await self._end(request, work)
-            raise ClientGone(request.name)
-        return await work
+        work = self._running[request.name] = self._engine.pool.submit(self._engine.run, request)
+        try:
+            done = asyncio.wrap_future(work)
+            done.add_done_callback(_seen)
+            either: set[asyncio.Future[Any]] = {done, gone}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not done.done() and not request.changes:
+                await self._end(request.name)
+                raise ClientGone(request.name)
+            return await done
+        except asyncio.CancelledError:
+            if not work.cancelled():
+                raise
+            raise Refused(_CANCELLED) from None
+        finally:
+            del self._running[request.name]
 
-    async def _end(self, request: Request, work: asyncio.Future[Answer]) -> None:
-        """End a statement that nobody waits for, begun or not."""
-        work.cancel()  # one that waits for a thread never begins
+    async def _end(self, name: str) -> None:
+        """End a statement, begun or not, and wait a little until it has ended."""
+        work = self._running.get(name)
+        if work is None or work.cancel():  # one that waits for a thread never begins
+            return
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._engine.killers, self._engine.kill, request.name)
+        for pause_s in _PAUSES_S:
+            # One that has only just begun is not on the engine's list yet.
+            await loop.run_in_executor(self._engine.killers, self._engine.kill, name)
+            await asyncio.to_thread(futures.wait, [work], pause_s)
+            if work.done():
+                return
 
     async def _kill(self, role: Role, query_id: str) -> Answer:
         """End what runs under a name. A reader ends what readers asked, the writer all."""
-        loop = asyncio.get_running_loop()
         for owner in ROLES if role == "write" else (role,):
-            name = f"{owner} {query_id}"
-            await loop.run_in_executor(self._engine.killers, self._engine.kill, name)
+            await self._end(f"{owner} {query_id}")
         return Answer(b"", "TabSeparated", {})
 
     async def _stream(
@@ -225,6 +243,12 @@ class Endpoint:
             gone.cancel()
             await loop.run_in_executor(self._engine.pool, rest.close)  # type: ignore[attr-defined]
         await send({"type": "http.response.body", "body": b""})
+
+
+def _seen(done: asyncio.Future[Any]) -> None:
+    """Take note of an error that nobody waits for any more."""
+    if not done.cancelled():
+        done.exception()
 
 
 async def _gone(receive: Receive) -> None:

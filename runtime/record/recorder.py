@@ -11,14 +11,12 @@ second process that as much as opens an Edge shard breaks the first.
 from __future__ import annotations
 
 import asyncio
-import base64
 import fcntl
 import gc
 import hmac
 import json
 import os
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -34,8 +32,9 @@ from runtime.journal.sqlite import SqliteReader
 from runtime.record.access import ROLES, SINKS, RecordSettings, Role, tokens
 from runtime.record.clickhouse import ClickHouseSink, connect
 from runtime.record.embedded import Engine
-from runtime.record.endpoint import BODY_LIMIT, Endpoint, Receive, Send, reply
+from runtime.record.endpoint import Endpoint, Receive, Send, reply
 from runtime.record.feed import Feed, describe
+from runtime.record.loopback import BodyTooLarge, listening_at, read_body, say_no, token_of
 from runtime.record.search import VectorIndex
 from runtime.record.statements import allowed
 
@@ -77,10 +76,6 @@ def owned(folder: DataFolder, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
         yield
 
 
-class BodyTooLarge(Exception):
-    """The body of a request is longer than is read."""
-
-
 class Recorder:
     """Joins the parts of the record and runs them until told to stop."""
 
@@ -109,7 +104,7 @@ class Recorder:
 
         # Those who wait to be caught up hold a thread each: a few of them must not stop a search.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
-        listening = _listen((read_json(self._folder.recorder_json) or {}).get("port", 0))
+        listening = listening_at((read_json(self._folder.recorder_json) or {}).get("port", 0))
         config = uvicorn.Config(
             self, log_level="warning", access_log=False, lifespan="off", timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
@@ -166,9 +161,9 @@ class Recorder:
         role = self._role(scope)
         try:
             # Without a token nothing is read: what a stranger sends must not fill memory.
-            body = b"" if role is None else await _body(receive)
+            sent = b"" if role is None else await read_body(receive)
         except BodyTooLarge as error:
-            await _say_no(send, 413, str(error))
+            await say_no(send, 413, str(error))
             return
         own = {
             "/status": self._status,
@@ -177,33 +172,33 @@ class Recorder:
             "/points": self._points,
         }
         if scope["path"] in own:
-            await self._own(own[scope["path"]], role, body, send)
+            await self._own(own[scope["path"]], role, sent, send)
         elif self._endpoint is not None:
-            await self._endpoint(scope, body, role, receive, send)
+            await self._endpoint(scope, sent, role, receive, send)
         else:
-            await _say_no(send, 404, "ClickHouse is a server here (settings.json); ask it itself")
+            await say_no(send, 404, "ClickHouse is a server here (settings.json); ask it itself")
 
     async def _own(self, answer: Any, role: Role | None, body: bytes, send: Send) -> None:
         if role is None:
-            await _say_no(send, 401, "send a token of tokens.json as `Authorization: Bearer …`")
+            await say_no(send, 401, "send a token of tokens.json as `Authorization: Bearer …`")
             return
         try:
             asked = json.loads(body or b"{}")
             said = await asyncio.to_thread(answer, asked)
         except (ValueError, KeyError, TypeError) as error:
-            await _say_no(send, 400, f"{type(error).__name__}: {error}")
+            await say_no(send, 400, f"{type(error).__name__}: {error}")
             return
         except Exception as error:
             # An engine or a model that cannot answer: the reader is told why, the log the rest.
             say(f"{answer.__name__.strip('_')}: {traceback.format_exc()}")
-            await _say_no(send, 500, f"{type(error).__name__}: {error}")
+            await say_no(send, 500, f"{type(error).__name__}: {error}")
             return
         await reply(send, 200, json.dumps(said).encode(), {"content-type": "application/json"})
 
     def _role(self, scope: dict[str, Any]) -> Role | None:
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
         params = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        offered = _offered(headers) or params.get("password", "")
+        offered = token_of(headers) or params.get("password", "")
         for role in ROLES:
             if hmac.compare_digest(offered.encode(), self._tokens[role].encode()):
                 return role
@@ -236,53 +231,6 @@ class Recorder:
 
     def _points(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         return {"ids": self._vectors.ids()}
-
-
-def _offered(headers: Mapping[str, str]) -> str:
-    """Return the token in a request's headers, in any of the ways ClickHouse clients send it."""
-    if key := headers.get("x-clickhouse-key"):
-        return key
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value).decode().partition(":")[2]
-        except ValueError:
-            return ""
-    return ""
-
-
-async def _body(receive: Receive) -> bytes:
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > BODY_LIMIT:
-            raise BodyTooLarge(f"a request body may have {BODY_LIMIT} bytes")
-    return bytes(body)
-
-
-async def _say_no(send: Send, status: int, text: str) -> None:
-    await reply(
-        send, status, json.dumps({"error": text}).encode(), {"content-type": "application/json"}
-    )
-
-
-def _listen(wanted: int) -> socket.socket:
-    """Return a socket on loopback: at the port of last time if it is free, else at any."""
-    for number in (wanted, 0):
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind(("127.0.0.1", number))
-        except OSError:
-            listening.close()
-            continue
-        listening.listen(128)
-        return listening
-    raise OSError("no free port on 127.0.0.1")
 
 
 def _yield_to_runs() -> None:

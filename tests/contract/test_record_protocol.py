@@ -324,3 +324,25 @@ def test_one_question_cannot_take_all_memory(folder: DataFolder) -> None:
     assert (status >= 400, headers["x-clickhouse-exception-code"]) == (True, "241")
     assert b"MEMORY_LIMIT_EXCEEDED" in body
     assert writer.raw("SELECT 1")[2] == b"1\n"
+
+
+def test_a_question_that_waits_for_its_turn_can_be_ended_too(folder: DataFolder) -> None:
+    writer = House("127.0.0.1", port(folder), "write", tokens(folder)["write"], "default")
+    names = [f"q-{secrets.token_hex(4)}" for _ in range(9)]
+    said: dict[str, Any] = {}
+    asking = [
+        threading.Thread(target=lambda n=name: said.update({n: writer.raw(SLOW, query_id=n)}))
+        for name in names
+    ]
+    for one in asking:
+        one.start()
+    for name in reversed(names):  # the last of them has no thread yet
+
+        def ended(name: str = name) -> bool:
+            writer.raw(f"KILL QUERY WHERE query_id = '{name}'")
+            return name in said
+
+        until(ended)
+    for one in asking:
+        one.join(30)
+    assert {s[1]["x-clickhouse-exception-code"] for s in said.values()} == {"394"}
