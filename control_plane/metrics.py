@@ -235,7 +235,7 @@ def _open_traces(folder: DataFolder, settings: Settings) -> Traces | None:
     instance = settings.metrics.instance or socket.gethostname()
     resource = {"service.name": "trimtab", "service.version": _version(),
                 "service.instance.id": instance}  # fmt: skip
-    return Traces(where, folder.journal, resource)
+    return Traces(where, folder.journal, folder.root / "traces.json", resource)
 
 
 def _version() -> str:

@@ -143,6 +143,17 @@ class SqliteReader:
         row = self._db.execute(f"select {_RUN_READ} from run where key = ?", (key,)).fetchone()  # noqa: S608
         return None if row is None else _row(row)
 
+    def ended_since(self, at: float, limit: int) -> list[tuple[str, str, float]]:
+        """Return run, state and end of the last ``limit`` runs that ended at ``at`` or later.
+
+        The first to end comes first. It looks at every run.
+        """
+        sql = (
+            "select run, state, ended_at from run where ended_at >= ?"
+            " order by ended_at desc limit ?"
+        )
+        return self._db.execute(sql, (at, limit)).fetchall()[::-1]
+
     def forks(self, run: str) -> list[str]:
         sql = (
             "select stream from event where type = 'run.submitted'"

@@ -117,8 +117,6 @@ class Outbox:
             return self._waiting[0] if self._waiting and not over else None
 
     def _post(self, client: httpx2.Client, body: _Body) -> httpx2.Response | None:
-        import httpx2
-
         left = _TIMEOUT_S
         if self._ends_at is not None:
             left = max(0.1, min(left, self._ends_at - time.monotonic()))
@@ -126,7 +124,7 @@ class Outbox:
             answer = client.post(
                 self._url, content=body.content, headers=self._headers, timeout=left
             )
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
+        except Exception as fault:  # the thread has to outlive whatever a client may raise
             _LOG.info("%s: %s", _shown(self._url), fault)
             self.counts.failures += 1
             return None

@@ -208,11 +208,11 @@ def test_a_run_that_ended_arrives_as_a_trace_and_again_as_the_same(
     receiver: Receiver, form: Form, tmp_path: Path
 ) -> None:
     folder = DataFolder(tmp_path / "data")
-    where = Where(receiver.url, form=form)
+    where, kept = Where(receiver.url, form=form), tmp_path / "traces.json"
 
     async def ran() -> str:
         async with open_local(folder, 2) as engine:
-            traces = Traces(where, folder.journal, {"service.name": "trimtab"})
+            traces = Traces(where, folder.journal, kept, {"service.name": "trimtab"})
             hearing = Hearing(traces.take)
             engine.subscribe(hearing.heard)
             await engine.register(load_text(PLAYBOOK, {}), "me")
@@ -220,8 +220,8 @@ def test_a_run_that_ended_arrives_as_a_trace_and_again_as_the_same(
             await engine.wait(run)
             hearing.close()
             await asyncio.to_thread(traces.close, 30.0)
-            again = Traces(where, folder.journal, {"service.name": "trimtab"})
-            again.take(list(engine.journal.read(f"run/{run}")))
+            again = Traces(where, folder.journal, kept, {"service.name": "trimtab"})
+            # The last run that was sent is sent again: another may have ended with it.
             await asyncio.to_thread(again.close, 30.0)
             return run
 
@@ -246,8 +246,52 @@ def test_a_run_that_ended_arrives_as_a_trace_and_again_as_the_same(
 def test_past_the_bound_the_oldest_runs_are_not_traced(tmp_path: Path) -> None:
     from runtime.run.events import Fault, Recorded, RunFailed
 
-    traces = Traces(Where("http://127.0.0.1:9/", runs=3), tmp_path / "none.db", {})
+    traces = Traces(
+        Where("http://127.0.0.1:9/", runs=3), tmp_path / "none.db", tmp_path / "kept", {}
+    )
     traces.close(5.0)  # the thread has ended: nothing takes what waits
     ends = [Recorded(1, i, f"run/{i}", 1, 0.0, RunFailed("s", Fault("x", ""))) for i in range(10)]
     traces.take(ends)
     assert traces.dropped == 7
+
+
+def test_what_one_server_had_not_sent_the_next_one_sends(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    folder, kept = DataFolder(tmp_path / "data"), tmp_path / "traces.json"
+
+    def opened() -> Traces:
+        return Traces(Where(receiver.url), folder.journal, kept, {})
+
+    async def ran() -> list[str]:
+        async with open_local(folder, 2) as engine:
+            await engine.register(load_text(PLAYBOOK, {}), "me")
+            runs = []
+
+            async def run(traces: Traces) -> None:
+                runs.append(await engine.submit(Submit("tests/diamond", {}, "me")))
+                await engine.wait(runs[-1])
+                traces.take(list(engine.journal.read(f"run/{runs[-1]}")))
+
+            first = opened()
+            await run(first)
+            await asyncio.to_thread(first.close, 30.0)
+            receiver.statuses = [503]
+            second = opened()
+            await run(second)
+            await asyncio.to_thread(second.close, 0.2)
+            receiver.statuses = [200]
+            third = opened()
+            await asyncio.to_thread(until, lambda: told(receiver) == runs)
+            await asyncio.to_thread(third.close, 30.0)
+            return runs
+
+    runs = asyncio.run(ran())
+    assert told(receiver) == runs
+
+
+def told(receiver: Receiver) -> list[str]:
+    """The runs that were received, each once, in order."""
+    traces = [parsed(body, "json") for body in list(receiver.bodies)]
+    found = [t.resource_spans[0].scope_spans[0].spans[0].trace_id.hex() for t in traces]
+    return list(dict.fromkeys(found))
