@@ -98,7 +98,7 @@ def _cause(
         m for m in marks
         if earliest <= m.at < since + bucket_s
         and (line == m.playbook or line.startswith(f"{m.playbook} › "))
-        and (not m.step or line == m.playbook or line.split(" › ")[1] == m.step)
+        and (not m.step or line == m.playbook or line.split(" › ")[1].partition(",")[0] == m.step)
     ]  # fmt: skip
     return max(near, key=lambda m: m.at, default=None)
 

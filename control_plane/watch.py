@@ -21,6 +21,7 @@ from control_plane.readings import MeasuresQuestion, Readings
 from control_plane.settings import WatchSettings
 from control_plane.trend_changes import Change, Mark, changes_in, shifts
 from runtime.engine.engine import Engine
+from runtime.journal.port import JournalReader
 from runtime.record.access import RecordError
 from runtime.run.events import (
     BudgetExceeded,
@@ -114,7 +115,9 @@ class Watch:
     async def changes(self, asked: MeasuresQuestion, measure: str) -> list[Change]:
         """Return where a measure went over to another level, with what came just before."""
         rows = await self._readings.measures(asked)
-        return changes_in(rows, measure, asked.bucket_s, self.marks(asked.playbook))
+        return changes_in(
+            rows, measure, asked.bucket_s, marks_in(self._engine.journal, asked.playbook)
+        )
 
     async def look_at_trends(self) -> list[TrendShifted]:
         """Say which steps are slower or faster than usual since the last look."""
@@ -131,15 +134,6 @@ class Watch:
                 await self._say(stream, event)
                 news.append(event)
         return news
-
-    def marks(self, playbook: str = "") -> list[Mark]:
-        """Return what was changed when: versions that entered, overlays that were set."""
-        journal = self._engine.journal
-        found = []
-        for kind in ("playbook", "overlay"):
-            streams = [f"{kind}/{playbook}"] if playbook else journal.streams(f"{kind}/")
-            found += [_mark(r) for stream in streams for r in journal.read(stream)]
-        return [mark for mark in found if mark is not None]
 
     # ---- saying -------------------------------------------------------------------------
 
@@ -177,6 +171,15 @@ def _post(url: str, told: dict[str, Any]) -> None:
         httpx2.post(url, json=told, timeout=POST_S).raise_for_status()
     except httpx2.HTTPError as fault:
         LOG.error("the webhook did not take %s: %s", told["type"], fault)
+
+
+def marks_in(journal: JournalReader, playbook: str = "") -> list[Mark]:
+    """Return what was changed when: versions that entered, overlays that were set."""
+    found = []
+    for kind in ("playbook", "overlay"):
+        streams = [f"{kind}/{playbook}"] if playbook else journal.streams(f"{kind}/")
+        found += [_mark(r) for stream in streams for r in journal.read(stream)]
+    return [mark for mark in found if mark is not None]
 
 
 def _mark(recorded: Recorded) -> Mark | None:

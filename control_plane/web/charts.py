@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from control_plane.trend_changes import Change
 from control_plane.web import words
 from control_plane.web.port import Trend, TrendPoint
 from runtime.run.events import Json
@@ -63,12 +64,14 @@ def _latency(name: str, points: list[TrendPoint], trend: Trend) -> Chart:
     values = {"p50": [p.p50_s for p in points], "p95": [p.p95_s for p in points],
               "p99": [p.p99_s for p in points]}  # fmt: skip
     series = [_series(p, dash, points, values[p]) for p, dash in PERCENTILES]
-    if trend.marks:
-        series[0]["markLine"] = _marks(trend.marks)
+    moved = [change for change in trend.changes if change.line == name]
+    if trend.marks or moved:
+        series[0]["markLine"] = _marks(trend.marks, moved)
     last = points[-1]
     said = (
         f"Latency of {name}. Latest: p50 {words.seconds(last.p50_s)}, "
         f"p95 {words.seconds(last.p95_s)}, p99 {words.seconds(last.p99_s)}."
+        + "".join(f" {words.moved(c.factor)} since {words.clock_time(c.since)}." for c in moved)
     )
     option = {"series": series, "window": window(trend)}
     return Chart(f"Latency of {name}", option, "s", said)
@@ -111,9 +114,15 @@ def _series(
     }  # fmt: skip
 
 
-def _marks(marks: Sequence[tuple[float, str]]) -> dict[str, Json]:
+def _marks(marks: Sequence[tuple[float, str]], changes: Sequence[Change] = ()) -> dict[str, Json]:
+    """Lines on the time axis: solid where something was changed, dashed where a level began."""
     return {
         "symbol": "none", "lineStyle": {"type": "solid", "width": 1},
-        "data": [{"xAxis": round(at * 1000), "name": said} for at, said in marks],
+        "data": [
+            *({"xAxis": round(at * 1000), "name": said} for at, said in marks),
+            *({"xAxis": round(c.since * 1000), "name": words.moved(c.factor),
+               "lineStyle": {"type": "dashed", "width": 2},
+               "label": {"position": "insideStartBottom"}} for c in changes),
+        ],
         "label": {"formatter": "{b}", "position": "insideEndTop"},
     }  # fmt: skip

@@ -18,7 +18,9 @@ from control_plane.readings import Readings
 from control_plane.readings import TrendQuestion as Asked
 from control_plane.runs import ProgressView, progress_of
 from control_plane.schedule import Schedules, ScheduleView
+from control_plane.watch import marks_in
 from control_plane.web.dossier import Dossier, gather
+from control_plane.web.levels import levels, shown
 from control_plane.web.port import (
     Found,
     KnobLine,
@@ -47,7 +49,7 @@ from runtime.record.access import RecordError
 from runtime.record.lag import Lag
 from runtime.record.search import Hit
 from runtime.record.supervise import RecorderProcess
-from runtime.run.events import ConfigStored, Json, OverlayAppended, Recorded
+from runtime.run.events import ConfigStored, Json, Recorded
 
 PATIENCE_S: Final = 6.0
 KEPT_STORIES: Final = 24
@@ -198,7 +200,9 @@ class JournalPages:
         else:
             rows = await asked(self._readings.trends(wanted))
             points = _step_points(rows, question.by)
-        return Trend(points, bucket, self._marks(question, since))
+        marks = marks_in(self._engine.journal, question.playbook)
+        changes = await asyncio.to_thread(levels, points, bucket, marks)
+        return Trend(points, bucket, shown(marks, points, question.step, since), changes)
 
     def _must_record(self) -> None:
         if self._recorder is None:
@@ -206,18 +210,6 @@ class JournalPages:
                 "The recorder is switched off (record.enabled), so there is nothing to search "
                 "and no trend. `trimtab config set record.enabled on` and a restart bring both."
             )
-
-    def _marks(self, question: TrendQuestion, since: float) -> list[tuple[float, str]]:
-        marks = []
-        for stream in self._engine.journal.streams(f"overlay/{question.playbook}"):
-            for recorded in self._engine.journal.read(stream):
-                event = recorded.event
-                if not isinstance(event, OverlayAppended) or recorded.at < since:
-                    continue
-                if question.step in ("", event.step):
-                    said = ", ".join(f"{knob} {value}" for knob, value in event.knobs.items())
-                    marks.append((recorded.at, said))
-        return marks
 
     # ---- the rest -----------------------------------------------------------------------
 

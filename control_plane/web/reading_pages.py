@@ -56,7 +56,8 @@ async def trends_page(
     by = by if by in dict(BYS) else "step"
     hours = hours if 0 < hours <= LONGEST_HOURS else SPANS[1][0]
     question = TrendQuestion(by, playbook, step.strip(), hours)
-    context: dict[str, Any] = {"problem": "", "charts": [], "rows": [], "left_out": 0, "bucket": 0}
+    context: dict[str, Any] = {"problem": "", "charts": [], "rows": [], "left_out": 0, "bucket": 0,
+                               "moved": []}  # fmt: skip
     try:
         trend = await site.pages.trends(question)
     except RecordAway as away:
@@ -65,7 +66,7 @@ async def trends_page(
         rows = sorted(trend.points, key=lambda p: (-p.at, p.line))
         context |= {
             "charts": charts(trend), "rows": rows[:MOST_ROWS], "bucket": trend.bucket_s,
-            "left_out": max(0, len(rows) - MOST_ROWS),
+            "left_out": max(0, len(rows) - MOST_ROWS), "moved": trend.changes,
         }  # fmt: skip
     return await site.page(
         request, "trends.html", section="Trends", title="Trends", styled=True,

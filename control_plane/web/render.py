@@ -38,7 +38,7 @@ def environment() -> Environment:
         count=words.count, size=words.size, clock=words.clock_time, iso=words.iso,
         short=words.short, sign=words.sign, state_word=words.state_word, tone=words.tone,
         first_line=words.first_line, readable=readable, raw=raw, svg=Markup, option=option,
-        reason=reason, verdict=verdict,
+        reason=reason, verdict=verdict, moved=words.moved,
     )  # fmt: skip
     env.globals.update(
         ago=words.ago, plural=words.plural, say=telling.say, step_of=telling.step_of,

@@ -129,6 +129,15 @@ def change(value: float | None) -> str:
     return f"{abs(value) * 100:.0f}% {'less' if value < 0 else 'more'}"
 
 
+def moved(factor: float) -> str:
+    """Say by how much a level of seconds went up or down.
+
+    >>> moved(1.5), moved(0.5)
+    ('1.50× slower', '2.00× faster')
+    """
+    return f"{factor:.2f}× slower" if factor >= 1 else f"{1 / factor:.2f}× faster"
+
+
 def _round(gap: float) -> int:
     """Leave out what nobody asks of the past: seconds past minutes, minutes past hours."""
     unit = 60 if gap < 3600 else 3600

@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from control_plane.trend_changes import Mark
 from control_plane.web.charts import charts
+from control_plane.web.levels import levels, shown
 from control_plane.web.port import RecordAway, Trend, TrendPoint
 from control_plane.web.reader import _step_points, asked, bucket_of
 from runtime.record.access import RecordError
@@ -60,3 +62,24 @@ def test_a_chart_says_its_latest_figures_and_marks_what_changed() -> None:
 @pytest.mark.parametrize("hours", [0.1, 1, 24, 168, 720, 10_000])
 def test_a_trend_never_has_more_than_some_hundreds_of_buckets(hours: float) -> None:
     assert hours * 3600 / bucket_of(hours) <= 500
+
+
+def test_a_line_that_got_slower_is_marked_with_what_came_just_before() -> None:
+    hour = 3600.0
+    points = [
+        TrendPoint("p › s", hour * i, 10, (1.0 if i < 40 else 2.0) * (1 + 0.01 * (i % 3)), 3, 4,
+                   None, 0)
+        for i in range(60)
+    ]  # fmt: skip
+    marks = [
+        Mark(0.0, "p", "", "version", "version 1"),
+        Mark(39.5 * hour, "p", "", "version", "version 2"),
+        Mark(39.6 * hour, "q", "", "version", "version 7"),
+    ]  # fmt: skip
+    [change] = levels(points, 3600, marks)
+    assert (change.since, change.cause) == (40 * hour, "version 2")
+    assert shown(marks, points, "", 0.0) == [(39.5 * hour, "version 2")]
+    [latency] = charts(Trend(points, 3600, shown(marks, points, "", 0.0), [change]))
+    told = latency.option["series"][0]["markLine"]["data"]
+    assert [line["name"] for line in told] == ["version 2", "2.00× slower"]
+    assert "2.00× slower since" in latency.says
