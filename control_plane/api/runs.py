@@ -170,9 +170,7 @@ class RunsController(Controller):
         engine: NamedDependency[Engine], runs: NamedDependency[Runs],
     ) -> RunLine:  # fmt: skip
         """Send a run a signal; a step that waits for it goes on, or the next that will."""
-        may_steer(runs, run, request.user)
-        if data.name.startswith(APPROVALS):
-            raise Forbidden("role", f"approvals are answered at /api/runs/{run}/steps/…/answer")
+        may_signal(runs, run, data.name, request.user)
         await engine.signal(run, data.name, data.value, request.user.name, data.reason)
         return runs.line(run)
 
@@ -183,8 +181,7 @@ class RunsController(Controller):
     ) -> RunLine:  # fmt: skip
         """Answer an ``approval`` step. Approvers and operators may; an agent never."""
         who = request.user
-        if not (who.may("approver") or who.may("operator")):
-            raise Forbidden("role", f"{who.name} is neither approver nor operator")
+        may_answer(who)
         await engine.approve(run, step, approved=data.approved, actor=who.name, note=data.note)
         return runs.line(run)
 
@@ -258,3 +255,16 @@ def may_steer(runs: Runs, run: str, who: Principal) -> None:
     if who.may("operator") or (who.may("submitter") and row.actor == who.name):
         return
     raise Forbidden("role", f"{who.name} neither submitted this run nor is operator")
+
+
+def may_signal(runs: Runs, run: str, name: str, who: Principal) -> None:
+    """Refuse whoever may not steer a run, and what would answer an approval on the sly."""
+    may_steer(runs, run, who)
+    if name.startswith(APPROVALS):
+        raise Forbidden("role", f"approvals are answered at /api/runs/{run}/steps/…/answer")
+
+
+def may_answer(who: Principal) -> None:
+    """Refuse whoever may not answer an ``approval`` step."""
+    if not (who.may("approver") or who.may("operator")):
+        raise Forbidden("role", f"{who.name} is neither approver nor operator")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -157,7 +157,11 @@ def _workers(place: Here) -> Found:
 
     with Client(url, place.key()) as client:
         engine = client.status()["engine"]
-    pool, poison = engine["pool"], engine["poison"]
+    return of_pool(engine["pool"], engine["poison"])
+
+
+def of_pool(pool: Row, poison: Sequence[Row]) -> Found:
+    """What is to be said of workers that die."""
     if pool["state"] == "paused":
         return False, f"the pool pauses: {pool['last_death']}", "see the server's log"
     named = ", ".join(f"{p['playbook']} {p['step']} ({p['told']})" for p in poison)

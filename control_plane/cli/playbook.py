@@ -200,4 +200,6 @@ def clear(
     """Let a step run again that was found to be poison: its attempts killed their workers."""
     with here(ctx).client(key_file) as client:
         cleared = client.clear(playbook, step, reason)
-    emit_one({"cleared": cleared}, output, lambda t: [f"versions cleared: {t['cleared']}"])
+    what = f"{step} of {playbook}"
+    told = f"{what} may run again" if cleared else f"{what} was not poison: nothing is changed"
+    emit_one({"cleared": cleared}, output, lambda _: [told])

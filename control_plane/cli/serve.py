@@ -78,10 +78,11 @@ def status(ctx: typer.Context, key_file: KeyFile = None, output: Output = Format
         raise Unreachable(f"no server owns {place.folder.root}")
     with Client(url, place.key(key_file)) as client:
         told = {"url": url, **client.status(), "workers": client.workers()}
-    emit_one(told, output, _status_lines)
+    emit_one(told, output, status_lines)
 
 
-def _status_lines(told: Row) -> Iterator[str]:
+def status_lines(told: Row) -> Iterator[str]:
+    """Yield what a person is told of a server's status."""
     engine, record, workers = told["engine"], told["record"], told["workers"]
     yield f"server    {told['url']}"
     yield f"runs      {engine['runs']} live, {engine['in_flight']} attempts in flight"

@@ -37,8 +37,11 @@ def show(kind: Kind, output: Output = Format.TABLE) -> None:
 def check(kind: Kind, output: Output = Format.TABLE) -> None:
     """Check a kind: what it does not keep of what every kind promises."""
     from runtime.conformance import broken_promises
+    from runtime.playbook.kinds import names
 
     broken = broken_promises(kind)
+    if kind not in names():
+        raise Refusal(broken[0], command="trimtab tool list", code=Code.NOT_FOUND)
     checked = {"kind": kind, "keeps": not broken, "broken": broken}
     emit_one(checked, output, lambda _: broken or [f"{kind} keeps what every kind promises"])
     if broken:

@@ -115,8 +115,8 @@ def _bar(one: Try, y: float, tall: float, start: float, scale: float, now: float
 
 
 def _kind(one: Try) -> str:
-    failed = " bad" if one.outcome not in (None, "succeeded") else ""
-    return failed + (" candidate" if one.arm not in (None, "control") else "")
+    ended = " bad" if one.is_bad else " let-go" if one.let_go else ""
+    return ended + (" candidate" if one.arm not in (None, "control") else "")
 
 
 def _says(one: Try, now: float) -> str:
@@ -140,7 +140,7 @@ def _dense(step: StepStory, tries: list[Try], start: float, scale: float, now: f
         path.append(f"H{(at - start) * scale:.1f}V{DENSE_HEIGHT - n * unit:.1f}")
         last = at
     path.append(f"H{(last - start) * scale:.1f}V{DENSE_HEIGHT:g}Z")
-    bad = [t.until(now) for t in tries if t.outcome not in (None, "succeeded")]
+    bad = [t.until(now) for t in tries if t.is_bad]
     ticks = [
         tag(
             "rect",

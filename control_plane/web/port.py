@@ -185,6 +185,10 @@ class System:
     recorder: Mapping[str, Json]
     journal: Mapping[str, Json]
     about: Mapping[str, Json]
+    pool: Mapping[str, Json]
+    """Whether the pool works or pauses, and after what."""
+    poison: Sequence[Mapping[str, Json]]
+    """The steps whose tries fail at once."""
 
 
 class Pages(Protocol):

@@ -144,5 +144,10 @@ def _reference(value: Mapping[str, Any]) -> str:
 
 
 def title(key: object) -> str:
-    """Return a key as words."""
-    return str(key).replace("_", " ")
+    """Return a key as words; a length of time says its unit itself.
+
+    >>> title("behind_s"), title("events_per_s")
+    ('behind', 'events per s')
+    """
+    words = str(key).replace("_", " ")
+    return words if words.endswith("per s") else words.removesuffix(" s")

@@ -268,9 +268,10 @@ class JournalPages:
     async def system(self) -> System:
         journal = self._engine.journal
         said = dict(self._engine.status)
-        workers = said.pop("workers", [])
+        workers, pool, poison = (said.pop(name) for name in ("workers", "pool", "poison"))
         written = {"events": sum(journal.heads().values()), **said}
-        return System(workers, await self._recorder_status(), written, self._about)
+        recorder = await self._recorder_status()
+        return System(workers, recorder, written, self._about, pool, poison)
 
     async def _recorder_status(self) -> dict[str, Json]:
         if self._recorder is None:

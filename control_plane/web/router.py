@@ -28,7 +28,8 @@ def web_router(site: Site) -> Router:
         path="/",
         route_handlers=[
             run_pages.runs_page, run_pages.runs_live, run_pages.run_page, run_pages.run_live,
-            run_pages.events_page, steering_pages.steer, proposal_pages.inbox_page,
+            run_pages.events_page, steering_pages.send, steering_pages.answer,
+            steering_pages.steer, proposal_pages.inbox_page,
             proposal_pages.proposal_page, proposal_pages.proposal_live,
             proposal_pages.approve, proposal_pages.reject, proposal_pages.roll_back,
             proposal_pages.pause, proposal_pages.resume, reading_pages.search_page,

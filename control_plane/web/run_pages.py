@@ -24,7 +24,7 @@ from control_plane.web import gantt, picture
 from control_plane.web.picture import StepView
 from control_plane.web.port import RunFilter, RunLine, RunView
 from control_plane.web.site import Site, Visit
-from control_plane.web.steering_pages import buttons
+from control_plane.web.steering_pages import asked, buttons
 from control_plane.web.story import RunStory, StepStory, step_states
 from control_plane.web.telling import is_trouble
 from control_plane.web.words import count, plural, seconds
@@ -81,7 +81,13 @@ async def run_page(
     title = f"{view.row.playbook} {run[-8:]}"
     allowed = buttons(view.row.state, view.row.actor, request.user)
     return await site.page(
-        request, "run.html", section="Runs", title=title, buttons=allowed, **context
+        request,
+        "run.html",
+        section="Runs",
+        title=title,
+        buttons=allowed,
+        asked=asked(view.story, view.row.actor, request.user),
+        **context,
     )
 
 

@@ -41,6 +41,7 @@ from runtime.run.events import (
     StepRouted,
 )
 from runtime.run.evolve import LOSER
+from runtime.run.state import WAITS_HERE
 
 KEPT_TRIES: Final = 2000
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
@@ -65,6 +66,13 @@ class Try:
     retried: bool = False
     worker: str = ""
     cost_usd: float | None = None
+    let_go: bool = False
+    """Whether it was ended because another try or a join did without it: no failure."""
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it ended and did not succeed when it was meant to."""
+        return self.outcome not in (None, "succeeded") and not self.let_go
 
     def until(self, now: float) -> float:
         """When it ended, or now."""
@@ -117,6 +125,8 @@ class StepStory:
     fault: Fault | None = None
     value: Json = None
     stdout: str = ""
+    waits: dict[str, Json] | None = None
+    """What it waits for outside a worker: its tool, filled in."""
 
     @property
     def is_each(self) -> bool:
@@ -263,6 +273,8 @@ class RunStory:
         step.scheduled += 1
         step.first_at = at if step.first_at is None else step.first_at
         step.config, step.args = event.config, event.args
+        tool = (event.args or {}).get("tool", {})
+        step.waits = dict(tool) if tool.get("kind") in WAITS_HERE else None
         step.experiment = event.experiment or step.experiment
         one = Try(
             event.attempt, event.batch, event.number, event.items, at, event.config, event.arm
@@ -273,7 +285,7 @@ class RunStory:
     def _finish(self, event: AttemptFinished, at: float) -> None:
         step, one = self.step(event.step), self._open.pop(event.attempt, None)
         step.finished += 1
-        step.last_at = at
+        step.last_at, step.waits = at, None
         step.queue_s += event.queue_s
         step.run_s += event.run_s
         step.stdout = event.stdout or step.stdout
@@ -300,7 +312,7 @@ class RunStory:
             step.items_done += items
             if arm is not None:
                 arm.batches, arm.items = arm.batches + 1, arm.items + items
-        elif event.retry_at is None:
+        elif event.retry_at is None and not is_let_go(event):
             step.failed += 1
             step.fault = event.fault or step.fault
 
@@ -320,12 +332,21 @@ class RunStory:
         step = self.step(event.step)
         step.first_at = step.last_at = at
         step.arcs, step.fault = list(event.arcs), event.fault
-        step.state = "succeeded" if event.fault is None else _ended_badly(event)
+        if event.fault is None:
+            step.state = "succeeded"
+        else:
+            step.state = "caught" if event.arcs else _ended_badly(event)
+
+
+def is_let_go(event: AttemptFinished) -> bool:
+    """Whether a try was ended because another one or a join did without it."""
+    return event.outcome == "cancelled" and (event.moot or event.fault == LOSER)
 
 
 def _close(one: Try, event: AttemptFinished, at: float) -> None:
     one.started_at = min(at, one.scheduled_at + event.queue_s)
     one.ended_at, one.outcome, one.fault = at, event.outcome, event.fault
+    one.let_go = is_let_go(event)
     one.retried, one.worker, one.cost_usd = (
         event.retry_at is not None,
         event.worker,

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from control_plane.web import words
+from control_plane.web.story import is_let_go
 from runtime.run.events import (
     AttemptFinished,
     AttemptLeased,
@@ -63,7 +64,7 @@ def step_of(event: Event) -> str:
 def is_trouble(event: Event) -> bool:
     """Whether an event tells of something that went wrong."""
     if isinstance(event, AttemptFinished):
-        return event.outcome != "succeeded"
+        return event.outcome != "succeeded" and not is_let_go(event)
     if isinstance(event, StepRouted):
         return event.fault is not None
     return isinstance(event, RunFailing | RunFailed | CheckFailed)

@@ -54,7 +54,9 @@ _BORROWED: Final = dict.fromkeys(
      "cannot modify read-only memory", "buffer source array is read-only"),
     ": what a step is given is borrowed, and read-only; change a copy of it",
 )  # fmt: skip
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_FULL: Final = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+}  # fmt: skip
 _MASK: Final = re.compile(
     r"0x[0-9a-fA-F]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d+(?:\.\d+)?"
 )

@@ -82,6 +82,41 @@ workflow:
   - step: merge
     tool: {kind: python, code: "result = {'rows': 24, 'mean_age': 54.2}"}
 """
+ASKING = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: pages/asking}
+workflow:
+  - step: begin
+    next: [paid, agreed]
+  - step: paid
+    tool: {kind: signal, name: paid}
+    next: ship
+  - step: agreed
+    tool: {kind: approval, prompt: "Ship order 17?"}
+    next: ship
+  - step: ship
+    tool: {kind: python, code: "result = [amount, by]"}
+    with: {amount: "{{ paid }}", by: "{{ agreed.note }}"}
+"""
+HANGING = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: pages/hanging}
+workflow:
+  - step: work
+    tool: {kind: shell, run: "trap '' TERM; while :; do sleep 0.1; done"}
+    effect: idempotent
+"""
+KILLING = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: pages/killing}
+workflow:
+  - step: die
+    tool: {kind: python, code: "import os; os._exit(3)"}
+    effect: idempotent
+"""
 CODE = """
 import time
 
@@ -130,8 +165,8 @@ class Site:
         """Do something on the server's loop and wait for it."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
-    def run(self, **workload: Any) -> str:
-        submit = Submit(playbook="pages/cohort", workload=workload, actor="ada")
+    def run(self, playbook: str = "pages/cohort", **workload: Any) -> str:
+        submit = Submit(playbook=playbook, workload=workload, actor="ada")
         return self.do(self.server.parts.engine.submit(submit))
 
     async def append(self, stream: str, event: Event) -> None:
@@ -192,10 +227,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     def prepare(site: Site) -> None:
         engine = site.server.parts.engine
         site.do(engine.register(load(folder / "cohort.yaml"), "ada"))
+        for name, text in (("asking", ASKING), ("hanging", HANGING), ("killing", KILLING)):
+            (folder / f"{name}.yaml").write_text(text)
+            site.do(engine.register(load(folder / f"{name}.yaml"), "ada"))
         site.runs["completed"] = site.run()
         site.runs["failed"] = site.run(bad=True)
         for run in site.runs.values():
             site.do(engine.wait(run))
+        site.runs["asking"] = site.run("pages/asking")
         site.proposals["proposed"] = site.propose("fetch", 10)
         site.proposals["kept"] = site.do(ended(site.server, "p-00000000000a"))
         recorder = site.server.parts.recorder
@@ -301,6 +340,7 @@ def addresses(site: Site) -> dict[str, str]:
         "runs": "/",
         "run": f"/runs/{runs['completed']}",
         "failed run": f"/runs/{runs['failed']}",
+        "asking run": f"/runs/{runs['asking']}",
         "events": f"/runs/{runs['failed']}/events",
         "proposals": "/proposals",
         "proposal": f"/proposals/{proposals['proposed']}",
@@ -586,3 +626,56 @@ def test_without_a_record_the_pages_say_so(bare: Site, browser: Browser) -> None
 
 def life_of(site: Site, proposal: str) -> Proposal:
     return site.server.parts.reviews.docket.proposals[proposal]
+
+
+def test_what_a_run_waits_for_is_given_on_its_page_without_javascript(
+    site: Site, browser: Browser, cookies: list[Any]
+) -> None:
+    run = site.run("pages/asking")
+    context = browser.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_cookies(cookies)
+    page = context.new_page()
+    page.goto(f"{site.url}/runs/{run}")
+    page.get_by_label("Its value, as JSON or text").fill("12.5")
+    page.get_by_role("button", name="Send the signal").click()
+    expect(page.get_by_role("button", name="Send the signal")).to_have_count(0)
+    question = page.get_by_role("group", name="Ship order 17?")
+    question.get_by_label("In your words").fill("by hand")
+    question.get_by_role("button", name="Yes").click()
+    site.do(site.server.parts.engine.wait(run))
+    page.reload()
+    expect(page.locator(".lede .state").first).to_contain_text("completed")
+    expect(page.locator("#run")).to_contain_text("12.5, by hand")
+    expect(page.get_by_role("heading", name="Waits for you")).to_have_count(0)
+    context.close()
+
+
+def test_a_run_that_is_cancelled_with_no_grace_can_be_retried_from_its_page(
+    site: Site, page: Page
+) -> None:
+    run = site.run("pages/hanging")
+    page.goto(f"{site.url}/runs/{run}")
+    page.get_by_label("Why").fill("it hangs")
+    page.get_by_role("button", name="Cancel, with no grace").click()
+    site.do(site.server.parts.engine.wait(run))
+    page.goto(f"{site.url}/runs/{run}")
+    expect(page.locator("#run")).to_contain_text("it hangs")
+    page.get_by_role("button", name="Retry from where it stopped").click()
+    expect(page.locator(".lede code").first).not_to_have_text(run)
+    again = page.url.rsplit("/", 1)[1]
+    site.do(site.server.parts.engine.cancel(again, "ada", now=True))
+    site.do(site.server.parts.engine.wait(again))
+
+
+def test_the_system_page_says_which_step_is_poison_and_what_to_do(site: Site, page: Page) -> None:
+    engine = site.server.parts.engine
+    while not engine.status["poison"]:
+        site.do(engine.wait(site.run("pages/killing")))
+    page.goto(f"{site.url}/system")
+    page.evaluate(axe_script())
+    assert page.evaluate("() => axe.run().then(r => r.violations)") == []
+    poison = page.get_by_role("region", name="Poison steps")
+    expect(poison).to_contain_text("pages/killing step die")
+    expect(poison).to_contain_text("exit code 3, 5 times in a row")
+    expect(poison).to_contain_text("trimtab playbook clear pages/killing die")

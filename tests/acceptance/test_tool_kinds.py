@@ -117,6 +117,7 @@ def test_a_broken_one_harms_nobody_who_does_not_name_it(cli: Cli, tmp_path: Path
     said = cli("playbook", "validate", "snap.yaml", code=1)  # the folder is on the path
     assert "tool snap (absent:Tool) cannot be loaded: No module named 'absent'" in said
     assert "cannot be loaded" in cli("tool", "check", "snap", code=1)
+    assert "no tool of kind 'nope'" in cli("tool", "check", "nope", code=3)
     assert "sound" in cli("playbook", "validate", "shouting.yaml")
     assert json.loads(cli("playbook", "schema"))
 

@@ -35,6 +35,7 @@ NOWHERE = Origin("", "", 0, "s")
         (ConnectionResetError(), "transient"),
         (MemoryError(), "resource"),
         (OSError(errno.ENOSPC, "full"), "resource"),
+        (OSError(errno.EFBIG, "over the limit of a file's size"), "resource"),
         (OSError(errno.EPERM, "no"), "permanent"),
         (ValueError("x"), "permanent"),
         (SystemExit(1), "permanent"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from control_plane.web import gantt
 from control_plane.web.story import KEPT_TRIES, RunStory, step_states, tell
+from control_plane.web.telling import is_trouble
 from runtime.playbook.model import Arc, Playbook, Step
 from runtime.run.events import (
     AttemptFinished,
@@ -220,3 +221,24 @@ def test_a_step_that_a_join_left_behind_is_cancelled_and_one_without_a_way_on_fa
         "slow": "cancelled", "loop": "caught", "lost": "cancelled", "waits": "cancelled",
     }  # fmt: skip
     assert story.step("loop").fault == none
+
+
+def test_a_try_that_was_let_go_is_no_failure_and_no_trouble() -> None:
+    loser = finished("far", outcome="cancelled", fault=LOSER)
+    story = tell("r", recorded(*opening(), scheduled("far"), loser))
+    (one,) = story.steps["far"].tries
+    assert (one.let_go, one.is_bad, story.steps["far"].failed) == (True, False, 0)
+    assert not is_trouble(loser)
+    assert is_trouble(finished("far", outcome="cancelled", fault=FAULT))
+
+
+def test_a_step_waits_until_it_has_what_it_waits_for() -> None:
+    tool = {"kind": "approval", "prompt": "Ship it?"}
+    began = [*opening(), scheduled("ok", args={"tool": tool, "with": {}})]
+    assert tell("r", recorded(*began)).steps["ok"].waits == tool
+    assert tell("r", recorded(*began, finished("ok"))).steps["ok"].waits is None
+
+
+def test_a_join_that_was_late_and_led_on_is_caught() -> None:
+    late = StepRouted("both", ["guess"], fault=FAULT)
+    assert tell("r", recorded(*opening(), late)).steps["both"].state == "caught"
