@@ -8,7 +8,7 @@ SERVICE ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench bench-runtime bench-data bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends bench-record
+.PHONY: help demo test check fmt bench bench-runtime bench-data bench-search bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends bench-record
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ bench-trends: dev ## changes of level: power, delay, false alarms a month on rea
 
 bench-data: dev ## an each over a 1 GB table: bytes over pipes, memory, page faults
 	@$(RUN) -m bench.data
+
+bench-search: dev ## how well search finds causes, how fast, and how far it lags: about ten minutes
+	@$(RUN) -m bench.search --save bench/results/search.json
 
 acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops
 	@$(RUN) -m bench.acceptance

@@ -353,8 +353,31 @@ class Client:
     # ---- record -------------------------------------------------------------------------
 
     def search(self, text: str, **filters: Json) -> list[dict[str, Json]]:
-        """Find by meaning and words: ``kind, playbook, step, state, limit`` narrow it."""
+        """Find by meaning and words.
+
+        ``kind, playbook, step, state, hardware, since, until, limit`` narrow it; ``by`` is
+        ``both``, ``words`` or ``meaning``.
+        """
         return self._list("/api/search", q=text, **filters)
+
+    def facets(self, text: str, **filters: Json) -> dict[str, dict[str, int]]:
+        """Say how many of what a search finds has each kind, playbook, step and state."""
+        told: dict[str, dict[str, int]] = self._ask(
+            "GET", "/api/search/facets", params=_given(q=text, **filters)
+        )
+        return told
+
+    def causes(self, **filters: Json) -> list[dict[str, Json]]:
+        """Return failures grouped by cause: ``playbook, step, state, since, until``."""
+        return self._list("/api/causes", **filters)
+
+    def similar(self, run: str, **filters: Json) -> list[dict[str, Json]]:
+        """Return what is like a run that ended: ``kind, limit``."""
+        return self._list(f"/api/runs/{_part(run)}/similar", **filters)
+
+    def reindex(self) -> dict[str, Json]:
+        """Have all search points made anew from the journal, while the old ones serve."""
+        return self._dict("POST", "/api/search/reindex")
 
     def trends(self, **filters: Json) -> list[dict[str, Json]]:
         """Return percentiles, cost and failures: ``playbook, step, bucket_s, since, until``."""

@@ -46,6 +46,7 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     ProposalsController, schedules.SchedulesController,
     schedules.jobs, search.search, trends.trends, loop.optimize, loop.kill, loop.killed,
     trends.measures, trends.changes, costs.costs, costs.export, costs.budgets, costs.alerts,
+    search.facets, search.causes, search.similar, search.reindex,
     history.attempts, history.transitions, history.trends,
     retention.collect, values.of_run, values.of_step, values.object_,
     health.live, health.ready, health.status, health.workers, metrics.scrape, signin.make_link,

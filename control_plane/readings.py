@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, Literal, TypeAlias, TypeVar
 from control_plane.errors import Invalid
 from runtime.data.folder import DataFolder
 from runtime.record.history import History
-from runtime.record.search import Hit, Search
+from runtime.record.search import Cause, Hit, Search
 
 T = TypeVar("T")
 AT_ONCE: Final = 8
@@ -122,6 +122,22 @@ class Readings:
         if params["since"] > params["until"]:
             raise Invalid([f"since ({params['since']:g}) is after until ({params['until']:g})"])
         return _pieces(await self._ask(lambda: self._history.stream(name, **params)))
+
+    async def facets(self, text: str, **filters: Any) -> dict[str, dict[str, int]]:
+        """Return how many of what is found has each value of each facet."""
+        return await self._ask(lambda: self._search.facets(text, **filters))
+
+    async def causes(self, **filters: Any) -> list[Cause]:
+        """Return failures grouped by cause, the most frequent first."""
+        return await self._ask(lambda: self._search.causes(**filters))
+
+    async def similar(self, run: str, limit: int = 20, **filters: Any) -> list[Hit]:
+        """Return what is like a run that ended."""
+        return await self._ask(lambda: self._search.similar(run, limit, **filters))
+
+    async def reindex(self) -> dict[str, Any]:
+        """Have the search points made anew beside those that serve."""
+        return await self._ask(self._search.reindex)
 
     async def lag(self) -> dict[str, Any]:
         """Return how far the record is behind the journal, per sink."""

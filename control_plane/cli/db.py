@@ -25,6 +25,19 @@ def gc(
     emit_one(told, output, _lines)
 
 
+@app.command()
+def reindex(ctx: typer.Context, key_file: KeyFile = None, output: Output = Format.TABLE) -> None:
+    """Make all search points anew from the journal; the old ones serve until that is done."""
+    with here(ctx).client(key_file, record=True) as client:
+        told = client.reindex()
+    emit_one(told, output, _begun)
+
+
+def _begun(told: Row) -> Iterator[str]:
+    said = "the points are being made anew" if told["begun"] else "they already are"
+    yield f"{said}; `trimtab doctor` says how far the record is"
+
+
 def _lines(told: Row) -> Iterator[str]:
     verb = "would remove" if told["dry_run"] else "removed"
     yield (

@@ -21,6 +21,7 @@ from control_plane.web.dossier import Dossier
 from control_plane.web.story import RunStory
 from runtime.journal.port import RunRow
 from runtime.playbook.model import Playbook
+from runtime.record.search import Cause
 from runtime.run.events import ConfigStored, Json, PlaybookRegistered, Recorded
 
 
@@ -110,6 +111,9 @@ class Question:
     playbook: str = ""
     state: str = ""
     limit: int = 20
+    step: str = ""
+    like: str = ""
+    """A run: what is like it is asked for, in place of words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +228,14 @@ class Pages(Protocol):
 
     async def proposal(self, proposal: str) -> Dossier | None:
         """Return one proposal, or None."""
+        ...
+
+    async def facets(self, question: Question) -> dict[str, dict[str, int]]:
+        """Return how many of what is found has each value of each facet."""
+        ...
+
+    async def causes(self, question: Question) -> list[Cause]:
+        """Return failures grouped by cause, the most frequent first."""
         ...
 
     async def search(self, question: Question) -> list[Found]:

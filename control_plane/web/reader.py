@@ -47,7 +47,7 @@ from runtime.playbook.model import Knob, Playbook
 from runtime.playbook.parse import PlaybookFaults
 from runtime.record.access import RecordError
 from runtime.record.lag import Lag
-from runtime.record.search import Hit
+from runtime.record.search import Cause, Hit
 from runtime.record.supervise import RecorderProcess
 from runtime.run.events import ConfigStored, Json, Recorded
 
@@ -180,11 +180,23 @@ class JournalPages:
 
     async def search(self, question: Question) -> list[Found]:
         self._must_record()
-        hits = await asked(self._readings.search(
-            question.text, kind=question.kind or None, playbook=question.playbook or None,
-            state=question.state or None, limit=question.limit,
-        ))  # fmt: skip
+        narrow = _narrow(question)
+        if question.like:
+            hits = await asked(self._readings.similar(question.like, question.limit, **narrow))
+        else:
+            hits = await asked(
+                self._readings.search(question.text, limit=question.limit, **narrow)
+            )
         return [_found(hit) for hit in hits]
+
+    async def facets(self, question: Question) -> dict[str, dict[str, int]]:
+        self._must_record()
+        return await asked(self._readings.facets(question.text, **_narrow(question)))
+
+    async def causes(self, question: Question) -> list[Cause]:
+        self._must_record()
+        narrow = {k: v for k, v in _narrow(question).items() if k != "kind"}
+        return await asked(self._readings.causes(**narrow))
 
     async def trends(self, question: TrendQuestion) -> Trend:
         self._must_record()
@@ -376,9 +388,21 @@ def _merged(line: str, at: float, rows: list[dict[str, Any]]) -> TrendPoint:
     )  # fmt: skip
 
 
+def _narrow(question: Question) -> dict[str, str | None]:
+    """Return what a search is kept to; None is no bound."""
+    return {
+        "kind": question.kind or None, "playbook": question.playbook or None,
+        "state": question.state or None, "step": question.step or None,
+    }  # fmt: skip
+
+
 def _found(hit: Hit) -> Found:
     facts: dict[str, Json] = {"state": hit.state} if hit.kind in ("run", "proposal") else {}
-    many = f"; happened {hit.count:,} times" if hit.kind == "failure" and hit.count > 1 else ""
+    many = (
+        f"; happened {hit.count:,} times"
+        if hit.stream.startswith("run/") and hit.count > 1
+        else ""
+    )
     return Found(
         hit.kind, _title(hit), hit.text, hit.because + many, hit.score, _href(hit), facts
     )  # fmt: skip
@@ -391,6 +415,12 @@ def _title(hit: Hit) -> str:
             return f"{hit.playbook}, run {str(hit.payload.get('run', ''))[-8:]}"
         case "failure":
             return f"{where}: {hit.state}"
+        case "slow" | "retried":
+            return f"{where}: {hit.payload.get('message', '')}"
+        case "log":
+            return f"{where} printed"
+        case "product":
+            return str(hit.payload.get("product", ""))
         case "proposal":
             return f"{where}, {hit.payload.get('proposal', '')}"
         case "lesson":
@@ -404,7 +434,7 @@ def _href(hit: Hit) -> str:
     match hit.kind:
         case "run":
             return f"/runs/{hit.payload['run']}"
-        case "failure":
+        case "failure" | "slow" | "retried" | "log" | "product":
             run = hit.stream.removeprefix("run/")
             return f"/runs/{run}/events?after={max(0, hit.stream_seq - 4)}#seq-{hit.stream_seq}"
         case "proposal" | "lesson":

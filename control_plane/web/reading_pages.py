@@ -17,7 +17,9 @@ from control_plane.web.site import Site, Visit
 
 KINDS: Final = (
     ("", "all"), ("run", "runs"), ("failure", "failures"), ("playbook", "playbooks"),
-    ("step", "steps"), ("proposal", "proposals"), ("lesson", "lessons"),
+    ("step", "steps"), ("log", "printed lines"), ("slow", "slow attempts"),
+    ("retried", "retried attempts"), ("product", "data products"), ("proposal", "proposals"),
+    ("lesson", "lessons"),
 )  # fmt: skip
 BYS: Final = (("step", "step"), ("playbook", "playbook"), ("configuration", "configuration"))
 SPANS: Final = (
@@ -31,16 +33,21 @@ MOST_ROWS: Final = 200
 @get("/search", guards=[requires("viewer")], include_in_schema=False)
 async def search_page(
     request: Visit, site: NamedDependency[Site], q: FromQuery[str] = "",
-    kind: FromQuery[str] = "", playbook: FromQuery[str] = "",
+    kind: FromQuery[str] = "", playbook: FromQuery[str] = "", step: FromQuery[str] = "",
+    like: FromQuery[str] = "", causes: FromQuery[bool] = False,
 ) -> Response[str]:  # fmt: skip
-    """Show what fits the words best."""
-    question = Question(q.strip()[:2000], kind, playbook)
-    context: dict[str, Any] = {"hits": [], "problem": ""}
-    if question.text:
-        try:
+    """Show what fits the words best, what is like a run, or failures by cause."""
+    question = Question(q.strip()[:2000], kind, playbook, step=step, like=like.strip()[:100])
+    context: dict[str, Any] = {"hits": [], "problem": "", "facets": {}, "causes": None}
+    try:
+        if causes:
+            context["causes"] = await site.pages.causes(question)
+        elif question.text or question.like:
             context["hits"] = await site.pages.search(question)
-        except RecordAway as away:
-            context["problem"] = str(away)
+        if question.text and not causes:
+            context["facets"] = await site.pages.facets(question)
+    except RecordAway as away:
+        context["problem"] = str(away)
     return await site.page(
         request, "search.html", section="Search", title="Search", question=question,
         kinds=KINDS, paths=site.pages.paths(), **context,

@@ -6,6 +6,7 @@ a page that is written by hand, a picture of a table follows a comment that name
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -289,6 +290,50 @@ def _statements() -> str:
     return "\n".join(lines) + "\n"
 
 
+def search_results() -> str:
+    """Return the page of how well search finds causes, with the last figures."""
+    text = (HERE / "search-results.md").read_text(encoding="utf-8")
+    kept = HERE.parents[1] / "bench" / "results" / "search.json"
+    made = "\n".join(_searched(json.loads(kept.read_text(encoding="utf-8")))) + "\n"
+    return MEASURED.sub(lambda found: f"{found[1]}{made}{found[2]}", text)
+
+
+MEASURED: Final = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.DOTALL)
+PARTS: Final = {
+    "test": "test half, failures",
+    "test_all_kinds": "test half, all kinds of points",
+    "test_without_plain_words": "test half, without the plain words",
+    "dev": "tuning half (seen while tuning)",
+}
+
+
+def _searched(told: dict[str, Any]) -> Iterator[str]:
+    yield "| embedder | questions | ranking | nDCG@10 | recall@10 | MRR |"
+    yield "|---|---|---|---|---|---|"
+    for embedder, found in told["more"].items():
+        for part, title in PARTS.items():
+            for way in ("bm25", "dense", "hybrid"):
+                figures = (f"{found[part][m][way]:.3f}" for m in ("ndcg10", "recall10", "mrr"))
+                asked = f"{title} ({found[part]['questions']})"
+                yield f"| {embedder} | {asked} | {way} | {' | '.join(figures)} |"
+    on = told["machine"]
+    yield f"\n{told['executions']:,} executions. Measured {on['at']}, load average {on['load'][0]}"
+    yield f"on {on['cores']} cores: times of the clock are those of a machine that others use."
+    yield from _timed(told)
+
+
+def _timed(told: dict[str, Any]) -> Iterator[str]:
+    yield "\n| points | query p50 | p99 | CPU | longest stall of another thread |"
+    yield "|---|---|---|---|---|"
+    for size in told["query_p99_ms"]:
+        parts = ("query_p50_ms", "query_p99_ms", "query_cpu_ms", "longest_stall_ms")
+        yield f"| {size} | " + " | ".join(f"{told[p][size]} ms" for p in parts) + " |"
+    yield f"\nEdge took {told['limits']['edge_upserts_per_cpu_s']:,} points a CPU second."
+    p50, p99 = told["index_lag_p50_s"], told["index_lag_p99_s"]
+    yield f"\nAt {told['attempts_offered_per_s']:,} attempts a second the index was behind by"
+    yield f"{p50} s (p50) and {p99} s (p99), with {told['index_cpu_share']:.0%} of a core for it."
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "events.md": events,
     "settings.md": settings,
@@ -296,9 +341,10 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "cli.md": cli,
     "tools.md": tools,
     "record.md": record,
+    "search-results.md": search_results,
     "metrics.md": metrics,
 }
-PROSE: Final = frozenset({"tools.md", "record.md"})
+PROSE: Final = frozenset({"tools.md", "record.md", "search-results.md"})
 """Pages of which only parts are written from the code."""
 
 

@@ -13,14 +13,14 @@ import hashlib
 import math
 import re
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 STATIC: Final = "static-minilm-256-1"
 """The name of the model that ships with us; a new one gets a new name."""
-WORDS: Final = 2
+WORDS: Final = 3
 """Counts the ways in which texts were made into words; points made in another way are others."""
 MINILM: Final = "all-MiniLM-L6-v2"
 """The model that the static one was distilled from."""
@@ -34,8 +34,8 @@ _STOP: Final = frozenset([
 ])  # fmt: skip
 _ENDINGS: Final = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("s", ""))
 _K1: Final = 1.2
-_B: Final = 0.75
-_MEAN_WORDS: Final = 16.0
+_B: Final = 0.5
+_MEAN_WORDS: Final = 48.0
 _REMEMBERED: Final = 20_000
 
 Dense = list[float]
@@ -72,7 +72,7 @@ class StaticEmbedder:
         if not texts:
             return []  # model2vec would have nothing to join
         vectors = self._loaded().encode(list(texts), use_multiprocessing=False)
-        return [_unit(v.tolist()) for v in vectors]
+        return [unit(v.tolist()) for v in vectors]
 
     def _loaded(self) -> Any:
         if self._model is None:
@@ -95,7 +95,7 @@ class SentenceEmbedder:
 
     def embed(self, texts: Sequence[str]) -> list[Dense]:
         vectors = self._loaded().encode(list(texts), show_progress_bar=False)
-        return [_unit(v.tolist()) for v in vectors]
+        return [unit(v.tolist()) for v in vectors]
 
     def _loaded(self) -> Any:
         if self._model is None:
@@ -170,9 +170,13 @@ def stem(word: str) -> str:
     return word
 
 
-def sparse_document(text: str) -> Sparse:
-    """Return BM25's weights of a stored text's words."""
-    counts = Counter(map(stem, words(text)))
+def sparse_document(fields: Sequence[tuple[str, float]]) -> Sparse:
+    """Return BM25's weights of the words of a stored text's fields; each counts by its weight."""
+    counts: dict[str, float] = {}
+    for text, weight in fields:
+        for word in words(text):
+            word = stem(word)
+            counts[word] = counts.get(word, 0.0) + weight
     length = _K1 * (1 - _B + _B * sum(counts.values()) / _MEAN_WORDS)
     weights: dict[int, float] = {}
     for word, n in counts.items():
@@ -191,7 +195,7 @@ def _index(word: str) -> int:
     return int.from_bytes(hashlib.blake2s(word.encode(), digest_size=4).digest(), "big") >> 1
 
 
-def _unit(vector: Dense) -> Dense:
+def unit(vector: Dense) -> Dense:
     """Return the vector at length 1; a text without a known word gets a fixed direction."""
     length = math.sqrt(sum(x * x for x in vector))
     if length == 0.0:

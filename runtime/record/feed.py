@@ -21,7 +21,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from runtime.journal.sqlite import SqliteReader
 from runtime.record.derive import Lookup
@@ -77,6 +77,19 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class Renewable(Sink, Protocol):
+    """A sink that can be made anew while what it holds goes on serving."""
+
+    def beside(self) -> Sink:
+        """Return an empty sink, to be filled in place of this one."""
+        ...
+
+    def become(self, other: Sink) -> None:
+        """Serve from now on what was filled beside it."""
+        ...
+
+
 @dataclass(slots=True)
 class Progress:
     """How far a feed is; read by other threads."""
@@ -90,6 +103,7 @@ class Progress:
     batches: int = 0
     write_s: float = 0.0
     """How long the last batch took to write."""
+    renewing: bool = False
 
 
 class StrangeSink(Exception):
@@ -118,6 +132,7 @@ class Feed:
         self._journal, self._ledger_path, self._kept_as = journal, ledger, kept_as
         self._open_sink, self._say = open_sink, say
         self._wake, self._stop = threading.Event(), threading.Event()
+        self._renew = threading.Event()
         self._moved, self._waiting = threading.Condition(), 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -128,6 +143,13 @@ class Feed:
     def wake(self) -> None:
         """Say that the journal has grown."""
         self._wake.set()
+
+    def renew(self) -> bool:
+        """Have the sink made anew from the journal's start; False while it already is."""
+        begun = not (self.progress.renewing or self._renew.is_set())
+        self._renew.set()
+        self._wake.set()
+        return begun
 
     def tell_to_stop(self) -> None:
         """Say that the batch under way is the last."""
@@ -200,6 +222,8 @@ class Feed:
         self.progress.ready = True
         self._advance(cursor)
         while not self._stop.is_set():
+            if self._renew.is_set() and isinstance(sink, Renewable):
+                cursor = self._made_anew(sink, ledger, source, cursor)
             found = next_batch(source, cursor)
             if found is None:
                 self._is_well()
@@ -213,6 +237,36 @@ class Feed:
             self.progress.write_s = time.monotonic() - began
             if not is_full(found):
                 self._gather(self.progress.write_s)
+
+    def _made_anew(
+        self, sink: Renewable, ledger: Ledger, source: SqliteReader, cursor: dict[int, int]
+    ) -> dict[int, int]:
+        """Fill another sink from the journal's start, and let it take the place of this one.
+
+        A death before the end leaves this one as it is; one right after leaves points beyond
+        the cursor, whose events are merged once more and change nothing.
+        """
+        self.progress.renewing, reached, known = True, dict[int, int](), Known(source)
+        self._renew.clear()
+        try:
+            fresh = sink.beside()
+            fresh.prepare()
+            while not self._stop.is_set():
+                batch = next_batch(source, reached)
+                if batch is None:
+                    break
+                known.take(batch)
+                fresh.write(batch, known)
+                reached = advanced(reached, batch.span)
+            if self._stop.is_set():
+                return cursor
+            sink.become(fresh)
+            ledger.settle(reached)
+            self._advance(reached)
+            self._say(f"{self.name}: made anew up to {reached}")
+            return reached
+        finally:
+            self.progress.renewing = False
 
     def _begin(
         self, sink: Sink, ledger: Ledger, source: SqliteReader, known: Known
@@ -297,5 +351,5 @@ def describe(feed: Feed, source: Any, clock: Callable[[], float] = time.time) ->
         "cursor": {str(w): pos for w, pos in p.cursor.items()}, "ready": p.ready,
         "behind_events": late, "behind_s": max(0.0, clock() - rows[0][6]) if rows else 0.0,
         "events": p.events, "batches": p.batches, "write_s": p.write_s, "error": p.error,
-        "down_since": p.down_since,
+        "down_since": p.down_since, "renewing": p.renewing,
     }  # fmt: skip

@@ -22,6 +22,7 @@ _RULES: Final = (
     (re.compile(r"\b[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
     (re.compile(r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{12,}\b"), "<id>"),
     (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<addr>"),
+    (re.compile(r"(?:/[\w.-]+)*/tmp[a-z0-9_]{8}\b"), "<tmp>"),
 )
 _NUMBERS: Final = re.compile(f"({_KEPT})|{_NUMBER}", re.IGNORECASE)
 _SPACE: Final = re.compile(r"\s+")

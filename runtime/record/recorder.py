@@ -34,8 +34,8 @@ from runtime.record.clickhouse import ClickHouseSink, connect
 from runtime.record.embedded import Engine
 from runtime.record.endpoint import Endpoint, Receive, Send, reply
 from runtime.record.feed import Feed, describe
+from runtime.record.index import VectorIndex
 from runtime.record.loopback import BodyTooLarge, listening_at, read_body, say_no, token_of
-from runtime.record.search import VectorIndex
 from runtime.record.statements import allowed
 
 LOCKED: Final = 3
@@ -168,8 +168,12 @@ class Recorder:
         own = {
             "/status": self._status,
             "/caught-up": self._caught_up,
-            "/search": self._search,
-            "/points": self._points,
+            "/search": lambda asked: {"hits": self._vectors.search(**asked)},
+            "/facets": lambda asked: {"facets": self._vectors.facets(**asked)},
+            "/similar": lambda asked: {"hits": self._vectors.similar(**asked)},
+            "/causes": lambda asked: {"causes": self._vectors.causes(**asked)},
+            "/points": lambda asked: {"ids": self._vectors.ids()},
+            "/reindex": self._reindex,
         }
         if scope["path"] in own:
             await self._own(own[scope["path"]], role, sent, send)
@@ -190,7 +194,7 @@ class Recorder:
             return
         except Exception as error:
             # An engine or a model that cannot answer: the reader is told why, the log the rest.
-            say(f"{answer.__name__.strip('_')}: {traceback.format_exc()}")
+            say(traceback.format_exc())
             await say_no(send, 500, f"{type(error).__name__}: {error}")
             return
         await reply(send, 200, json.dumps(said).encode(), {"content-type": "application/json"})
@@ -226,11 +230,10 @@ class Recorder:
         done = [f.caught_up(cursor, max(0.0, deadline - time.monotonic())) for f in feeds]
         return self._status() | {"caught_up": all(done)}
 
-    def _search(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        return {"hits": self._vectors.search(**asked)}
-
-    def _points(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        return {"ids": self._vectors.ids()}
+    def _reindex(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Have the points made anew beside those that serve."""
+        (feed,) = (f for f in self._feeds if f.name == "qdrant")
+        return {"begun": feed.renew()}
 
 
 def _yield_to_runs() -> None:

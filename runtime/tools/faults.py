@@ -58,7 +58,8 @@ _FULL: Final = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
 }  # fmt: skip
 _MASK: Final = re.compile(
-    r"0x[0-9a-fA-F]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|\d+(?:\.\d+)?"
+    r"0x[0-9a-fA-F]+|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|"
+    r"\btmp[a-z0-9_]{8}\b|\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 )
 _RUNTIME: Final = str(Path(__file__).resolve().parents[1])
 

@@ -55,7 +55,7 @@ def _row(hit: dict[str, Any]) -> dict[str, Any]:
 
 def _href(hit: dict[str, Any]) -> str:
     """Where the API shows what a hit stands for; for an execution, from its very event on."""
-    if hit["kind"] in ("run", "failure"):
+    if hit["stream"].startswith("run/"):
         run = hit["payload"]["run"]
         return f"/api/runs/{run}/events?after={hit['stream_seq'] - 1}"
     if hit["kind"] in ("proposal", "lesson"):

@@ -333,6 +333,44 @@ def test_search_finds_playbook_step_and_failure_and_says_why(lived: Lived) -> No
     assert search.search("zebra in the garden", kind="failure") == []
 
 
+def test_failures_have_a_cause_a_printed_line_is_found_and_runs_are_alike(lived: Lived) -> None:
+    search = Search.open(lived.folder)
+    (cause,) = search.causes(playbook="p/q")
+    assert (cause.name, cause.count, cause.where) == (
+        "timeout: no answer after <n> s",
+        4,
+        [["p/q", "enrich"]],
+    )
+    assert (
+        search.search("patients without records", kind="log")[0].text
+        == "Patient <n> has no Records"
+    )
+    assert search.facets("timeout no answer")["playbook"]["p/q"] > 1
+    run = "1".rjust(32, "0")
+    alike = search.similar(run)
+    assert alike
+    assert not {h.id for h in alike} & {h.id for h in search.search("run completed", kind="run")}
+    with pytest.raises(RecordError, match="no filter colour"):
+        search.search("timeout", colour="red")
+
+
+def test_points_are_made_anew_while_the_old_ones_serve(tmp_path: Path) -> None:
+    lived = Lived(tmp_path)
+    lived.run()
+    with recording(lived.folder):
+        await_caught_up(lived.folder, lived.journal.heads())
+        search = Search.open(lived.folder)
+        before = search.ids()
+        assert search.reindex() == {"begun": True}
+        log = lived.folder.logs / "recorder.log"
+        until(lambda: search.ids() == before and "made anew" in log.read_text())
+        lived.run()
+        await_caught_up(lived.folder, lived.journal.heads())
+        assert search.search("timeout no answer", kind="failure")[0].count == 4
+        assert verify(lived.folder).differences() == []
+    lived.journal.close()
+
+
 SEARCHES: list[tuple[dict[str, Any], tuple[str, str]]] = [
     ({"query": "timeout no answer", "limit": 1}, ("failure", "/api/runs/")),
     ({"query": "patient records", "of": "playbook", "playbook": "p/q"}, ("playbook", "/api/pl")),

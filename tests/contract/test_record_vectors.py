@@ -13,8 +13,10 @@ from qdrant_client import QdrantClient
 from runtime.journal.wire import encode
 from runtime.record.embed import embedder
 from runtime.record.follow import Batch, Fact, Span
-from runtime.record.qdrant import EdgePoints, Point, Points, PointSink, ServerPoints
-from runtime.record.search import hits
+from runtime.record.point_sink import PointSink
+from runtime.record.qdrant import EdgePoints, Point, Points
+from runtime.record.qdrant_server import ServerPoints
+from runtime.record.ranking import hits
 from runtime.run.events import AttemptFinished, Event, Fault, LessonRecorded, Recorded
 
 
@@ -80,6 +82,44 @@ class TestPoints:
         where = {"kind": "failure"}
         assert [p.id for p in filled.near([1.0, 0.0], where, 10)] == [_id(2), _id(3)]
         assert [p.id for p in filled.saying(([7], [1.0]), where, 10)] == [_id(2)]
+
+    def test_times_bound_what_is_found_and_listed(self, points: Points) -> None:
+        points.prepare(2)
+        points.put(
+            [
+                _point(1, [1.0, 0.0], 7, kind="failure", first_at=10.0, last_at=20.0),
+                _point(2, [1.0, 0.0], 7, kind="failure", first_at=30.0, last_at=40.0),
+                _point(3, [1.0, 0.0], 7, kind="run", first_at=30.0, last_at=40.0),
+            ]
+        )
+        assert {p.id for p in points.near([1.0, 0.0], {"since": 25.0}, 10)} == {_id(2), _id(3)}
+        assert [p.id for p in points.saying(([7], [1.0]), {"until": 25.0}, 10)] == [_id(1)]
+        (only,) = points.listed({"kind": "failure", "since": 25.0}, 10)
+        assert only["first_at"] == 30.0
+        assert len(points.listed({}, 2)) == 2
+
+    def test_another_collection_is_filled_beside_it_and_takes_its_place(
+        self, filled: Points
+    ) -> None:
+        for n in (4, 5):  # as often as one likes
+            fresh = filled.beside()
+            fresh.prepare(2)
+            fresh.put([_point(n, [1.0, 0.0], 7, kind="run")])
+            before = set(filled.ids())
+            assert _id(n) not in before
+            filled.become(fresh)
+            assert list(filled.ids()) == [_id(n)]
+            assert [p.id for p in filled.near([1.0, 0.0], {}, 5)] == [_id(n)]
+
+    def test_what_was_left_beside_it_half_filled_is_not_kept(self, filled: Points) -> None:
+        half = filled.beside()
+        half.prepare(2)
+        half.put([_point(9, [1.0, 0.0], 7)])
+        if isinstance(half, EdgePoints):
+            half.close()
+        fresh = filled.beside()
+        assert not fresh.exists()
+        assert len(list(filled.ids())) == 3
 
     def test_writing_a_point_again_replaces_it(self, filled: Points) -> None:
         filled.put([_point(1, [0.0, 1.0], 9, kind="run", count=5)])

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from runtime.journal.wire import encode
 from runtime.record.derive import derive, fault_text
 from runtime.record.follow import Batch, Fact, JournalGap, Known, Span, next_batch, read_again
+from runtime.record.mark import merge
 from runtime.record.masking import mask
-from runtime.record.points import marks, merge
+from runtime.record.points import marks
 from runtime.record.tables import TABLES
 from runtime.run.events import (
     AttemptFinished,
@@ -236,7 +237,7 @@ def test_failures_of_one_cause_share_a_point_that_counts_them() -> None:
     for mark in marks(journal.facts, journal):
         points[mark.point] = merge(points.get(mark.point), mark)
     kinds = sorted(p["kind"] for p in points.values())
-    assert kinds == ["failure", "lesson", "proposal", "run", "run"]
+    assert kinds == ["failure", "lesson", "proposal", "retried", "run", "run"]
     failure = next(p for p in points.values() if p["kind"] == "failure")
     assert (failure["count"], failure["run"], failure["stream"]) == (2, "b", "run/b")
     assert (failure["message"], failure["attempt"]) == (fault.message, "b/s/0/1")

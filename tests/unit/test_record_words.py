@@ -29,9 +29,9 @@ from runtime.record.follow import Span
 from runtime.record.frames import BadFrames, decompress
 from runtime.record.ledger import Ledger
 from runtime.record.qdrant import Found
+from runtime.record.ranking import fuse
 from runtime.record.reach import reached
 from runtime.record.schema import migrations
-from runtime.record.search import fuse
 from runtime.record.statements import (
     UnknownStatement,
     allowed,
@@ -223,8 +223,8 @@ def test_words_are_found_in_names_and_said_once() -> None:
     ]
     indices, values = sparse_query("timeout timeout")
     assert (len(indices), values) == (1, [1.0])
-    assert sparse_document("timeout x")[0][0] == indices[0]
-    assert sparse_document("")[0] == []
+    assert sparse_document([("timeout x", 1.0)])[0][0] == indices[0]
+    assert sparse_document([("", 1.0)])[0] == []
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_words_are_found_in_names_and_said_once() -> None:
     [("failed", "fails"), ("retries", "retry"), ("requests", "request"), ("timed", "timing")],
 )
 def test_a_word_is_found_in_another_form(asked: str, said: str) -> None:
-    assert sparse_query(asked)[0] == sparse_document(said)[0]
+    assert sparse_query(asked)[0] == sparse_document([(said, 1.0)])[0]
 
 
 def test_what_only_asks_is_not_looked_for() -> None:

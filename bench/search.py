@@ -1,0 +1,273 @@
+"""`make bench-search`: how well search finds causes, how fast, and how far it lags.
+
+Executions that really fail (`search_corpus`) are indexed with each embedder and asked the
+labelled questions of ``search_questions.json``: the weights were tuned on its ``dev`` part, what
+counts is ``test``. Then queries are timed over 100,000 and 300,000 points made from the corpus's,
+and a journal that grows by 2,000 attempts a second is followed. One JSON object is printed::
+
+    python -m bench.search --save bench/results/search.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bench.runtime import machine
+from bench.search_corpus import run as make_corpus
+from bench.search_traffic import RATE
+from runtime.data.folder import DataFolder
+from runtime.journal.sqlite import SqliteReader
+from runtime.record import vectors
+from runtime.record.embed import MINILM, Embedder, embedder
+from runtime.record.feed import Feed, describe
+from runtime.record.follow import Known, advanced, next_batch
+from runtime.record.point_sink import PointSink
+from runtime.record.qdrant import EdgePoints, Point
+from runtime.record.ranking import found_by, hits
+from runtime.record.scoring import Question, as_json, read, scores
+from runtime.record.vectors import sparse
+
+QUESTIONS: Final = Path(__file__).with_name("search_questions.json")
+EMBEDDERS: Final = {"static": None, "minilm": MINILM}
+SIZES: Final = {"100k": 100_000, "300k": 300_000}
+_PUT: Final = 1_000
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    asked.add_argument("--corpus", type=Path, help="a data folder of bench.search_corpus")
+    asked.add_argument("--each", type=int, default=20, help="executions of each way to fail")
+    asked.add_argument("--embedders", nargs="*", default=list(EMBEDDERS), choices=EMBEDDERS)
+    asked.add_argument("--lag-s", type=float, default=30.0, help="seconds of traffic; 0: none")
+    asked.add_argument("--sizes", nargs="*", default=list(SIZES), choices=SIZES)
+    asked.add_argument("--save", type=Path)
+    args = asked.parse_args()
+    place = Path(tempfile.mkdtemp(prefix="bench-search-"))
+    try:
+        told = measured(place, args)
+    finally:
+        shutil.rmtree(place)
+    text = json.dumps(told, indent=1)
+    print(text)
+    if args.save:
+        args.save.write_text(text + "\n", encoding="utf-8")
+
+
+def measured(place: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything that was asked for."""
+    corpus = args.corpus or place / "corpus"
+    if args.corpus is None:
+        make_corpus(corpus, args.each)
+    told: dict[str, Any] = {"machine": machine(), "ndcg10": {}, "recall10": {}, "mrr": {}}
+    for name in args.embedders:
+        say(f"scoring {name}")
+        found = _scored(place / name, corpus, embedder(EMBEDDERS[name]))
+        for measure in ("ndcg10", "recall10", "mrr"):
+            told[measure][name] = found["test"][measure]
+        told.setdefault("executions", found.pop("executions"))
+        told.setdefault("more", {})[name] = found
+    if args.sizes:
+        told |= _speed(place / "many", corpus, args.sizes)
+    if args.lag_s:
+        say("following traffic")
+        told |= _lag(place / "traffic", args.lag_s)
+    return told
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+# ---- quality -----------------------------------------------------------------------------
+
+
+def _scored(path: Path, corpus: Path, model: Embedder) -> dict[str, Any]:
+    rows = json.loads(QUESTIONS.read_text("utf-8"))
+    told: dict[str, Any] = {}
+    with _indexed(path, corpus, model) as (points, indexed):
+        told |= indexed
+        for split in ("test", "dev"):
+            told[split] = _ask(points, model, read(rows, split))
+        every = [Question(q.text, q.relevant) for q in read(rows, "test")]
+        told["test_all_kinds"] = _ask(points, model, every)
+    plain, vectors.gloss = vectors.gloss, lambda text: ""  # what the errors' own words can do
+    try:
+        with _indexed(path.with_name(f"{path.name}-plain"), corpus, model) as (points, _):
+            told["test_without_plain_words"] = _ask(points, model, read(rows, "test"))
+    finally:
+        vectors.gloss = plain
+    return told
+
+
+def _ask(points: EdgePoints, model: Embedder, questions: Sequence[Question]) -> dict[str, Any]:
+    def ask(text: str, by: str, kind: str | None) -> list[dict[str, Any]]:
+        where = {"kind": kind} if kind else {}
+        return [asdict(hit) for hit in found_by(points, model, text, where, 20, by)]
+
+    return {"questions": len(questions), **as_json(scores(questions, ask))}
+
+
+@contextmanager
+def _indexed(
+    path: Path, corpus: Path, model: Embedder
+) -> Iterator[tuple[EdgePoints, dict[str, Any]]]:
+    """Index a corpus; yield its points, and what that took."""
+    source, points = SqliteReader.open(DataFolder(corpus).journal), EdgePoints(path)
+    sink, known, cursor, events = PointSink(points, model), Known(source), dict[int, int](), 0
+    sink.prepare()
+    began = time.process_time()
+    while (batch := next_batch(source, cursor)) is not None:
+        known.take(batch)
+        sink.write(batch, known)
+        cursor, events = advanced(cursor, batch.span), events + len(batch.facts)
+    took = time.process_time() - began
+    ended = len(source.runs(limit=10_000_000))
+    source.close()
+    yield points, {
+        "executions": ended, "events": events, "points": sum(1 for _ in points.ids()),
+        "index_cpu_s": round(took, 2),
+    }  # fmt: skip
+    points.close()
+
+
+# ---- speed -------------------------------------------------------------------------------
+
+
+def _speed(path: Path, corpus: Path, sizes: Sequence[str]) -> dict[str, Any]:
+    """Time queries over many points, and how long they keep another thread from running."""
+    model = embedder(None)
+    questions = [row["question"] for row in json.loads(QUESTIONS.read_text("utf-8"))]
+    with _indexed(path.with_name("few"), corpus, model) as (few, _):
+        payloads = few.listed({}, 10_000)
+    points, chance = EdgePoints(path), np.random.default_rng(4)
+    points.prepare(model.dimensions)
+    real = np.asarray(vectors.dense(payloads, model), dtype=np.float32)
+    words = [sparse(p) for p in payloads]
+    told: dict[str, Any] = {"query_p99_ms": {}, "query_p50_ms": {}, "query_cpu_ms": {}}
+    told["longest_stall_ms"], made, spent = {}, 0, 0.0
+    for size in sizes:
+        say(f"filling up to {size} points")
+        while made < SIZES[size]:
+            batch = _near(real, words, payloads, made, chance)
+            began = time.process_time()
+            points.put(batch)
+            spent += time.process_time() - began
+            made += len(batch)
+        with _ticking() as stalls:
+            took, cpu = _timed(points, model, questions)
+        told["query_p50_ms"][size] = round(float(np.percentile(took, 50)) * 1e3, 1)
+        told["query_p99_ms"][size] = round(float(np.percentile(took, 99)) * 1e3, 1)
+        told["query_cpu_ms"][size] = round(cpu * 1e3, 1)
+        told["longest_stall_ms"][size] = round(max(stalls) * 1e3, 1)
+    points.close()
+    told["limits"] = {"edge_upserts_per_cpu_s": round(made / spent)}
+    return told
+
+
+def _near(
+    real: np.ndarray[Any, Any], words: Sequence[Any], payloads: Sequence[dict[str, Any]],
+    first: int, chance: np.random.Generator,
+) -> list[Point]:  # fmt: skip
+    """Return points like those of the corpus: their vectors with noise, a word of their own."""
+    chosen = chance.integers(0, len(payloads), _PUT)
+    noise = chance.normal(0, 0.6 / real.shape[1] ** 0.5, (_PUT, real.shape[1]))
+    vectors_ = real[chosen] + noise
+    vectors_ /= np.linalg.norm(vectors_, axis=1, keepdims=True)
+    return [
+        Point(
+            f"00000000-0000-4000-8000-{first + n:012x}", vector,
+            ([*words[i][0], 1 << 20 | int(chance.integers(0, 50_000))], [*words[i][1], 1.0]),
+            {**payloads[i], "step": f"step{int(chance.integers(0, 3_000))}"},
+        )
+        for n, (i, vector) in enumerate(zip(chosen, vectors_.tolist(), strict=True))
+    ]  # fmt: skip
+
+
+def _timed(
+    points: EdgePoints, model: Embedder, questions: Sequence[str]
+) -> tuple[list[float], float]:
+    for text in questions[:5]:
+        hits(points, model, text, {}, 20)
+    took, began = [], time.process_time()
+    for text in questions:
+        at = time.perf_counter()
+        hits(points, model, text, {}, 20)
+        took.append(time.perf_counter() - at)
+    return took, (time.process_time() - began) / len(questions)
+
+
+@contextmanager
+def _ticking() -> Iterator[list[float]]:
+    """Note how late a thread wakes that wants to wake each millisecond."""
+    stalls, over = [0.0], threading.Event()
+
+    def tick() -> None:
+        while not over.is_set():
+            at = time.perf_counter()
+            time.sleep(0.001)
+            stalls.append(time.perf_counter() - at - 0.001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    yield stalls
+    over.set()
+    thread.join()
+
+
+# ---- lag ---------------------------------------------------------------------------------
+
+
+def _lag(folder: Path, seconds: float) -> dict[str, Any]:
+    """Follow a journal that another process writes 2,000 attempts a second to."""
+    kept = DataFolder(folder)
+    kept.prepare()
+    model, points = embedder(None), EdgePoints(folder / "points")
+    feed = Feed(
+        "qdrant", "bench", kept.journal, kept.recorder_db, lambda: PointSink(points, model), say
+    )
+    command = [sys.executable, "-m", "bench.search_traffic", str(kept.journal), str(seconds)]
+    writer = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    feed.start()
+    began = time.process_time()
+    lags = _watched(feed, kept.journal, writer)
+    told = {
+        "index_lag_p99_s": round(float(np.percentile(lags, 99)), 2),
+        "index_lag_p50_s": round(float(np.percentile(lags, 50)), 2),
+        "index_events": feed.progress.events,
+        "index_cpu_share": round((time.process_time() - began) / seconds, 3),
+        "attempts_offered_per_s": RATE,
+    }  # fmt: skip
+    feed.stop()
+    told["index_points"] = sum(1 for _ in points.ids())
+    points.close()
+    return told
+
+
+def _watched(feed: Feed, journal: Path, writer: subprocess.Popen[bytes]) -> list[float]:
+    """Return how far the feed is behind, ten times a second while the journal grows."""
+    lags: list[float] = []
+    while writer.poll() is None:
+        if feed.progress.ready:
+            source = SqliteReader.open(journal)
+            lags.append(describe(feed, source)["behind_s"])
+            source.close()
+        time.sleep(0.1)
+    return lags
+
+
+if __name__ == "__main__":
+    main()

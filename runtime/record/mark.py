@@ -1,0 +1,70 @@
+"""A mark: what one event says about one search point, and how marks of a point are merged.
+
+A point is what its marks come to, in any cut and any number of times: the payload carries
+up to where it has counted. Ids are hashes of what a point stands for, so all events that
+say the same mark one point.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+from runtime.run.events import Recorded
+
+_SPACE: Final = uuid.UUID("6f1a2c1e-93b5-5d6e-8f57-7472696d7461")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one event says about one point.
+
+    ``payload`` holds what can be filtered by; ``kind``, ``text``, the counts and the way
+    back to the journal are added when it is merged.
+    """
+
+    point: str
+    kind: str
+    text: str
+    payload: dict[str, Any]
+    writer: int
+    pos: int
+    at: float
+    stream: str
+    stream_seq: int
+
+
+def point_id(kind: str, *names: str) -> str:
+    """Return the id of the point that stands for this."""
+    return str(uuid.uuid5(_SPACE, "\x1f".join((kind, *names))))
+
+
+def merge(payload: dict[str, Any] | None, mark: Mark) -> dict[str, Any]:
+    """Return a point's payload after a mark.
+
+    A mark that was counted already changes nothing; marks of one writer come in order.
+    """
+    old = payload or {"count": 0, "first_at": mark.at, "last_at": mark.at, "counted": {}}
+    writer = str(mark.writer)
+    if old["counted"].get(writer, 0) >= mark.pos:
+        return old
+    merged = {
+        **mark.payload, "kind": mark.kind, "text": mark.text, "stream": mark.stream,
+        "stream_seq": mark.stream_seq, "place": [mark.writer, mark.pos],
+        "playbook": mark.payload.get("playbook", ""), "step": mark.payload.get("step", ""),
+        "state": mark.payload.get("state", ""),
+    }  # fmt: skip
+    if payload is not None and old["place"] > merged["place"]:
+        merged = old
+    return merged | {
+        "count": old["count"] + 1,
+        "first_at": min(old["first_at"], mark.at),
+        "last_at": max(old["last_at"], mark.at),
+        "counted": old["counted"] | {writer: mark.pos},
+    }
+
+
+def mark_of(r: Recorded, point: str, kind: str, text: str, **payload: Any) -> Mark:
+    """Return the mark of an event; ``text`` is what the point says to people."""
+    return Mark(point, kind, text.strip(), payload, r.writer, r.pos, r.at, r.stream, r.stream_seq)

@@ -1,0 +1,122 @@
+"""Ranking: the two ways in which points are near a question, fused into one list of hits.
+
+A hit's score is its cosine and its share of the best BM25, weighted. What one ranking did not
+return is taken to be as near as the last that it did. The weights, like those of `vectors`,
+were chosen on the questions for tuning alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from runtime.record.embed import Embedder, sparse_query, stem, words
+from runtime.record.masking import mask
+from runtime.record.qdrant import Found, Points, Where
+from runtime.record.search import LIMIT, Hit
+from runtime.record.vectors import texts_of
+from runtime.record.wording import gloss
+
+SIMILAR: Final = 0.2
+"""Below this cosine two texts have nothing to do with each other."""
+_MEANING: Final = 0.7
+_DEEP: Final = 100
+FACETS: Final = ("kind", "playbook", "step", "state", "hardware")
+_BREAKS: Final = re.compile(r"[.;:]\s+")
+_PHRASE: Final = 200
+_SHOWN: Final = (
+    "kind", "text", "playbook", "step", "state", "count", "first_at", "last_at", "stream",
+    "stream_seq",
+)  # fmt: skip
+
+
+def hits(
+    points: Points, model: Embedder, text: str, where: Where, limit: int, by: str = "both"
+) -> list[Hit]:
+    """Return the best hits among points: both rankings, fused, or one of them."""
+    found = found_by(points, model, text, where, limit, by)
+    near = [h for h in found if "meaning" in h.why]
+    for hit, phrase in zip(near, _phrases(near, text, model), strict=True):
+        hit.why["meaning"]["phrase"] = phrase
+    return found
+
+
+def found_by(
+    points: Points, model: Embedder, text: str, where: Where, limit: int, by: str = "both"
+) -> list[Hit]:
+    """Return the best hits without the phrases that are nearest to the question."""
+    depth, asked, masked = max(limit, _DEEP), sparse_query(text), mask(text)
+    # What is a number or an id alone has no meaning to be near to.
+    meant = model.embed([masked]) if by != "words" and words(masked) else []
+    near = points.near(meant[0], where, depth) if meant else []
+    said = points.saying(asked, where, depth) if asked[0] and by != "meaning" else []
+    return fuse(text, [p for p in near if p.score >= SIMILAR], said, limit)
+
+
+def facets(points: Points, model: Embedder, text: str, where: Where) -> dict[str, dict[str, int]]:
+    """Return how often each value of each facet is among what a search finds."""
+    found, told = found_by(points, model, text, where, LIMIT), {}
+    for facet in FACETS:
+        values = [getattr(h, facet, None) or h.payload.get(facet) for h in found]
+        told[facet] = dict(Counter(str(v) for v in values if v).most_common())
+    return told
+
+
+def fuse(
+    text: str, meant: Sequence[Found], said: Sequence[Found], limit: int = LIMIT
+) -> list[Hit]:
+    """Return both rankings as one, best first."""
+    payloads = {p.id: p.payload for p in (*meant, *said)}
+    near, best = {p.id: p.score for p in meant}, max((p.score for p in said), default=1.0)
+    last = min(near.values()) if len(meant) >= _DEEP else 0.0
+    told = {p.id: p.score / (best or 1.0) for p in said}
+    scores = {
+        name: _MEANING * near.get(name, last) + (1 - _MEANING) * told.get(name, 0.0)
+        for name in payloads
+    }
+    ranked = sorted(scores, key=lambda name: (-scores[name], name))[:limit]
+    why = _why(words(text), meant, said, set(ranked))
+    return [_hit(name, payloads[name], scores[name], why[name]) for name in ranked]
+
+
+def _why(
+    asked: Sequence[str], meant: Sequence[Found], said: Sequence[Found], shown: set[str]
+) -> dict[str, dict[str, Any]]:
+    why: dict[str, dict[str, Any]] = {name: {} for name in shown}
+    for rank, point in enumerate(meant, start=1):
+        if point.id in shown:
+            why[point.id]["meaning"] = {"rank": rank, "similarity": round(point.score, 4)}
+    for rank, point in enumerate(said, start=1):
+        if point.id not in shown:
+            continue
+        t = texts_of(point.payload)
+        there = {stem(w) for w in words(f"{t.said} {t.gloss} {t.about}")}
+        matched = [w for w in dict.fromkeys(asked) if stem(w) in there]
+        why[point.id]["words"] = {"rank": rank, "matched": matched}
+    return why
+
+
+def _phrases(found: Sequence[Hit], text: str, model: Embedder) -> list[str]:
+    """Return of each hit the phrase that is nearest to a question."""
+    if not found:
+        return []
+    parts = [_parts(hit) for hit in found]
+    distinct = list(dict.fromkeys(p for phrases in parts for p in phrases))
+    asked, *vectors = np.asarray(model.embed([mask(text), *distinct]))
+    near = dict(zip(distinct, (np.asarray(vectors) @ asked).tolist(), strict=True))
+    return [max(phrases, key=lambda p: near[p]) for phrases in parts]
+
+
+def _parts(hit: Hit) -> list[str]:
+    error = str(hit.payload.get("error", ""))
+    whole = [mask(hit.text), *_BREAKS.split(gloss(error)), hit.payload.get("about", "")]
+    return [p[:_PHRASE] for p in whole if p] or [hit.kind]
+
+
+def _hit(name: str, payload: dict[str, Any], score: float, why: dict[str, Any]) -> Hit:
+    rest = {k: v for k, v in payload.items() if k not in {*_SHOWN, "counted", "place"}}
+    return Hit(id=name, score=score, why=why, payload=rest, **{k: payload[k] for k in _SHOWN})
