@@ -8,7 +8,7 @@ SERVICE ?=
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench bench-runtime bench-data bench-search bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends bench-record
+.PHONY: help demo test check fmt bench bench-runtime bench-data bench-search bench-record-queries bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends bench-record
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -55,6 +55,9 @@ bench-data: dev ## an each over a 1 GB table: bytes over pipes, memory, page fau
 
 bench-search: dev ## how well search finds causes, how fast, and how far it lags: about ten minutes
 	@$(RUN) -m bench.search --save bench/results/search.json
+
+bench-record-queries: dev ## what each query of the record reads at ten million attempts: ten minutes
+	@$(RUN) -m bench.record_queries
 
 acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops
 	@$(RUN) -m bench.acceptance

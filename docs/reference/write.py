@@ -334,6 +334,62 @@ def _timed(told: dict[str, Any]) -> Iterator[str]:
     yield f"{p50} s (p50) and {p99} s (p99), with {told['index_cpu_share']:.0%} of a core for it."
 
 
+def queries() -> str:
+    """Return the page of what each statement of the record reads, as it was measured."""
+    from runtime.record.statements import load
+
+    path = HERE.parents[1] / "bench" / "results" / "record-queries.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    text = [QUERIES.format(attempts=kept["attempts"]), *_sizes(kept["tables"])]
+    text += [
+        "",
+        "| statement | rows read | bytes read | bytes given |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    asked = {name: said for name, said in kept["statements"].items() if name in load()}
+    for name, told in asked.items():
+        numbers = (told["rows_read"], told["bytes_read"], told["bytes_given"])
+        text.append(f"| [`{name}`](#{name}) | " + " | ".join(f"{n:,}" for n in numbers) + " |")
+    if new := [f"`{name}`" for name in load() if name not in asked]:
+        text += ["", f"Not measured yet: {', '.join(new)}."]
+    for name, told in asked.items():
+        text += ["", *_query(name, load()[name], told)]
+    return "\n".join(text)
+
+
+QUERIES: Final = """# What each query reads
+
+Each statement of [the record](record.md), asked of a record with {attempts:,} attempts by
+`make bench-record-queries`: with the parameters that a page or the optimizer asks with, of the
+busiest playbook and the last week where it takes these. Events and transitions are those of the
+last twentieth of the runs. Bytes are those of the columns as they are in memory. The statements
+for `trimtab doctor --verify` read everything: that is what they are for. `printed` looks through
+the body of every event since a time, which no key shortens.
+"""
+HIDDEN: Final = re.compile(
+    r"^[ │└├─]*"
+    r"(Output:|Filter column:|Aggregates:|Prewhere|Skip merging|Read type|Expression|Ranges)"
+)
+
+
+def _sizes(tables: dict[str, Any]) -> Iterator[str]:
+    yield "| table | rows | bytes on disk |\n| --- | ---: | ---: |"
+    for name, size in tables.items():
+        yield f"| `{name}` | {size['rows']:,} | {size['bytes']:,} |"
+
+
+def _query(name: str, said: Any, told: dict[str, Any]) -> Iterator[str]:
+    given = ", ".join(f"`{key}` = `{value}`" for key, value in told["parameters"].items())
+    yield f"## {name}\n\n{said.purpose[0].upper()}{said.purpose[1:]}"
+    yield f"Asked with {given or 'nothing'}: {told['rows_read']:,} rows and"
+    yield f"{told['bytes_read']:,} bytes read, {told['bytes_given']:,} given."
+    yield f"\n```sql\n{said.text}\n```\n\n```text"
+    for line in told["explain"]:
+        if not HIDDEN.match(line) and line.strip():
+            yield line if len(line) <= 120 else line[:119] + "…"
+    yield "```"
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "events.md": events,
     "settings.md": settings,
@@ -343,6 +399,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "record.md": record,
     "search-results.md": search_results,
     "metrics.md": metrics,
+    "record-queries.md": queries,
 }
 PROSE: Final = frozenset({"tools.md", "record.md", "search-results.md"})
 """Pages of which only parts are written from the code."""

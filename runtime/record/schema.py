@@ -62,9 +62,10 @@ class Step:
 def parse(name: str, source: str) -> Step:
     """Return the step that a file holds."""
     lines = [line for line in source.splitlines() if not line.startswith("--")]
-    statements = tuple(s.strip() for s in "\n".join(lines).split(";\n") if s.strip())
-    found = _FILLS.search(source)
-    return Step(name, statements, tuple(found[1].split(", ")) if found else ())
+    found = (s.strip().rstrip(";") for s in "\n".join(lines).split(";\n"))
+    statements = tuple(s for s in found if s)
+    named = _FILLS.search(source)
+    return Step(name, statements, tuple(named[1].split(", ")) if named else ())
 
 
 def steps() -> tuple[Step, ...]:

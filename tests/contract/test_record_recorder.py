@@ -25,7 +25,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.httputil import default_pool_manager
 
 from runtime.conformance import Bench
-from runtime.data.folder import DataFolder, read_json
+from runtime.data.folder import DataFolder, read_json, write_json
 from runtime.journal.port import Append
 from runtime.journal.sqlite import SqliteJournal
 from runtime.playbook.tools import TOOLS
@@ -577,6 +577,34 @@ def test_whatever_of_the_record_is_lost_is_made_again(tmp_path: Path, lost: str)
         assert ask(lived.folder, "/search", {"text": "timeout"})["hits"] == before
     assert said.differences() == []
     assert trend == said.journal_attempts.rows
+    lived.journal.close()
+
+
+def test_rows_that_settings_let_go_are_not_missed(tmp_path: Path) -> None:
+    folder, long_ago = DataFolder(tmp_path), time.time() - 10 * 86_400
+    folder.prepare()
+    before = SqliteJournal(folder.journal, long_ago)
+    old = RunSubmitted("p/q", "v1", 1, {}, "ann")
+    before.append([Append("run/old", 0, long_ago, (old, RunStarted(), RunCompleted()))])
+    before.close()
+    write_json(tmp_path / "settings.json", {"record": {"keep_days": 2, "keep_sums_days": 0}})
+    lived = Lived(tmp_path)
+    lived.run()
+    with recording(folder):
+        await_caught_up(folder, lived.journal.heads(), timeout_s=120)
+        client = connect(folder, "write")
+        assert "toIntervalDay(2)" in client.command("SHOW CREATE TABLE event")
+        for table in ("event", "transition", "run"):  # as if ClickHouse had let them go by now
+            client.command(f"DELETE FROM {table} WHERE stream = 'run/old'")
+        client.close()
+    with recording(folder):
+        said = verify(folder)
+        client = connect(folder, "write")
+        assert client.command("SELECT count() FROM event WHERE stream = 'run/old'") == 0
+        client.close()
+    assert said.differences() == []
+    assert said.journal_events.rows == said.clickhouse_events.rows > 40
+    assert "filled anew" not in (folder.logs / "recorder.log").read_text()
     lived.journal.close()
 
 
