@@ -10,7 +10,7 @@
 
 Answers are the API's JSON. A refusal raises `ApiError` with the server's problem; no
 server raises `Unreachable`. Playbook authors import ``trimtab.errors`` from here to say
-of which class a failure is, and `progress` to say how far they are.
+of which class a failure is, `progress` to say how far they are, `spend` what they paid.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from urllib.parse import quote, urlsplit
 
 from runtime import errors
 from runtime.tools.progress import progress
+from runtime.tools.spending import spend
 
 if TYPE_CHECKING:
     import httpx2
@@ -654,4 +655,5 @@ def _admin_key(data: str | Path | None) -> str | None:
 __all__ = [
     "ApiError", "BadName", "Client", "ClientError", "TookTooLong", "Unreachable", "errors",
     "progress",
+    "spend",
 ]  # fmt: skip

@@ -200,6 +200,7 @@ class Dispatch:
             "cpu_s": report.cpu_s, "rss_peak": report.rss_peak, "worker": worker,
             "hardware": flight.hardware, "environment": report.environment,
             "price_usd_hour": price, "cost_usd": cost, "spend_usd": report.spend_usd,
+            "tokens": report.tokens, "calls": report.calls,
             "stdout": report.stdout,
         }  # fmt: skip
 

@@ -67,6 +67,7 @@ class Log:
 
     def __init__(self) -> None:
         self.spend_usd = 0.0
+        self.tokens = self.calls = 0
 
     def __call__(self, message: object, **fields: Any) -> None:
         self._say("", message, fields)
@@ -80,9 +81,11 @@ class Log:
     def error(self, message: object, **fields: Any) -> None:
         self._say("error: ", message, fields)
 
-    def spend(self, usd: float) -> None:
+    def spend(self, usd: float = 0.0, *, tokens: int = 0, calls: int = 0) -> None:
         """Add to what this attempt cost beside the worker's time."""
         self.spend_usd += usd
+        self.tokens += tokens
+        self.calls += calls
 
     def _say(self, level: str, message: object, fields: dict[str, Any]) -> None:
         tail = "".join(f" {name}={value!r}" for name, value in fields.items())

@@ -25,7 +25,7 @@ import msgspec
 from runtime import kernel
 from runtime.data import reference
 from runtime.data.objects import Objects
-from runtime.tools import faults, progress
+from runtime.tools import faults, progress, spending
 from runtime.tools.port import Call
 from runtime.tools.registry import tool
 from runtime.workers import secrets, usage
@@ -164,6 +164,7 @@ class Worker:
         if (task.memory_bytes, task.processes) != self._limits:
             self._limit(task)
         self._teller.begin(task.slot, mask)
+        spending.told_to(call.log.spend)
         ended = self._run(call, known, mask)
         self._teller.end()
         if kernel.has_children():
@@ -223,6 +224,8 @@ class Worker:
             environment=self._setting.environment,
             published=ended.published,
             checks=ended.checks,
+            tokens=call.log.tokens,
+            calls=call.log.calls,
         )
 
     def _objects(self, root: str) -> Objects:

@@ -75,3 +75,5 @@ class Report(msgspec.Struct, frozen=True):
     environment: str = ""
     published: dict[str, Any] | None = None
     checks: list[Any] | None = None
+    tokens: int = 0
+    calls: int = 0

@@ -12,6 +12,7 @@ import pytest
 
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
+from runtime.engine.local import open_local
 from runtime.engine.prices import LOOK_S, BadCatalogue, LivePrices, load_prices, prices_of
 from runtime.playbook.bundle import load_text
 from runtime.run.events import AttemptFinished
@@ -186,3 +187,52 @@ def test_check_names_every_fault_and_show_marks_an_example(
     code, said = told("show")
     assert code == 0
     assert "EXAMPLE" in said
+
+
+SPENDER = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: bench/spender}
+workflow:
+- step: ask
+  retry: {attempts: 1}
+  tool: {kind: python, call: "m:ask"}
+"""
+SPENDS = """
+from trimtab import spend
+
+def ask():
+    spend(usd=0.25, tokens=900, calls=1)
+    spend(0.5, tokens=100)
+    raise ValueError("after it was paid")
+"""
+
+
+def test_what_a_tool_paid_is_in_the_facts_and_the_cost_of_its_attempt_even_when_it_failed(
+    tmp_path: Path,
+) -> None:
+    folder = DataFolder(tmp_path / "data")
+
+    async def story() -> AttemptFinished:
+        async with open_local(folder, 1) as engine:
+            await engine.register(load_text(SPENDER, {"m.py": SPENDS}), "me")
+            run = await engine.submit(Submit(playbook="bench/spender", workload={}, actor="me"))
+            await engine.wait(run)
+            told = [r.event for r in engine.journal.read(f"run/{run}")]
+        return next(e for e in told if isinstance(e, AttemptFinished))
+
+    paid = asyncio.run(story())
+    assert (paid.outcome, paid.spend_usd, paid.tokens, paid.calls) == ("failed", 0.75, 1000, 1)
+    assert paid.cost_usd is not None
+    assert paid.price_usd_hour is not None
+    held = paid.price_usd_hour / 3600 * (paid.total_s - paid.queue_s)
+    assert paid.cost_usd == pytest.approx(held + 0.75)
+
+
+@pytest.mark.parametrize("usd", [-1.0, float("nan"), float("inf")])
+def test_nothing_is_earned(usd: float) -> None:
+    from trimtab import spend
+
+    spend(1.0)  # outside a worker: nobody is told
+    with pytest.raises(ValueError, match="earned"):
+        spend(usd)

@@ -63,7 +63,8 @@ class AttemptFinished(Fact, frozen=True):
     Seconds: ``queue_s`` from scheduled to handed to a worker, ``run_s`` in the tool,
     ``total_s`` their sum. ``cost_usd`` is price × reserved slot time + ``spend_usd``;
     None when no price is known. ``copied``: it happened in the run that this one goes on
-    from, and was measured, paid and counted there.
+    from, and was measured, paid and counted there. ``tokens`` and ``calls`` are what its tool
+    reported beside ``spend_usd``.
     """
 
     TYPE: ClassVar[str] = "attempt.finished"
@@ -103,6 +104,8 @@ class AttemptFinished(Fact, frozen=True):
     folds: dict[str, Json] | None = None
     no_way: Fault | None = None
     copied: bool = False
+    tokens: int = 0
+    calls: int = 0
 
     @property
     def went_down(self) -> bool:
