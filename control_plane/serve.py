@@ -56,7 +56,6 @@ from runtime.run.events import ScheduleSet
 from runtime.telemetry.otlp import NoOtel
 
 LOG: Final = logging.getLogger("trimtab.server")
-PORTS_TRIED: Final = 100
 RECORDER_GRACE_S: Final = 1.5
 
 

@@ -193,6 +193,8 @@ class System:
     """Whether the pool works or pauses, and after what."""
     poison: Sequence[Mapping[str, Json]]
     """The steps whose tries fail at once."""
+    parked: Sequence[Mapping[str, Json]]
+    """The runs that wait until this installation can run them."""
 
 
 class Pages(Protocol):

@@ -280,10 +280,11 @@ class JournalPages:
     async def system(self) -> System:
         journal = self._engine.journal
         said = dict(self._engine.status)
-        workers, pool, poison = (said.pop(name) for name in ("workers", "pool", "poison"))
+        workers, pool = said.pop("workers"), said.pop("pool")
+        poison, parked = said.pop("poison"), said.pop("parked")
         written = {"events": sum(journal.heads().values()), **said}
         recorder = await self._recorder_status()
-        return System(workers, recorder, written, self._about, pool, poison)
+        return System(workers, recorder, written, self._about, pool, poison, parked)
 
     async def _recorder_status(self) -> dict[str, Json]:
         if self._recorder is None:

@@ -279,6 +279,12 @@ def _finish(call: Call, value: Any, mask: secrets.Mask, room: Room) -> _Ended:
 def _fault(error: BaseException, call: Call) -> faults.FaultFields:
     """The fault, given the class that the tool's ``errors:`` map wants for it."""
     found = faults.from_exception(error, call.origin)
+    allowed = call.task.memory_bytes
+    if allowed is not None and found["message"] == MemoryError.__name__:
+        found = {
+            **found,
+            "message": f"it wanted more than the {allowed >> 20} MB of memory allowed",
+        }
     names = [*getattr(error, "names", ()), *faults.names_of(error)]
     return faults.refine(found, call.tool.get("errors"), *names)
 

@@ -25,7 +25,10 @@ def status(pool: dict[str, Any], *poison: dict[str, Any]) -> str:
 
 
 def page(pool: dict[str, Any], *poison: dict[str, Any]) -> str:
-    system = System([], {}, {}, {}, pool, poison)
+    return trouble(System([], {}, {}, {}, pool, poison, []))
+
+
+def trouble(system: System) -> str:
     return render("parts/trouble.html", {"system": system})
 
 
@@ -51,3 +54,10 @@ def test_the_system_page_tells_of_both() -> None:
     assert "7 workers died" in said
     assert "trimtab playbook clear a/b load" in said
     assert "alert-box" not in page(WELL)
+
+
+def test_the_system_page_tells_of_runs_that_wait_for_what_is_missing() -> None:
+    parked = {"run": "01r", "playbook": "a/b", "why": "its kind magic is not installed"}
+    said = trouble(System([], {}, {}, {}, WELL, [], [parked]))
+    assert "its kind magic is not installed" in said
+    assert "trimtab run cancel 01r" in said
