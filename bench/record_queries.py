@@ -74,7 +74,9 @@ def measured(path: Path, attempts: int) -> dict[str, Any]:
 def _open(path: Path) -> Any:
     from chdb.state.sqlitelike import Connection
 
-    return Connection(f"{path}?max_server_memory_usage={MEMORY}&mark_cache_size={64 << 20}")
+    made = Connection(f"{path}?max_server_memory_usage={MEMORY}&mark_cache_size={64 << 20}")
+    made.query("SET use_skip_indexes_if_final_exact_mode = 0")  # as the recorder's engine has it
+    return made
 
 
 def _prepare(path: Path) -> None:

@@ -25,4 +25,3 @@ FROM (
 INNER JOIN found AS e ON a.stream = e.stream AND a.stream_seq = e.stream_seq
 ORDER BY at DESC
 LIMIT {limit:UInt32}
-SETTINGS use_skip_indexes_if_final_exact_mode = 0

@@ -1,6 +1,4 @@
 -- run_attempts: every attempt of a run, in order.
--- A row that is there twice has the same run both times, so the index by run leaves out neither:
--- without the setting all granules are read that could hold a newer version of a row.
 SELECT
   stream_seq, toUnixTimestamp64Micro(scheduled_at) / 1e6 AS scheduled_at, toUnixTimestamp64Micro(at) / 1e6 AS at,
   step, batch, block, start, attempt, number, outcome, error_class, error_message, fingerprint, retried, queue_s,
@@ -9,4 +7,3 @@ SELECT
 FROM attempts
 WHERE run = {run:String}
 ORDER BY stream_seq
-SETTINGS use_skip_indexes_if_final_exact_mode = 0
