@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import json
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +52,37 @@ def record_a_step_that_got_slower(folder: DataFolder, now: float) -> float:
     return begin + SLOWER_AT * HOUR
 
 
-def served(folder: DataFolder, story: Callable[[Server], Coroutine[Any, Any, Any]]) -> Any:
+@contextmanager
+def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A web server that keeps what is posted to it."""
+    posted: list[dict[str, Any]] = []
+
+    class Keeps(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Keeps) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", posted
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def served(
+    folder: DataFolder, story: Callable[[Server], Coroutine[Any, Any, Any]], webhook: str = ""
+) -> Any:
     async def play() -> Any:
-        settings, _ = load(None, environ={"TRIMTAB_SERVER_PORT": "0"})
+        settings, _ = load(
+            None, environ={"TRIMTAB_SERVER_PORT": "0", "TRIMTAB_WATCH_WEBHOOK": webhook}
+        )
         server = await open_server(folder, settings, ticking=False)
         try:
             recorder = server.parts.recorder
@@ -80,7 +112,14 @@ def test_what_is_used_up_and_what_got_slower_is_said_once_over_restarts(tmp_path
         assert await look(server) == ([], [])
         return said, shifted, server.parts.watch.alerts(10)
 
-    said, (shift,), alerts = served(folder, twice)
+    with listening() as (url, posted):
+        said, (shift,), alerts = served(folder, twice, url)
+    assert [told["type"] for told in posted] == [
+        "budget.warned",
+        "budget.exceeded",
+        "trend.shifted",
+    ]
+    assert posted[0]["playbook"] == "etl/load"
     assert [type(event) for event in said] == [BudgetWarned, BudgetExceeded]
     assert {event.playbook for event in said} == {"etl/load"}
     assert (shift.playbook, shift.step, shift.slower) == ("etl/load", "work", True)
