@@ -128,7 +128,9 @@ def _known(engine: Any, attempts: int) -> dict[str, Any]:
 
 def ask(engine: Any, said: Statement, known: dict[str, Any]) -> dict[str, Any]:
     """Ask one statement a few times; return how it went."""
-    given = {k: known[k] for k in said.parameters if k in known and said.name not in WHOLE}
+    without = ("run",) if said.name in OF_ANY_RUN else ()
+    named = [k for k in said.parameters if k in known and k not in without]
+    given = {k: known[k] for k in named if said.name not in WHOLE}
     values = said.bind(given)
     times, answer = [], None
     for _ in range(REPEATS):
@@ -145,6 +147,8 @@ def ask(engine: Any, said: Statement, known: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+OF_ANY_RUN: Final = ("history_attempts", "history_transitions")
+"""Statements whose run only narrows: they are asked for a playbook's week."""
 WHOLE: Final = ("checksum_attempts", "checksum_events", "counts")
 """Statements that `trimtab doctor --verify` asks of the record as a whole."""
 

@@ -49,12 +49,14 @@ def refusal_of(fault: Exception) -> Refusal | None:
     names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(fault).__mro__]
     if "trimtab.ApiError" in names:
         return _refused(fault)
+    if (full := _full_disk(fault)) is not None:
+        return full
     for name in names:
         if name in _BY_NAME:
             code, command = _BY_NAME[name]
             hint = str(getattr(fault, "hint", ""))
             return Refusal(str(fault), hint=hint, command=command, code=code)
-    return _full_disk(fault)
+    return None
 
 
 def _full_disk(fault: BaseException | None) -> Refusal | None:

@@ -643,6 +643,7 @@ def test_what_a_run_waits_for_is_given_on_its_page_without_javascript(
     question = page.get_by_role("group", name="Ship order 17?")
     question.get_by_label("In your words").fill("by hand")
     question.get_by_role("button", name="Yes").click()
+    expect(question).to_have_count(0)  # the answer's page is there
     site.do(site.server.parts.engine.wait(run))
     page.reload()
     expect(page.locator(".lede .state").first).to_contain_text("completed")

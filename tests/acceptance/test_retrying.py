@@ -90,25 +90,22 @@ def test_batches_that_ended_while_the_run_was_failing_count_once(
 
 
 def test_what_is_left_of_a_run_may_run_mended_code(tmp_path: Path) -> None:
-    broken = CODE.replace('return "well"', 'raise KeyError("typo")')
+    broken = CODE.replace('raise ValueError("no luck")', 'raise KeyError("typo")')
 
     async def story() -> None:
         async with open_local(DataFolder(tmp_path / "data"), slots=2) as engine:
             await engine.register(book(tmp_path, broken), "me")
-            (tmp_path / "failed").touch()
             run = await engine.submit(Submit("test/beside"))
             assert (await engine.wait(run)).state == "failed"
             await engine.register(book(tmp_path), "me")
             made = await engine.retry(run, "me", version="2")
             assert (await engine.wait(made.run)).state == "completed"
             assert engine.state(made.run).steps["other"].value == "well"
-            flat = BOOK % ("", "items.results")
-            flat = flat.replace("next: [items, other]", "next: other").replace(
-                'retried_work:other"}\n    next: last', 'retried_work:other"}\n    next: items'
+            other = (BOOK % ("", "items.results")).replace(
+                "  - step: begin", "  - step: before\n    next: begin\n  - step: begin"
             )
-            await engine.register(
-                load_text(flat, {"retried_work.py": CODE % tmp_path}), "me"
-            )  # fmt: skip
+            files = {"retried_work.py": CODE % tmp_path}
+            await engine.register(load_text(other, files), "me")
             with pytest.raises(CannotFork, match="flows otherwise"):
                 await engine.retry(run, "me", version="3")
 
