@@ -7,7 +7,7 @@ mends what that broke. The server is started again by this harness, all else by 
 `chaos_checks` asks whether all is as promised. Prints one JSON object; ends with 1 when
 something is not::
 
-    python -m bench.chaos --save bench/results/chaos-1.json
+    python -m bench.chaos --save bench/results/chaos-2.json
 """
 
 from __future__ import annotations
