@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 import re
 import time
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from bench.chaos_askers import Client, Seen, masked, submit
 from bench.chaos_books import ENDS, RESULTS
 from bench.chaos_killer import Killer, Plan
 from bench.chaos_world import Disk, World, leftovers
+from bench.machine import machine
 from runtime.engine.local import open_local
 from runtime.record.verify import verify
 
@@ -183,11 +181,3 @@ def _said(world: World) -> dict[str, Json]:
         lines = re.findall(r"^(?:\w+\.)*\w*(?:Error|Exception|Exit)\b.*$", text, re.MULTILINE)
         said[path.stem] = dict(Counter(map(masked, lines)).most_common(12))
     return said
-
-
-def machine() -> Json:
-    return {
-        "cores": os.cpu_count(), "kernel": platform.release(),
-        "python": platform.python_version(), "load": [round(n, 2) for n in os.getloadavg()],
-        "at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip

@@ -12,12 +12,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import resource
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bench.machine import machine
 from runtime.data.folder import DataFolder
 from runtime.data.objects import Objects
 from runtime.data.reference import Reference
@@ -78,9 +76,7 @@ def main() -> None:
     args = asked.parse_args()
     with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as place:
         told = measured(Path(place), args.megabytes, args.batches, args.slots)
-    told["machine"] = {"cpus": os.cpu_count(), "python": platform.python_version(),
-                       "pyarrow": pa.__version__, "kernel": platform.release()}  # fmt: skip
-    told["at"] = datetime.now(UTC).isoformat(timespec="seconds")  # noqa: TID251
+    told["machine"] = machine()
     text = json.dumps(told, indent=1)
     print(text)
     if args.save:

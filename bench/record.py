@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import runtime_books as books
-from bench.runtime import machine
+from bench.machine import machine
 from bench.runtime_limits import fdatasync_p50_ms
 from bench.runtime_tree import cpu_s, rss_mb, tree
 from runtime.data.folder import DataFolder

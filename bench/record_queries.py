@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from bench.machine import machine
 from bench.record_rows import BEGIN, DAYS, FILLS
 from runtime.record.clickhouse import ClickHouseSink
 from runtime.record.statements import Statement, load
@@ -65,7 +66,7 @@ def measured(path: Path, attempts: int) -> dict[str, Any]:
             "attempts": attempts, "fill": json.loads(kept.read_text(encoding="utf-8")),
             "tables": _tables(engine),
             "statements": {n: ask(engine, s, known) for n, s in load().items()},
-            "machine": {"cpus": os.cpu_count(), "load": os.getloadavg()[0]},
+            "machine": machine(),
         }  # fmt: skip
     finally:
         engine.close()

@@ -15,17 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from bench.machine import machine
 from bench.runtime_limits import limits
 
 PEERS: Final = "peers"
@@ -117,20 +114,6 @@ def _join(whole: dict[str, Any], part: dict[str, Any]) -> None:
             _join(whole[name], value)
         else:
             whole[name] = value
-
-
-def machine() -> dict[str, Any]:
-    """What it was measured on, and how busy that was."""
-    cpus = Path("/proc/cpuinfo").read_text().splitlines()
-    return {
-        "cpu": next(line.split(":")[1].strip() for line in cpus if "model name" in line),
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
-        "load": [round(n, 2) for n in os.getloadavg()],
-        "at": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
-    }
 
 
 if __name__ == "__main__":

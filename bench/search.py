@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.runtime import machine
+from bench.machine import machine
 from bench.search_corpus import run as make_corpus
 from bench.search_traffic import RATE
 from runtime.data.folder import DataFolder

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +22,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from bench.machine import machine
 from optimizer.changes import DAY_S, regimes, slots_of_day
 
 Array = NDArray[Any]
@@ -134,8 +133,7 @@ def main() -> None:
     began = time.process_time()
     told = {"made": on_made(args.series), "noise": on_noise(args.noise)}
     told["cpu_s"] = round(time.process_time() - began, 1)
-    told["machine"] = {"cpus": os.cpu_count(), "python": platform.python_version(),
-                       "numpy": np.__version__, "kernel": platform.release()}  # fmt: skip
+    told["machine"] = machine()
     print(json.dumps(told, indent=1))
 
 

@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bench.runtime import machine
+from bench.machine import machine
 from bench.runtime_limits import limits
 from bench.runtime_tree import cpu_s, pss_mb, rss_mb, tree
 

@@ -50,13 +50,13 @@ def hang(folder, items=(0,)):
 """
 HEAD = "apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {path: t/timed}\nworkload: {folder: x}\n"
 EACH = """
-- step: work
+- step: job
   each: {in: "{{ range(4) }}", batch: 1, in_flight: 2, failures: {allow: 2}}
   tool: {kind: python, call: "m:CALL"}
   with: {folder: "{{ workload.folder }}"}
 """
 HEDGED = """
-- step: work
+- step: job
   tool: {kind: python, call: "m:CALL"}
   with: {folder: "{{ workload.folder }}"}
   hedge: 50ms
@@ -107,7 +107,7 @@ def test_a_timeout_ends_the_batch_that_takes_too_long_and_no_other(
     async def story(engine: Engine) -> str:
         run = await begin(engine, EACH, "work", tmp_path, "timeout: 1s")
         await engine.wait(run)
-        found = engine.values(run)["work"]
+        found = engine.values(run)["job"]
         assert (found["failed"], found["results"]) == (1, [1, 2, 3])
         assert engine.status["in_flight"] == 0
         return run
@@ -126,10 +126,10 @@ def test_a_batch_that_no_slot_takes_in_time_fails_and_counts_against_the_allowan
 
     async def story(engine: Engine) -> str:
         run = await begin(engine, allowed, "work", tmp_path, "queue_timeout: 200ms")
-        await until(lambda: engine.state(run).steps["work"].each.failed_items == 3)  # type: ignore[union-attr]
+        await until(lambda: engine.state(run).steps["job"].each.failed_items == 3)  # type: ignore[union-attr]
         (tmp_path / "go").touch()
         await engine.wait(run)
-        found = engine.values(run)["work"]
+        found = engine.values(run)["job"]
         assert (found["failed"], found["results"]) == (3, [0])
         return run
 
@@ -215,7 +215,7 @@ def test_a_hedge_that_finds_no_slot_is_not_begun_and_its_try_does_not_give_up(
 
 
 CAUGHT = """
-- step: work
+- step: job
   tool: {kind: python, call: "m:hang"}
   with: {folder: "{{ workload.folder }}"}
   total_timeout: 1h
@@ -230,8 +230,8 @@ def test_a_step_that_was_out_of_time_as_the_server_died_has_timed_out(
     run, bundle = "0" * 32, load_text(HEAD + "workflow:\n" + indent(CAUGHT, "  "), {"m.py": CODE})
     left = [
         RunSubmitted(bundle.path, bundle.version, 1, {"folder": str(tmp_path)}, "me"),
-        RunStarted(), AttemptScheduled(f"{run}/work/-1/1", "work", 1, "", "k"),
-        TimerSet("work", 1.0, "work"), TimerFired("work"),
+        RunStarted(), AttemptScheduled(f"{run}/job/-1/1", "job", 1, "", "k"),
+        TimerSet("job", 1.0, "job"), TimerFired("job"),
     ]  # fmt: skip
 
     async def dies(engine: Engine) -> None:

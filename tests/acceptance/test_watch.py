@@ -38,12 +38,12 @@ def record_a_step_that_got_slower(folder: DataFolder, now: float) -> float:
     begin = now // HOUR * HOUR - HOURS * HOUR
     for hour in range(HOURS):
         total_s = (1.0 if hour < SLOWER_AT else 2.0) * (1 + 0.01 * (hour % 3))
-        attempt = f"r{hour}/work/-1/1"
+        attempt = f"r{hour}/job/-1/1"
         journal.append([Append(f"run/r{hour}", 0, begin + hour * HOUR + 60, (
             RunSubmitted("etl/load", "v1", 1, {}, "me"), RunStarted(),
-            AttemptScheduled(attempt, "work", 1, "", "k"),
+            AttemptScheduled(attempt, "job", 1, "", "k"),
             AttemptFinished(
-                attempt, "work", 1, "succeeded", 3, run_s=total_s, total_s=total_s,
+                attempt, "job", 1, "succeeded", 3, run_s=total_s, total_s=total_s,
                 hardware="local", price_usd_hour=1.0, cost_usd=2.0,
             ),
             RunCompleted(),
@@ -122,7 +122,7 @@ def test_what_is_used_up_and_what_got_slower_is_said_once_over_restarts(tmp_path
     assert posted[0]["playbook"] == "etl/load"
     assert [type(event) for event in said] == [BudgetWarned, BudgetExceeded]
     assert {event.playbook for event in said} == {"etl/load"}
-    assert (shift.playbook, shift.step, shift.slower) == ("etl/load", "work", True)
+    assert (shift.playbook, shift.step, shift.slower) == ("etl/load", "job", True)
     assert (shift.since, round(shift.factor, 1)) == (slower_at, 2.0)
     assert len(alerts) == 3
     assert served(folder, look) == ([], [])
