@@ -360,11 +360,8 @@ class Interleaved(RuleBasedStateMachine):
     @rule(target=waiting, inside=waiting, seed=st.integers(0, 2))
     def put_around(self, inside: Reference, seed: int) -> Reference:
         """An object that refers to another, which may have been released meanwhile."""
-        try:
-            self.room.objects.pin(inside)
-        except DataError:
+        if not self._pinned(inside):
             return inside
-        self._touch(inside)
         return self._written(self.room.objects.put_json([seed, inside]), [inside])
 
     def _written(self, ref: Reference, inner: list[Reference]) -> Reference:
@@ -372,6 +369,18 @@ class Interleaved(RuleBasedStateMachine):
         self._touch(ref, kept=True)
         self.hand.append((self.now, ref))
         return ref
+
+    def _pinned(self, ref: Reference) -> bool:
+        """Make it young; what was released cannot be, though its mark may be left there."""
+        try:
+            self.room.objects.pin(ref)
+        except DataError:
+            mark = self.lie / "young" / ref["$ref"]
+            if self.far and mark.exists():
+                os.utime(mark, (self.now, self.now))
+            return False
+        self._touch(ref)
+        return True
 
     def _touch(self, ref: Reference, *, kept: bool = False) -> None:
         """Give what was just kept or freshened the time of this story."""
@@ -384,11 +393,8 @@ class Interleaved(RuleBasedStateMachine):
     @rule(ref=waiting, run=st.sampled_from("abc"), kind=st.sampled_from(["value", "set", "end"]))
     def commit(self, ref: Reference, run: str, kind: str) -> None:
         """An event names it, as the engine does: what is no longer there is refused."""
-        try:
-            self.room.objects.pin(ref)
-        except DataError:
+        if not self._pinned(ref):
             return
-        self._touch(ref)
         event: Event = finished(ref)
         if kind == "set":
             event = ContextSet({"x": ref})
