@@ -21,6 +21,7 @@ CLASSES: Final[dict[str, KnobClass]] = {
     "each.in_flight": "concurrency",
     "retry.attempts": "retry",
     "retry.on": "retry",
+    "retry.initial": "retry",
     "timeout": "timeout",
     "hedge": "timeout",
     "runs_on": "placement",

@@ -15,6 +15,7 @@ from typing import Final
 from control_plane.review.policy import Policy
 from control_plane.review.reasons import Reason
 from optimizer.knobs import CLASSES
+from runtime.playbook.knobs import SUBSETS
 from runtime.playbook.model import Knob
 from runtime.run.events import Json, ProposalDrafted
 
@@ -117,7 +118,8 @@ def values(line: Mapping[str, Json]) -> list[Json]:
 
 def _fits(knob: Knob | None, name: str, value: Json) -> bool:
     if knob is not None and knob.choices:
-        return value in knob.choices
+        several = value if name in SUBSETS and isinstance(value, list) else [value]
+        return all(one in knob.choices for one in several)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value) and value > 0 and (name not in WHOLE or value == int(value))

@@ -11,7 +11,7 @@ from runtime.engine.errors import BadOverride, BadWorkload
 from runtime.engine.hardware import Hardware
 from runtime.playbook.faults import WorkloadFaults
 from runtime.playbook.inputs import fill
-from runtime.playbook.knobs import KNOBS, LIMITS, defaults
+from runtime.playbook.knobs import DURATIONS, KNOBS, LIMITS, RETRYABLE, SUBSETS, defaults
 from runtime.playbook.model import DEFAULT, Playbook, Step
 from runtime.run.events import Json
 
@@ -69,7 +69,10 @@ def _fault(step: Step, knob: str, value: Json) -> str:
         least, most = LIMITS[knob]
         fits = number and isinstance(value, int) and least <= value <= most
         return "" if fits else f"a whole number of {least} to {most}"
-    if KNOBS[knob] == "timeout":
+    if knob in SUBSETS:
+        fits = isinstance(value, list) and all(one in RETRYABLE for one in value)
+        return "" if fits else f"a list of {', '.join(RETRYABLE)}"
+    if knob in DURATIONS:
         fits = value is None or (number and 0 < value < math.inf)
         return "" if fits else "a number of seconds above 0, or null"
     if KNOBS[knob] == "alternative":

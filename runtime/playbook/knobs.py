@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
+from runtime.playbook.blocks import TOOL_CLASSES
 from runtime.playbook.model import DEFAULT, Json, Step
 
 KnobClass: TypeAlias = Literal[
@@ -18,14 +19,25 @@ KNOBS: Final[dict[str, KnobClass]] = {
     "each.batch": "batch",
     "each.in_flight": "concurrency",
     "retry.attempts": "retry",
+    "retry.on": "retry",
+    "retry.initial": "retry",
     "timeout": "timeout",
     "hedge": "timeout",
     "runs_on": "placement",
     "alternatives": "alternative",
 }
 
-LATER: Final = ("retry.on",)
+LATER: Final = ()
 """Knobs of the design that do not work yet."""
+
+RETRYABLE: Final = (*TOOL_CLASSES, "lost")
+"""Classes of error that may be tried again."""
+
+DURATIONS: Final = frozenset({"timeout", "hedge", "retry.initial"})
+"""Knobs whose values are seconds, written as durations."""
+
+SUBSETS: Final = frozenset({"retry.on"})
+"""Knobs whose choices may be left out one by one: a value is a list of some of them."""
 
 LIMITS: Final[dict[str, tuple[int, int]]] = {
     "each.batch": (1, 1_000_000),
@@ -39,6 +51,8 @@ def defaults(step: Step) -> dict[str, Json]:
     """Return the values the author gave the step's knobs."""
     values: dict[str, Json] = {
         "retry.attempts": step.retry.attempts,
+        "retry.on": list(step.retry.on),
+        "retry.initial": step.retry.initial_s,
         "timeout": step.timeout_s,
         "runs_on": step.runs_on,
     }

@@ -16,8 +16,8 @@ from runtime.playbook.hedging import HEDGES
 from runtime.playbook.inputs import TYPES
 from runtime.playbook.joins import INPUTS, KINDS
 from runtime.playbook.kinds import KindFault, declaration, names
-from runtime.playbook.knobs import KNOBS, LIMITS
-from runtime.playbook.steps import PROCESSES, RETRYABLE
+from runtime.playbook.knobs import DURATIONS, KNOBS, LIMITS, RETRYABLE, SUBSETS
+from runtime.playbook.steps import PROCESSES
 from runtime.playbook.tools import ToolKey, ToolKind
 
 Schema = dict[str, Any]
@@ -234,12 +234,18 @@ def _hedge() -> Schema:
 def _tune() -> Schema:
     shapes = {}
     for knob, kind in KNOBS.items():
-        words = {"timeout": _DURATION, "placement": _WORD, "alternative": _NAME}
-        value = words.get(kind) or _whole(knob)
+        words = {"placement": _WORD, "alternative": _NAME}
+        value = words.get(kind) or _number_of(knob)
         choices = {"type": "array", "items": value, "minItems": 1}
         bounds = _object(keys.BOUNDS, {"min": value, "max": value, "choices": choices})
         shapes[knob] = {"anyOf": [choices, bounds]}
     return _object({knob: f"knob of class {kind}" for knob, kind in KNOBS.items()}, shapes)
+
+
+def _number_of(knob: str) -> Schema:
+    if knob in SUBSETS:
+        return {"enum": list(RETRYABLE)}
+    return _DURATION if knob in DURATIONS else _whole(knob)
 
 
 def _publishes() -> Schema:

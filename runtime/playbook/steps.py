@@ -14,12 +14,12 @@ from runtime.playbook import keys
 from runtime.playbook.alternatives import read_alternatives, strictest
 from runtime.playbook.arcs import ROUNDS, read_arcs, read_split
 from runtime.playbook.arguments import check_word, read_args
-from runtime.playbook.blocks import FILE, TOOL_CLASSES, note_texts, read_block
+from runtime.playbook.blocks import FILE, note_texts, read_block
 from runtime.playbook.draft import Draft, Mention, StepDraft
 from runtime.playbook.expressions import WORDS
 from runtime.playbook.hedging import read_hedge
 from runtime.playbook.joins import read_join
-from runtime.playbook.knobs import LIMITS
+from runtime.playbook.knobs import LIMITS, RETRYABLE
 from runtime.playbook.model import (
     Each,
     Effect,
@@ -38,7 +38,6 @@ from runtime.playbook.tune import read_tune
 RESERVED: Final = frozenset({"workload", "ctx", "item", "batch", "run", "repeat"}) | WORDS
 """Words that cannot name a step: expressions mean something else by them."""
 
-RETRYABLE: Final = (*TOOL_CLASSES, "lost")
 PROCESSES: Final = 100_000
 _PRODUCT: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 

@@ -9,7 +9,16 @@ from typing import Final
 
 from runtime.playbook import keys
 from runtime.playbook.faults import did_you_mean
-from runtime.playbook.knobs import KNOBS, LATER, LIMITS, KnobClass, defaults
+from runtime.playbook.knobs import (
+    DURATIONS,
+    KNOBS,
+    LATER,
+    LIMITS,
+    RETRYABLE,
+    SUBSETS,
+    KnobClass,
+    defaults,
+)
 from runtime.playbook.model import DEFAULT, Json, Knob, Step
 from runtime.playbook.part import CLASS_HINT, WORD, Part
 
@@ -17,6 +26,7 @@ _CHOSEN: Final[dict[KnobClass, str]] = {
     "placement": "[cpu-small, cpu-large]", "alternative": "[default, cheap]",
 }  # fmt: skip
 """Classes of knobs that have choices alone, with how they are written."""
+_WRITTEN: Final = {"retry.on": "[transient, timeout, throttled]"}
 _NEEDED: Final = ("each", "timeout", "hedge", "alternatives")
 """Keys that a step must have for their knobs to turn anything."""
 
@@ -45,8 +55,9 @@ def _knob(name: str, part: Part) -> Knob | None:
     choices = part.child("choices")
     if choices is not None:
         return Knob(name, choices=_choices(name, choices))
-    if KNOBS[name] in _CHOSEN:
-        part.refuse(f"{name} has choices, not bounds", f"write {name}: {_CHOSEN[KNOBS[name]]}")
+    written = _WRITTEN.get(name) or _CHOSEN.get(KNOBS[name])
+    if written is not None:
+        part.refuse(f"{name} has choices, not bounds", f"write {name}: {written}")
         return None
     low, high = (_bound(name, part, end) for end in ("min", "max"))
     if low is not None and high is not None and low > high:
@@ -76,8 +87,10 @@ def _choices(name: str, part: Part) -> tuple[Json, ...]:
 def _knob_value(name: str, part: Part) -> Json:
     if name in LIMITS:
         return part.whole(name, *LIMITS[name])
-    if KNOBS[name] == "timeout":
+    if name in DURATIONS:
         return part.duration(name)
+    if name in SUBSETS:
+        return part.choice("error class", RETRYABLE)
     if name == "alternatives":
         return part.name("alternative")
     return part.text("hardware class", WORD, CLASS_HINT)
@@ -99,11 +112,20 @@ def _within(knob: Knob, part: Part, step_part: Part, step: Step) -> None:
     value = defaults(step)[knob.name] if _is_stated(knob.name, step_part) else None
     if value is None:
         return
-    if knob.choices and value not in knob.choices:
+    if knob.name in SUBSETS:
+        _all_chosen(knob, part, value)
+    elif knob.choices and value not in knob.choices:
         part.refuse(f"the step's own {knob.name}, {value}, is not among the choices")
     elif knob.min is not None and knob.max is not None and not knob.min <= value <= knob.max:
         bounds = f"{knob.min:g} to {knob.max:g}"
         part.refuse(f"the step's own {knob.name}, {value:g}, is outside {bounds}")
+
+
+def _all_chosen(knob: Knob, part: Part, value: Json) -> None:
+    """Refuse choices that lack one which the author's own value has."""
+    missing = [one for one in value if one not in knob.choices]
+    if missing:
+        part.refuse(f"the step's own {knob.name}, {missing[0]}, is not among the choices")
 
 
 def _known_alternatives(part: Part, step: Step) -> None:
@@ -129,4 +151,7 @@ def _is_stated(name: str, step: Part) -> bool:
         stated = stated.child(inner)
     if stated is None:
         return False
-    return _knob_value(name, Part(stated.node, stated.path, stated.key, [])) is not None
+    alone = Part(stated.node, stated.path, stated.key, [])
+    if name in SUBSETS:
+        return bool(alone.words("error class", RETRYABLE))
+    return _knob_value(name, alone) is not None

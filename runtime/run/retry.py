@@ -8,10 +8,12 @@ worker is not the work's fault: it does not count as a try, but a piece of work 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from runtime.playbook.model import Effect, Retry
-from runtime.run.events import Fault
+from runtime.run.events import Fault, Json
 
 MAX_LOSSES: Final = 5
 _LOST_WAIT_S: Final = 0.05
@@ -36,6 +38,24 @@ def delay_s(policy: Retry, tries: int, fault: Fault, chance: float) -> float:
     if fault.retry_after_s is not None:
         return fault.retry_after_s + (spread if policy.jitter == "full" else 0.0)
     return spread
+
+
+def in_force(policy: Retry, values: Mapping[str, Json]) -> Retry:
+    """Return the policy with the values that its knobs have in a configuration.
+
+    A configuration from before there was such a knob leaves the author's value.
+
+    >>> in_force(Retry(), {"retry.on": ["throttled"], "retry.initial": 5.0}).on
+    ('throttled',)
+    """
+    on, initial = values.get("retry.on"), values.get("retry.initial")
+    if on is None and initial is None:
+        return policy
+    first = policy.initial_s if initial is None else float(initial)
+    return replace(
+        policy, on=policy.on if on is None else tuple(on), initial_s=first,
+        max_s=max(policy.max_s, first),
+    )  # fmt: skip
 
 
 def next_try_at(

@@ -17,7 +17,7 @@ from runtime.run.events import (
 )
 from runtime.run.evolve import LOSER, is_lost
 from runtime.run.layers import CONTROL, Experiment, draw
-from runtime.run.retry import next_try_at
+from runtime.run.retry import in_force, next_try_at
 from runtime.run.route import Route
 from runtime.run.state import Each, Pause, Try
 from runtime.run.variant import chosen
@@ -277,7 +277,8 @@ class Trying(Deciding):
         values = self.edge.effective(tried.config)
         known = self.state.rounds.get(step.name)
         return next_try_at(
-            step.retry, step.effect, attempts=int(values.get("retry.attempts", 1)),
+            in_force(step.retry, values), step.effect,
+            attempts=int(values.get("retry.attempts", 1)),
             number=tried.number - (known.number if known is not None else 0),
             losses=self.state.losses.get((tried.step, tried.batch), 0),
             deaths=self.state.deaths.get((tried.step, tried.batch), 0),

@@ -96,6 +96,8 @@ def test_the_steps_own_knob_values_have_the_registrys_names(orders: Playbook) ->
         "each.batch": 25,
         "each.in_flight": 2,
         "retry.attempts": 3,
+        "retry.on": ["transient", "timeout"],
+        "retry.initial": 0.2,
         "timeout": None,
         "runs_on": "cpu-small",
         "hedge": 5.0,
@@ -226,16 +228,31 @@ STEP = '- step: a\n  tool: {kind: python, call: "m:f"}\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "column", "message"),
+    ("text", "message"),
     [
-        ("tune: {retry.on: [data]}", 7, 12, "retry.on is not supported yet"),
+        ("tune: {retry.on: [oops]}", "unknown error class"),
+        ("tune: {retry.on: {min: 1, max: 2}}", "retry.on has choices, not bounds"),
+        (
+            "retry: {on: [data]}\n  tune: {retry.on: [transient]}",
+            "the step's own retry.on, data, is not among the choices",
+        ),
+        (
+            "retry: {initial: 5s}\n  tune: {retry.initial: {min: 1s, max: 2s}}",
+            "the step's own retry.initial, 5, is outside 1 to 2",
+        ),
     ],
 )
-def test_a_key_of_the_design_that_does_not_work_yet_is_refused(
-    text: str, line: int, column: int, message: str
-) -> None:
-    fault = only_fault_of(steps(STEP + "  " + text))
-    assert (fault.line, fault.column, fault.message) == (line, column, message)
+def test_what_is_retried_is_tuned_within_what_the_author_wrote(text: str, message: str) -> None:
+    assert message in only_fault_of(steps(STEP + "  " + text)).message
+
+
+def test_the_classes_tried_again_and_the_first_delay_may_be_tuned() -> None:
+    text = "retry: {on: transient, initial: 1s}\n"
+    text += "  tune: {retry.on: [transient, throttled], retry.initial: {min: 200ms, max: 1m}}"
+    step = parse(steps(STEP + "  " + text)).steps[0]
+    assert step.tune == (
+        Knob("retry.on", choices=("transient", "throttled")), Knob("retry.initial", 0.2, 60.0)
+    )  # fmt: skip
 
 
 def test_a_join_that_waits_for_all_has_no_losers_to_cancel() -> None:

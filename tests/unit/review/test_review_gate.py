@@ -16,13 +16,17 @@ from control_plane.review.profiles import load
 from runtime.playbook.model import Knob
 from runtime.run.events import OverlayAppended, ProposalDrafted
 
+VALUES = {
+    "each.batch": 25, "each.in_flight": 2, "retry.attempts": 3, "timeout": 30.0, "runs_on": "a",
+    "retry.on": ["transient", "timeout"],
+}  # fmt: skip
 SCOPE = Scope(
     "p", "s", "bound",
-    {"each.batch": 25, "each.in_flight": 2, "retry.attempts": 3, "timeout": 30.0, "runs_on": "a"},
-    {"each.batch": 25, "each.in_flight": 2, "retry.attempts": 3, "timeout": 30.0, "runs_on": "a"},
+    VALUES, VALUES,
     (
         Knob("each.batch", 10, 1000), Knob("each.in_flight", 1, 8), Knob("retry.attempts", 1, 9),
         Knob("runs_on", choices=("a", "b")),
+        Knob("retry.on", choices=("transient", "timeout")),
     ),
 )  # fmt: skip
 DEMO = load("demo")
@@ -75,6 +79,9 @@ def reasons(
         (drafted(5, "retry.attempts", "retry", 3), None),
         (drafted(6, "retry.attempts", "retry", 3), "step_too_large"),
         (drafted(7, "retry.attempts", "retry", 3), "out_of_bounds"),
+        (drafted(["timeout"], "retry.on", "retry", ["transient", "timeout"]), None),
+        (drafted([], "retry.on", "retry", ["transient", "timeout"]), None),
+        (drafted(["data"], "retry.on", "retry", ["transient", "timeout"]), "out_of_bounds"),
         (drafted("b", "runs_on", "placement", "a"), None),
         (drafted("c", "runs_on", "placement", "a"), "out_of_bounds"),
         (drafted(predicted={}), "no_data"),
