@@ -55,6 +55,12 @@ def backtest(
         ".trimtab/backtest.jsonl"
     ),
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="Outcomes as noisy as measured runs are.")
+    ] = False,
+    same_family: Annotated[
+        bool, typer.Option("--same-family", help="History holds the same program, other inputs.")
+    ] = False,
     output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
     """Run the optimizer on measured tables, beside what everybody could use instead."""
@@ -65,7 +71,7 @@ def backtest(
         with counting("jobs") as progress:
             found = run(
                 data, _listed(sets), _listed(methods), seeds=seeds, quick=quick, kept=kept,
-                workers=workers, progress=progress,
+                workers=workers, progress=progress, noise=noise, same_family=same_family,
             )  # fmt: skip
     except (NoData, NoSuchMethod, UnknownDataset) as error:
         raise Refusal(str(error), code=Code.USAGE) from error

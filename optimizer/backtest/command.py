@@ -25,7 +25,8 @@ class NoSuchMethod(ValueError):
 
 def run(
     folder: Path, sets: Sequence[str], methods: Sequence[str], *, seeds: int, quick: bool,
-    kept: Path, workers: int, progress: Callable[[int, int], None],
+    kept: Path, workers: int, progress: Callable[[int, int], None], noise: bool = False,
+    same_family: bool = False,
 ) -> list[dict[str, Json]]:  # fmt: skip
     """Return one row a data set, objective and method.
 
@@ -39,5 +40,8 @@ def run(
         if name not in METHODS:
             raise NoSuchMethod(name)
     chosen = methods or [n for n, m in METHODS.items() if not (quick and m.slow)]
-    jobs = plan(folder, datasets, chosen, min(seeds, QUICK_SEEDS) if quick else seeds)
+    jobs = plan(
+        folder, datasets, chosen, min(seeds, QUICK_SEEDS) if quick else seeds,
+        noise=noise, same_family=same_family,
+    )  # fmt: skip
     return rows(finish(jobs, kept, workers, progress))

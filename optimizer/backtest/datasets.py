@@ -3,6 +3,9 @@
 A *recipe* says which columns make a setting, how they are compared, and what is to be had
 less of. Repeated runs of a setting are averaged; one that failed more often than not
 failed. Whoever has other data of the same shape adds a recipe.
+
+A recipe may have *limits*: each makes of every objective another one, in which a setting
+above the limit counts as failed (``s_per_mtoken<=50ms``: 50 ms a token and no more).
 """
 
 from __future__ import annotations
@@ -37,6 +40,17 @@ class NoData(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits on one column, in the unit that objectives name them by."""
+
+    column: str
+    unit: str
+    values: tuple[float, ...]
+    fewest: int = 3
+    """A workload with fewer settings within a limit is left out of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """How the rows of one data set become tables."""
 
@@ -47,6 +61,7 @@ class Recipe:
     completed: str | None = "completed"
     keep: Callable[[Row], bool] = field(default=lambda _: True)
     derive: Callable[[Sequence[Row]], None] = field(default=lambda _: None)
+    limits: Limits | None = None
 
 
 def _per_cpu(rows: Sequence[Row]) -> None:
@@ -55,16 +70,34 @@ def _per_cpu(rows: Sequence[Row]) -> None:
         row["all_vcpu"] = row["vcpu"] * row["nodes"]
 
 
-def _common_batch_grid(rows: Sequence[Row]) -> None:
-    """Name a batch size by where it stands between a job's least and greatest (0 to 8)."""
+def _ranked(rows: Sequence[Row], size: str, most: int) -> None:
+    """Rank a batch size by where it stands between a job's least and greatest."""
     sizes: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        sizes[row["workload"]].append(row["local_bsz"])
+        sizes[row["workload"]].append(row[size])
     for row in rows:
         low, high = min(sizes[row["workload"]]), max(sizes[row["workload"]])
-        rank = round(8 * float(np.log(row["local_bsz"] / low) / np.log(high / low)))
+        share = np.log(row[size] / low) / np.log(high / low) if high > low else 0.0
+        row["batch_rank"] = 1.0 + round(most * float(share))
+
+
+def _placed(rows: Sequence[Row]) -> None:
+    _ranked(rows, "local_bsz", 8)
+    for row in rows:
         placement = str(int(row["placement"]))
-        row.update(nodes=len(placement), batch_rank=rank + 1.0, config=f"{placement}_b{rank}")
+        row["nodes"] = len(placement)
+        row["config"] = f"{placement}_b{row['batch_rank'] - 1:.0f}"
+
+
+def _batched(rows: Sequence[Row]) -> None:
+    _ranked(rows, "batch_size", 4)
+    for row in rows:
+        row["config"] = f"{row['config'].rsplit('_b', 1)[0]}_b{row['batch_rank'] - 1:.0f}"
+
+
+def _per_token(rows: Sequence[Row]) -> None:
+    for row in rows:
+        row["ms_per_token"] = 1000.0 * row["latency_s"] / row["io_len"]
 
 
 RECIPES: Final[dict[str, Recipe]] = {
@@ -83,15 +116,17 @@ RECIPES: Final[dict[str, Recipe]] = {
     "llm_inference_bench": Recipe(
         {"hardware": "category", "framework": "category", "n_devices": "log", "batch_size": "log"},
         ("device_s_per_mtoken", "s_per_mtoken"), fewest=30, completed=None,
+        derive=_per_token, limits=Limits("ms_per_token", "ms", (25.0, 50.0, 100.0)),
     ),
     "gavel": Recipe(
-        {"gpu": "category", "n_gpus": "log", "consolidated": "category", "batch_size": "log"},
+        {"gpu": "category", "n_gpus": "log", "consolidated": "category", "batch_rank": "number"},
         ("usd_per_msample", "s_per_ksample"), fewest=12, keep=lambda row: row["batch_size"] > 0,
+        derive=_batched,
     ),
     "pollux_adaptdl": Recipe(
         {"n_gpus": "log", "nodes": "number", "batch_rank": "number"},
         ("gpu_s_per_ksample", "s_per_ksample"), fewest=12, completed=None,
-        keep=lambda row: row["table"] == "placements", derive=_common_batch_grid,
+        keep=lambda row: row["table"] == "placements", derive=_placed,
     ),
 }  # fmt: skip
 
@@ -113,9 +148,17 @@ def load(folder: Path, name: str) -> dict[str, list[Table]]:
     recipe = RECIPES[name]
     rows = [row for row in read(folder, name).to_pylist() if recipe.keep(row)]
     recipe.derive(rows)
-    return {
-        objective: list(_tables(name, objective, recipe, rows)) for objective in recipe.objectives
-    }
+    tables = {o: list(_tables(name, o, recipe, rows, None)) for o in recipe.objectives}
+    for limit in recipe.limits.values if recipe.limits else ():
+        for o in recipe.objectives:
+            tables[_limited(o, recipe, limit)] = list(_tables(name, o, recipe, rows, limit))
+    return tables
+
+
+def _limited(objective: str, recipe: Recipe, limit: float | None) -> str:
+    if limit is None or recipe.limits is None:
+        return objective
+    return f"{objective}<={limit:g}{recipe.limits.unit}"
 
 
 def read(folder: Path, name: str, file: str = "evals") -> pa.Table:
@@ -126,7 +169,10 @@ def read(folder: Path, name: str, file: str = "evals") -> pa.Table:
     return pq.read_table(path)
 
 
-def _tables(name: str, objective: str, recipe: Recipe, rows: Sequence[Row]) -> Iterator[Table]:
+def _tables(
+    name: str, objective: str, recipe: Recipe, rows: Sequence[Row], limit: float | None
+) -> Iterator[Table]:
+    label = _limited(objective, recipe, limit)
     settings: dict[str, Row] = {}
     by_workload: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -137,20 +183,24 @@ def _tables(name: str, objective: str, recipe: Recipe, rows: Sequence[Row]) -> I
         measured, ok = _measured(cells.values(), objective, recipe.completed)
         if len(cells) < recipe.fewest or ok.sum() < recipe.fewest:
             continue
+        if limit is not None and recipe.limits is not None:
+            ok &= _measured(cells.values(), recipe.limits.column, recipe.completed)[0] <= limit
+            if ok.sum() < recipe.limits.fewest:
+                continue
         lines = [settings[config] for config in cells]
         space = Space.of(
             tuple(cells),
             {c: Column(kind, tuple(r[c] for r in lines)) for c, kind in recipe.columns.items()},
         )
         family = next(iter(cells.values()))[0]["family"]
-        yield Table.of(name, objective, f"{workload}/{objective}", family, space, measured, ok)
+        yield Table.of(name, label, f"{workload}/{label}", family, space, measured, ok)
 
 
-def _measured(cells: Any, objective: str, completed: str | None) -> tuple[Array, Array]:
-    """The mean outcome of each setting's good runs, and whether most of its runs were good."""
+def _measured(cells: Any, column: str, completed: str | None) -> tuple[Array, Array]:
+    """The mean of each setting's good runs, and whether most of its runs were good."""
     means, ok = [], []
     for runs in cells:
         good = [r for r in runs if completed is None or r[completed]]
-        means.append(float(np.mean([r[objective] for r in good])) if good else np.nan)
+        means.append(float(np.mean([r[column] for r in good])) if good else np.nan)
         ok.append(len(good) / len(runs) > 0.5)
     return np.asarray(means), np.asarray(ok)

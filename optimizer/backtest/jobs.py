@@ -1,28 +1,26 @@
-"""The jobs of a backtest: one method on one table, all seeds; done side by side, kept as done.
+"""The jobs of a backtest: one method on one table, all seeds; done side by side.
 
-Every job's result is one line of a file beside the others, so that a backtest that was
-interrupted goes on where it was. A line is found again by everything its result depends
-on: the data's digest, the method, the seeds, and the version of the search.
+See `kept` for how a backtest that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from optimizer.backtest.datasets import load
+from optimizer.backtest.kept import key_of, read, written
 from optimizer.backtest.methods import METHODS
-from optimizer.backtest.play import play
+from optimizer.backtest.noise import Noise
+from optimizer.backtest.play import Played, play
 from optimizer.backtest.score import Score, score
 from optimizer.backtest.table import Table
-
-Json: TypeAlias = Any
+from optimizer.search.history import History
 
 SLOW_SEEDS: Final = 5
 """Seeds of a method that takes above 50 ms a proposal."""
@@ -32,7 +30,11 @@ FEWEST_STEPS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One method on one table."""
+    """One method on one table.
+
+    ``noise``: what it is told is as noisy as real runs are. ``same_family``: history holds
+    other inputs of the same program too.
+    """
 
     folder: str
     dataset: str
@@ -40,11 +42,8 @@ class Job:
     table: str
     method: str
     seeds: int
-
-    @property
-    def key(self) -> str:
-        """What the result depends on, as a short name."""
-        return _digest([asdict(self), _data(self.folder, self.dataset), _code()])
+    noise: bool = False
+    same_family: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,53 +54,80 @@ class Done:
     scores: tuple[Score, ...]
 
 
-def plan(folder: Path, datasets: Sequence[str], methods: Sequence[str], seeds: int) -> list[Job]:
+def plan(
+    folder: Path, datasets: Sequence[str], methods: Sequence[str], seeds: int, *,
+    noise: bool = False, same_family: bool = False,
+) -> list[Job]:  # fmt: skip
     """Return every job: tables × objectives × methods that can play on them."""
     jobs = []
     for dataset in datasets:
         for objective, tables in load(folder, dataset).items():
             for table in tables:
-                steps = len(table.history(tables))
+                steps = len(table.history(tables, same_family=same_family))
                 for name in methods:
-                    method = METHODS[name]
-                    if method.needs_history and steps < FEWEST_STEPS:
+                    if METHODS[name].history == "needed" and steps < FEWEST_STEPS:
                         continue
-                    many = min(seeds, SLOW_SEEDS) if method.slow else seeds
-                    many = many if method.random else 1
-                    jobs.append(Job(str(folder), dataset, objective, table.name, name, many))
+                    jobs.append(Job(
+                        str(folder), dataset, objective, table.name, name,
+                        _seeds(name, seeds, noise), noise, same_family,
+                    ))  # fmt: skip
     return jobs
+
+
+def _seeds(name: str, seeds: int, noise: bool) -> int:
+    method = METHODS[name]
+    if not (method.random or noise):
+        return 1  # every seed gives the same
+    return min(seeds, SLOW_SEEDS) if method.slow else seeds
 
 
 def finish(
     jobs: Sequence[Job], kept: Path, workers: int, progress: Callable[[int, int], None]
 ) -> list[Done]:
     """Return all jobs done; those whose line is in ``kept`` are not done again."""
-    known = dict(_kept(kept))
-    done = {job.key: Done(job, known[job.key]) for job in jobs if job.key in known}
-    left = [job for job in jobs if job.key not in done]
-    progress(len(done), len(jobs))
+    known = read(kept)
+    keys = {job: key(job) for job in jobs}
+    played = {job: known[keys[job]] for job in jobs if keys[job] in known}
+    left = [job for job in jobs if job not in played]
+    progress(len(played), len(jobs))
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a", encoding="utf-8") as lines:
-        for result in _side_by_side(left, workers):
-            done[result.job.key] = result
-            scores = [asdict(s) for s in result.scores]
-            lines.write(json.dumps({"key": result.job.key, "scores": scores}) + "\n")
+        for job, searches in _side_by_side(left, workers):
+            played[job] = searches
+            lines.write(written(keys[job], _about(job), searches))
             lines.flush()
-            progress(len(done), len(jobs))
-    return [done[job.key] for job in jobs]
+            progress(len(played), len(jobs))
+    return [judged(job, played[job]) for job in jobs]
 
 
-def do(job: Job) -> Done:
+def _about(job: Job) -> dict[str, object]:
+    return {name: value for name, value in asdict(job).items() if name != "folder"}
+
+
+def judged(job: Job, searches: Sequence[Played]) -> Done:
+    """Score the searches of a job."""
+    table, _ = _facts(job)
+    return Done(job, tuple(score(table, one) for one in searches))
+
+
+def key(job: Job) -> str:
+    """What the job's result depends on, as a short name."""
+    table, history = _facts(job)
+    noise = _noise(job.folder) if job.noise else None
+    return key_of(job.method, table, history, noise, job.seeds)
+
+
+def do(job: Job) -> tuple[Job, tuple[Played, ...]]:
     """Do one job."""
-    tables = _tables(job.folder, job.dataset)[job.objective]
-    table = next(one for one in tables if one.name == job.table)
-    history = table.history(tables)
-    scores = [score(table, play(job.method, table, history, seed)) for seed in range(job.seeds)]
-    return Done(job, tuple(scores))
+    table, history = _facts(job)
+    noise = _noise(job.folder) if job.noise else None
+    seeds = range(job.seeds)
+    return job, tuple(play(job.method, table, history, seed, noise) for seed in seeds)
 
 
-def _side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[Done]:
+def _side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, tuple[Played, ...]]]:
     if workers <= 1 or len(jobs) < 2:
+        one_thread()
         yield from map(do, jobs)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), initializer=one_thread) as pool:
@@ -116,49 +142,17 @@ def one_thread() -> None:
     threadpool_limits(1)
 
 
-_LOADED: Final[dict[tuple[str, str], Mapping[str, Sequence[Table]]]] = {}
+def _facts(job: Job) -> tuple[Table, History]:
+    tables = _tables(job.folder, job.dataset)[job.objective]
+    table = next(one for one in tables if one.name == job.table)
+    return table, table.history(tables, same_family=job.same_family)
 
 
+@lru_cache(maxsize=8)
 def _tables(folder: str, dataset: str) -> Mapping[str, Sequence[Table]]:
-    key = (folder, dataset)
-    if key not in _LOADED:
-        _LOADED[key] = load(Path(folder), dataset)
-    return _LOADED[key]
+    return load(Path(folder), dataset)
 
 
-def _kept(path: Path) -> Iterator[tuple[str, tuple[Score, ...]]]:
-    """The lines of a file; one that a crash left half written is done again."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            told = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        scores = tuple(Score(**{**s, "gaps": tuple(s["gaps"])}) for s in told["scores"])
-        yield told["key"], scores
-
-
-def _digest(value: Json) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:24]
-
-
-_DIGESTS: Final[dict[tuple[str, str], str]] = {}
-
-
-def _data(folder: str, dataset: str) -> str:
-    key = (folder, dataset)
-    if key not in _DIGESTS:
-        data = (Path(folder) / dataset / "evals.parquet").read_bytes()
-        _DIGESTS[key] = hashlib.sha256(data).hexdigest()
-    return _DIGESTS[key]
-
-
-def _code() -> str:
-    """The digest of the code that a score depends on."""
-    key = ("", "")
-    if key not in _DIGESTS:
-        here = Path(__file__).parent
-        files = sorted([*here.glob("*.py"), *(here.parent / "search").glob("*.py")])
-        _DIGESTS[key] = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
-    return _DIGESTS[key]
+@lru_cache(maxsize=1)
+def _noise(folder: str) -> Noise:
+    return Noise.of(Path(folder))

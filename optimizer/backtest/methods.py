@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,17 @@ class Method:
     """One method: how it plays, what it needs, and how dear it is."""
 
     play: Play
-    needs_history: bool = False
+    history: Literal["unused", "welcome", "needed"] = "unused"
     random: bool = True
     """Whether another seed may give another search."""
     slow: bool = False
     """Whether a proposal takes above 50 ms, so that fewer seeds are run."""
+    stops: bool = False
+    """Whether it has a stopping rule of its own."""
+    version: int = 1
+    """Raise it when the method would play otherwise: results of another are not reused."""
+    libraries: tuple[str, ...] = ()
+    """The packages whose version its results depend on."""
 
 
 def ours(table: Table, history: History, rng: np.random.Generator) -> Trials:
@@ -115,12 +121,12 @@ def _completed(levels: Array, factors: Array, tried: list[int], told: list[float
 
 OURS: Final = "trimtab"
 METHODS: Final[dict[str, Method]] = {
-    OURS: Method(ours, random=False),
+    OURS: Method(ours, history="welcome", random=False, stops=True),
     "random": Method(at_random),
-    "mean_rank": Method(mean_rank, needs_history=True, random=False),
-    "als": Method(als, needs_history=True),
-    "sklearn_gp": Method(forests.gaussian_process),
-    "extra_trees": Method(forests.extra_trees),
-    "optuna_tpe": Method(optuna_methods.tpe),
-    "optuna_gp": Method(optuna_methods.gaussian_process, slow=True),
+    "mean_rank": Method(mean_rank, history="needed", random=False),
+    "als": Method(als, history="needed"),
+    "sklearn_gp": Method(forests.gaussian_process, libraries=("scikit-learn",)),
+    "extra_trees": Method(forests.extra_trees, libraries=("scikit-learn",)),
+    "optuna_tpe": Method(optuna_methods.tpe, libraries=("optuna",)),
+    "optuna_gp": Method(optuna_methods.gaussian_process, slow=True, libraries=("optuna", "torch")),
 }

@@ -1,43 +1,97 @@
-"""Play: one method on one table, with one seed."""
+"""Play: one method on one table, with one seed.
+
+What is kept of it is what was tried, what the method was told where that was not the table's
+own outcome, and where it would have stopped: enough to judge it anew without playing again.
+"""
 
 from __future__ import annotations
 
 import time
 import zlib
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 
 from optimizer.backtest.methods import FORCED, HORIZON, METHODS, OURS
-from optimizer.backtest.score import BUDGET, Played
+from optimizer.backtest.noise import Noise
 from optimizer.backtest.table import Table
 from optimizer.search.history import History
 from optimizer.search.search import Search
 
+BUDGET: Final = 24
+"""How many trials every search is made to run, so that k5 can be seen."""
 
-def play(method: str, table: Table, history: History, seed: int) -> Played:
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One search: its trials in order, after how many it would have stopped, its CPU time.
+
+    ``told`` is empty where every trial was told the table's own log outcome. ``chosen``
+    is the setting in use after each trial; empty means the best told so far.
+    """
+
+    trials: tuple[int, ...]
+    stopped: int
+    seconds: float
+    told: tuple[float, ...] = ()
+    chosen: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """What a method is told of its trials: the table's outcome, and noise if there is any."""
+
+    table: Table
+    seed: int
+    noise: Noise | None
+    trials: list[int] = field(default_factory=list)
+    told: list[float] = field(default_factory=list)
+
+    def hear(self, setting: int) -> float:
+        outcome = float(self.table.log_outcome[setting])
+        if self.noise is not None:
+            again = self.trials.count(setting)
+            outcome += self.noise.draw(self.table.name, self.seed, setting, again)
+        self.trials.append(setting)
+        self.told.append(outcome)
+        return outcome
+
+
+def play(
+    method: str, table: Table, history: History, seed: int, noise: Noise | None = None
+) -> Played:
     """Return the trials of one search; the same seed gives the same."""
-    began = time.perf_counter()
-    if method == OURS:
-        return _ours(table, history, began)
-    rng = np.random.default_rng([seed, zlib.crc32(table.name.encode())])
+    hearing = _Hearing(table, seed, noise)
+    began = time.process_time()
+    ours = method == OURS
+    stopped, chosen = _ours(hearing, history) if ours else _theirs(method, hearing, history)
+    seconds = time.process_time() - began
+    told = tuple(hearing.told) if noise is not None else ()
+    return Played(tuple(hearing.trials), stopped, seconds, told, chosen if told else ())
+
+
+def _theirs(method: str, hearing: _Hearing, history: History) -> tuple[int, tuple[int, ...]]:
+    table = hearing.table
+    rng = np.random.default_rng([hearing.seed, zlib.crc32(table.name.encode())])
     search = METHODS[method].play(table, history, rng)
-    trials = [next(search)]
+    setting = next(search)
     try:
-        while len(trials) < BUDGET:
-            trials.append(search.send(float(table.log_outcome[trials[-1]])))
+        while len(hearing.trials) < BUDGET:
+            outcome = hearing.hear(setting)
+            setting = search.send(outcome)
     except StopIteration:
         pass  # every setting was tried
-    seconds = time.perf_counter() - began
-    return Played(tuple(trials), min(FORCED, len(trials)), seconds)
+    return min(FORCED, len(hearing.trials)), ()
 
 
-def _ours(table: Table, history: History, began: float) -> Played:
+def _ours(hearing: _Hearing, history: History) -> tuple[int, tuple[int, ...]]:
     """Play the shipped search on, past where it would have stopped."""
-    search = Search(table.space, history, horizon=HORIZON)
-    stopped = 0
+    search = Search(hearing.table.space, history, horizon=HORIZON)
+    stopped, chosen = 0, []
     while len(search.tried) < BUDGET and (step := search.next()) is not None:
         if not step.worthwhile and not stopped:
             stopped = len(search.tried)
-        search.tell(step.setting, float(table.log_outcome[step.setting]))
-    seconds = time.perf_counter() - began
-    return Played(tuple(search.tried), stopped or len(search.tried), seconds)
+        search.tell(step.setting, hearing.hear(step.setting))
+        chosen.append(search.best)
+    return stopped or len(search.tried), tuple(chosen)

@@ -3,54 +3,89 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from optimizer.backtest.jobs import Done
-from optimizer.backtest.methods import OURS
-from optimizer.backtest.score import summary
+from optimizer.backtest.methods import METHODS, OURS
+from optimizer.backtest.score import RULES, Score, best_rule, summary
 
 Json: TypeAlias = Any
+Regret: TypeAlias = Callable[[Score], float]
+
+TOLERANCE: Final = 2.0
+"""Points of net regret."""
 
 
 def rows(done: Sequence[Done]) -> list[dict[str, Json]]:
     """Return the figures of each data set, objective and method; see `score.summary`.
 
-    ``not_worse`` says of a baseline whether ours is never worse: the 95% bootstrap interval
-    of the difference in net regret (ours less its, in points) is not wholly above 2.
+    Of a baseline, ``not_worse`` says whether ours is never worse: the 95% bootstrap interval
+    of the difference in net regret (``ours_less``: ours less its, in points) is not wholly
+    above 2. ``rule`` is the simple stopping rule that suits the baseline best, and
+    ``net_regret_rule``, ``ours_less_rule`` and ``not_worse_rule`` are the same with it.
     """
     groups: dict[tuple[str, str, str], list[Done]] = defaultdict(list)
     for one in done:
         groups[(one.job.dataset, one.job.objective, one.job.method)].append(one)
     found = []
     for (dataset, objective, method), jobs in groups.items():
-        scores = [score for job in jobs for score in job.scores]
-        line: dict[str, Json] = {
-            "dataset": dataset, "objective": objective, "method": method,
-            "tasks": len(jobs), "seeds": max(len(job.scores) for job in jobs), **summary(scores),
-        }  # fmt: skip
+        line = _line(method, jobs)
         ours = groups.get((dataset, objective, OURS), [])
-        if method != OURS and ours:
-            low, high = difference(ours, jobs)
-            line |= {"ours_less": [low, high], "not_worse": low <= TOLERANCE}
-        found.append(line)
+        if not METHODS[method].stops:
+            line |= _ruled(jobs) | (_compared(ours, jobs) if ours else {})
+        found.append({"dataset": dataset, "objective": objective, **line})
     return found
 
 
-TOLERANCE = 2.0
-"""Points of net regret."""
+def _line(method: str, jobs: Sequence[Done]) -> dict[str, Json]:
+    first = jobs[0].job
+    return {
+        "method": method, "tasks": len(jobs), "seeds": max(len(job.scores) for job in jobs),
+        "noise": first.noise, "same_family": first.same_family,
+        **summary([score for job in jobs for score in job.scores]),
+    }  # fmt: skip
 
 
-def difference(ours: Sequence[Done], theirs: Sequence[Done]) -> tuple[float, float]:
+def _ruled(jobs: Sequence[Done]) -> dict[str, Json]:
+    scores = [score for job in jobs for score in job.scores]
+    rule = best_rule(scores)
+    return {"rule": rule, "net_regret_rule": 100.0 * float(np.mean([*map(_by(rule), scores)]))}
+
+
+def _compared(ours: Sequence[Done], theirs: Sequence[Done]) -> dict[str, Json]:
+    rule = best_rule([score for job in theirs for score in job.scores])
+    low, high = difference(ours, theirs)
+    low_rule, high_rule = difference(ours, theirs, _by(rule))
+    return {
+        "ours_less": [low, high], "not_worse": low <= TOLERANCE,
+        "ours_less_rule": [low_rule, high_rule], "not_worse_rule": low_rule <= TOLERANCE,
+    }  # fmt: skip
+
+
+def _own(score: Score) -> float:
+    return score.net_regret
+
+
+def _by(rule: str) -> Regret:
+    place = list(RULES).index(rule)
+    return lambda score: score.by_rule[place]
+
+
+def difference(
+    ours: Sequence[Done], theirs: Sequence[Done], regret: Regret = _own
+) -> tuple[float, float]:
     """Return the 95% bootstrap interval over tasks of ours less theirs, in points."""
-    mine = {one.job.table: _regret(one) for one in ours}
-    gaps = np.asarray([mine[o.job.table] - _regret(o) for o in theirs if o.job.table in mine])
+    mine = {one.job.table: _mean(one, _own) for one in ours}
+    gaps = np.asarray(
+        [mine[o.job.table] - _mean(o, regret) for o in theirs if o.job.table in mine]
+    )
     rng = np.random.default_rng(0)
     means = gaps[rng.integers(0, len(gaps), (2000, len(gaps)))].mean(axis=1)
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
-def _regret(done: Done) -> float:
-    return 100.0 * float(np.mean([score.net_regret for score in done.scores]))
+def _mean(done: Done, regret: Regret) -> float:
+    return 100.0 * float(np.mean([regret(score) for score in done.scores]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from control_plane.cli.main import hoisted
+from optimizer.backtest import kept as kept_lines
 from optimizer.backtest.command import NoSuchMethod, run
 from optimizer.backtest.datasets import NoData, UnknownDataset, load
 from optimizer.backtest.methods import METHODS, OURS
-from optimizer.backtest.score import Played, score, summary
+from optimizer.backtest.noise import Noise
+from optimizer.backtest.play import Played, play
+from optimizer.backtest.score import RULES, score, summary
 
 TYPES = [("m", 2, 8.0), ("m", 4, 16.0), ("c", 2, 4.0), ("c", 4, 8.0)]
 
@@ -116,12 +120,80 @@ def test_regret_is_what_fifty_runs_cost_above_the_best(data: Path) -> None:
     assert summary([judged])["s3"] == 100.0
 
 
+def test_a_change_of_ours_leaves_what_the_others_did(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept.jsonl"
+    backtest(data, kept, [OURS, "mean_rank"])
+    monkeypatch.setattr(kept_lines, "_search", lambda: "another search")
+    told: list[tuple[int, int]] = []
+    backtest(data, kept, [OURS, "mean_rank"], progress=lambda d, n: told.append((d, n)))
+    assert told[0] == (8, 16)
+
+
+def test_with_noise_every_seed_is_another_search_and_truth_is_what_counts(data: Path) -> None:
+    tables = load(data, "scout_multi")["time_s"]
+    noise = Noise((np.asarray([-0.4, 0.4]),), (np.asarray([-0.1, 0.1]),))
+    table, past = tables[0], tables[0].history(tables)
+    one, same, other = (play(OURS, table, past, seed, noise) for seed in (0, 0, 1))
+    assert (one.trials, one.told) == (same.trials, same.told)
+    assert one.told != other.told
+    truth = table.log_outcome[list(one.trials)]
+    assert {round(abs(float(gap)), 6) for gap in one.told - truth} == {0.1, 0.4}
+    fooled = Played((1, 0), stopped=2, seconds=0.0, told=(0.0, 1.0))
+    assert score(table, fooled).gaps[-1] == pytest.approx(float(table.gap[1]))
+
+
+def test_every_method_hears_the_same_noise_of_the_same_trial() -> None:
+    noise = Noise((np.arange(100.0),), (np.arange(100.0),))
+    draws = [noise.draw("a table", 3, 7, trial) for trial in (0, 1, 0)]
+    assert draws[0] == draws[2] != draws[1]
+    assert draws[0] != noise.draw("a table", 4, 7, 0)
+
+
+def test_a_program_may_learn_from_its_other_inputs_where_that_is_asked(data: Path) -> None:
+    tables = load(data, "scout_multi")["time_s"]
+    table, other = tables[0], replace(tables[1], family=tables[0].family)
+    assert len(table.history([table, other])) == 0
+    assert len(table.history([table, other], same_family=True)) == 1
+
+
+def test_a_setting_above_a_limit_counts_as_failed(tmp_path: Path) -> None:
+    rows = [
+        {
+            "workload": f"{model}_io100", "family": model, "config": f"{devices}x{batch}",
+            "hardware": "a", "framework": "f", "n_devices": devices, "batch_size": batch,
+            "io_len": 100, "latency_s": float(batch), "s_per_mtoken": 1.0 / batch,
+            "device_s_per_mtoken": devices / batch,
+        }
+        for model in ("m", "n")
+        for devices in (1, 2, 3)
+        for batch in range(1, 11)
+    ]  # fmt: skip
+    (tmp_path / "llm_inference_bench").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "llm_inference_bench/evals.parquet")
+    found = load(tmp_path, "llm_inference_bench")
+    sizes = np.asarray(found["s_per_mtoken"][0].space.columns["batch_size"].values)
+    assert not found["s_per_mtoken"][0].failed.any()
+    assert (found["s_per_mtoken<=50ms"][0].failed == (sizes > 5)).all()
+
+
+def test_the_simple_stopping_rules_count_and_wait() -> None:
+    told = np.asarray([3.0, 2.0, 2.5, 2.6, 1.0])
+    assert RULES["after 3"](told) == 3
+    assert RULES["1 without"](told) == 3
+    assert RULES["2 without"](told) == 4
+    assert RULES["5 without"](told) == RULES["after 20"](told) == 5
+
+
 def test_ours_is_said_to_be_worse_where_it_is(data: Path, tmp_path: Path) -> None:
     rows = backtest(data, tmp_path / "kept.jsonl", [OURS, "random"])
     for row in (r for r in rows if r["method"] == "random"):
         low, high = row["ours_less"]
         assert low <= high
         assert row["not_worse"] == (low <= 2.0)
+        assert row["rule"] in RULES
+        assert row["net_regret_rule"] <= row["net_regret"] + 1e-9
 
 
 @pytest.mark.parametrize(
