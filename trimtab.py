@@ -436,6 +436,12 @@ class Client:
         """Return what a month (``2026-11``) cost by playbook and step, and how much is known."""
         return self._list("/api/costs", **_given(month=month, playbook=playbook))
 
+    def cost_days(
+        self, month: str | None = None, playbook: str | None = None
+    ) -> list[dict[str, Json]]:
+        """Return what each day of a month cost, and what slots cost that stood idle."""
+        return self._list("/api/costs/days", **_given(month=month, playbook=playbook))
+
     def cost_export(self, month: str | None = None, form: str = "csv") -> bytes:
         """Return the costs of a month in FOCUS columns, as ``csv`` or ``parquet``."""
         params = _given(month=month, form=form)

@@ -42,10 +42,14 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a playbook cost in a month, as far as known: ``priced`` of its slot time is."""
+    """What a playbook cost in a month, as far as known: ``priced`` of its slot time is.
+
+    ``idle_usd`` of it is its share of slots that stood idle.
+    """
 
     usd: float = 0.0
     priced: float = 1.0
+    idle_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class BudgetView:
     used: float
     priced: float
     state: str
+    idle_usd: float = 0.0
 
 
 def load_budgets(folder: Path) -> list[Budget]:
@@ -135,16 +140,24 @@ def month_of(at: float) -> tuple[str, float, float]:
 
 
 def spent_by_playbook(rows: Iterable[Mapping[str, Any]]) -> dict[str, Spent]:
-    """Return what each playbook, and all together, cost by the rows of ``cost_steps``."""
-    usd: dict[str, float] = {}
+    """Return what each playbook, and all together, cost by the rows of ``cost_steps``.
+
+    Idle slots count with those that bear them; what nobody bears counts for all together.
+    """
+    usd: dict[str, list[float]] = {}
     slots: dict[str, list[float]] = {}
     for row in rows:
         for name in (row["playbook"], ALL):
-            usd[name] = usd.get(name, 0.0) + row["cost_usd"]
+            dollars = usd.setdefault(name, [0.0, 0.0])
+            dollars[0] += row["cost_usd"] + row.get("idle_usd", 0.0)
+            dollars[1] += row.get("idle_usd", 0.0)
             times = slots.setdefault(name, [0.0, 0.0])
-            times[0] += row["priced_slot_s"]
-            times[1] += row["slot_s"]
-    return {n: Spent(usd[n], p / whole if whole else 1.0) for n, (p, whole) in slots.items()}
+            times[0] += row["priced_slot_s"] + row.get("idle_priced_s", 0.0)
+            times[1] += row["slot_s"] + row.get("idle_s", 0.0)
+    return {
+        n: Spent(usd[n][0], p / whole if whole else 1.0, usd[n][1])
+        for n, (p, whole) in slots.items()
+    }
 
 
 def crossed(
@@ -174,5 +187,6 @@ def view(budget: Budget, month: str, spent: Spent) -> BudgetView:
     warned = any(used >= share for share in budget.warn_at)
     state = "exceeded" if used >= 1 else "warned" if warned else "within"
     return BudgetView(
-        budget.playbook, month, budget.usd_per_month, spent.usd, used, spent.priced, state
-    )
+        budget.playbook, month, budget.usd_per_month, spent.usd, used, spent.priced, state,
+        spent.idle_usd,
+    )  # fmt: skip

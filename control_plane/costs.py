@@ -1,23 +1,39 @@
-"""What things cost, by playbook and step, and how much of it is known at all.
+"""What things cost, by playbook and step or by day, and how much of it is known at all.
 
-Coverage is a number: the share of slot time, and of attempts, that has a known price. What
-rests on cost can refuse to go on below a share of it.
+What attempts cost comes from the record; what servers held idle meanwhile comes from the journal
+and is shared out to what ran (`control_plane.idle`). Coverage is a number: the share of slot
+time, and of attempts, that has a known price. What rests on cost can refuse to go on below a
+share of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from control_plane.budgets import month_of
+from control_plane.capacity import held
 from control_plane.errors import Invalid
+from control_plane.idle import Row, shared
+from control_plane.readings import Readings
+from runtime.journal.port import JournalReader
+
+K = TypeVar("K", bound=Hashable)
+_SUMMED: Final = (
+    "attempts", "priced", "slot_s", "priced_slot_s", "cost_usd", "spend_usd", "idle_s",
+    "idle_priced_s", "idle_usd",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """One step in a time. ``cost_usd`` is what is known; the coverages are shares from 0 to 1."""
+    """One step in a time. ``cost_usd`` is what is known; the coverages are shares from 0 to 1.
+
+    ``idle_usd`` is the step's share of what slots cost that stood idle. A line without a
+    playbook is what stood idle where nothing ran that could bear it.
+    """
 
     playbook: str
     step: str
@@ -27,28 +43,84 @@ class StepCost:
     spend_usd: float
     attempt_coverage: float
     slot_coverage: float
+    idle_s: float = 0.0
+    idle_usd: float = 0.0
+
+    @property
+    def whole_usd(self) -> float:
+        """What it cost with its share of what was idle."""
+        return self.cost_usd + self.idle_usd
+
+
+@dataclass(frozen=True, slots=True)
+class DayCost:
+    """One day: what attempts cost, what slots cost that stood idle, and how much is known."""
+
+    day: float
+    attempts: int
+    slot_s: float
+    cost_usd: float
+    spend_usd: float
+    idle_s: float
+    idle_usd: float
+    slot_coverage: float
+
+
+async def ledger(
+    readings: Readings, journal: JournalReader, since: float, until: float, playbook: str = ""
+) -> list[Row]:
+    """Return the rows of ``cost_steps`` of a time, each with its share of what was idle.
+
+    Raises:
+        RecorderAway: no recorder answers.
+    """
+    rows = await readings.costs(since, until)
+    told = shared(held(journal, since, until), rows)
+    return [row for row in told if playbook in ("", row["playbook"])]
 
 
 def by_step(rows: Iterable[Mapping[str, Any]]) -> list[StepCost]:
     """Return the rows of ``cost_steps`` summed by playbook and step, the dearest first."""
-    sums: dict[tuple[str, str], dict[str, float]] = {}
-    for row in rows:
-        one = sums.setdefault((row["playbook"], row["step"]), {})
-        for name in ("attempts", "priced", "slot_s", "priced_slot_s", "cost_usd", "spend_usd"):
-            one[name] = one.get(name, 0) + row[name]
     found = [
         StepCost(
             playbook, step, int(s["attempts"]), s["slot_s"], s["cost_usd"], s["spend_usd"],
-            _share(s["priced"], s["attempts"]), _share(s["priced_slot_s"], s["slot_s"]),
+            _share(s["priced"], s["attempts"]), _covered(s), s["idle_s"], s["idle_usd"],
         )
-        for (playbook, step), s in sums.items()
+        for (playbook, step), s in _summed(rows, lambda r: (r["playbook"], r["step"])).items()
     ]  # fmt: skip
-    return sorted(found, key=lambda c: (-c.cost_usd, c.playbook, c.step))
+    return sorted(found, key=lambda c: (-c.whole_usd, c.playbook, c.step))
+
+
+def by_day(rows: Iterable[Mapping[str, Any]]) -> list[DayCost]:
+    """Return the rows of ``cost_steps`` summed by day, the first day first."""
+    return [
+        DayCost(
+            day, int(s["attempts"]), s["slot_s"], s["cost_usd"], s["spend_usd"], s["idle_s"],
+            s["idle_usd"], _covered(s),
+        )
+        for day, s in sorted(_summed(rows, lambda r: float(r["day"])).items())
+    ]  # fmt: skip
+
+
+def _summed(
+    rows: Iterable[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], K]
+) -> dict[K, dict[str, float]]:
+    sums: dict[K, dict[str, float]] = {}
+    for row in rows:
+        one = sums.setdefault(key(row), dict.fromkeys(_SUMMED, 0.0))
+        for name in _SUMMED:
+            one[name] += row.get(name, 0)
+    return sums
+
+
+def _covered(s: Mapping[str, float]) -> float:
+    """The share of slot time, used or idle, that has a known price."""
+    return _share(s["priced_slot_s"] + s["idle_priced_s"], s["slot_s"] + s["idle_s"])
 
 
 def coverage(costs: Iterable[StepCost]) -> float:
     """Return the share of all slot time that has a known price; 1 where there was none."""
-    times = [(c.slot_s * c.slot_coverage, c.slot_s) for c in costs]
+    times = [((c.slot_s + c.idle_s) * c.slot_coverage, c.slot_s + c.idle_s) for c in costs]
     return _share(sum(p for p, _ in times), sum(s for _, s in times))
 
 

@@ -1,9 +1,9 @@
-"""Costs in the columns of FOCUS 1.0, the FinOps Open Cost and Usage Specification.
+"""Costs in the columns of FOCUS 1.1, the FinOps Open Cost and Usage Specification.
 
-A row is what one step used of one class of hardware at one price on one day, and another
-what its tools reported to have spent. Our own columns begin with ``x_``, as FOCUS asks. Slot
-time without a known price is a row that costs 0 and says ``x_PriceKnown`` false: what is not
-known cannot be left out of an account. https://focus.finops.org
+A row is what one step used of one class of hardware at one price on one day, another what its
+tools reported to have spent, another what it bears of slots that stood idle. Our own columns
+begin with ``x_``, as FOCUS asks. Slot time without a known price is a row that costs 0 and says
+``x_PriceKnown`` false: what is not known cannot be left out. https://focus.finops.org
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ NUMBERS: Final = (
 )  # fmt: skip
 TIMES: Final = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
 TEXTS: Final = (
-    "BillingAccountId", "BillingAccountName", "BillingCurrency", "ChargeCategory", "ChargeClass",
-    "ChargeDescription", "ChargeFrequency", "ConsumedUnit", "InvoiceIssuerName", "PricingUnit",
-    "PricingCategory", "ProviderName", "PublisherName", "RegionId", "ResourceId", "ResourceName",
-    "ResourceType", "ServiceCategory", "ServiceName", "SkuId", "SubAccountId", "Tags",
+    "BillingAccountId", "BillingAccountName", "BillingCurrency", "CapacityReservationId",
+    "CapacityReservationStatus", "ChargeCategory", "ChargeClass", "ChargeDescription",
+    "ChargeFrequency", "ConsumedUnit", "InvoiceIssuerName", "PricingUnit", "PricingCategory",
+    "ProviderName", "PublisherName", "RegionId", "RegionName", "ResourceId", "ResourceName",
+    "ResourceType", "ServiceCategory", "ServiceName", "ServiceSubcategory", "SkuId", "SkuPriceId",
+    "SubAccountId", "SubAccountName", "Tags",
     "x_Playbook", "x_Step", "x_Hardware",
 )  # fmt: skip
-COLUMNS: Final = (*TIMES, *NUMBERS, *TEXTS, "x_Attempts", "x_PriceKnown", "x_System")
+COLUMNS: Final = (*TIMES, *NUMBERS, *TEXTS, "x_Attempts", "x_PriceKnown", "x_System", "x_Idle")
 
 
 def focus_rows(
@@ -45,25 +47,54 @@ def focus_rows(
     """Yield the FOCUS rows of rows of ``cost_steps``."""
     for row in rows:
         known = classes.get(row["hardware"])
-        yield _slots(row, known)
+        if row["playbook"]:
+            yield _slots(row, known)
+        if row.get("idle_s"):
+            yield _idle(row, known)
         if row["spend_usd"]:
             yield _spend(row)
 
 
 def _slots(row: Mapping[str, Any], known: HardwareClass | None) -> dict[str, Any]:
-    hours, price = row["slot_s"] / 3600, row["price_usd_hour"]
-    cost = row["cost_usd"] - row["spend_usd"]
+    price = row["price_usd_hour"]
+    what = f"slot time of {row['playbook']} › {row['step']}"
+    return _compute(row, known, what, row["cost_usd"] - row["spend_usd"], row["slot_s"], price)
+
+
+def _idle(row: Mapping[str, Any], known: HardwareClass | None) -> dict[str, Any]:
+    """Slot time that was paid for and not used: the share of this row, or what none bears."""
+    whole = row["idle_priced_s"] >= row["idle_s"] * 0.999_999
+    price = row["idle_usd"] / row["idle_s"] * 3600 if whole else None
+    bears = f", borne by {row['playbook']} › {row['step']}" if row["playbook"] else ""
+    told = _compute(row, known, f"idle slot time{bears}", row["idle_usd"], row["idle_s"], price)
+    return told | {
+        "CapacityReservationId": row["hardware"], "CapacityReservationStatus": "Unused",
+        "ConsumedQuantity": 0.0, "ServiceName": "Idle slots", "x_Attempts": 0, "x_Idle": True,
+    }  # fmt: skip
+
+
+def _compute(
+    row: Mapping[str, Any], known: HardwareClass | None, what: str, cost: float, slot_s: float,
+    price: float | None,
+) -> dict[str, Any]:  # fmt: skip
+    hours = slot_s / 3600
     spot = known is not None and known.spot
     return _row(row, cost) | {
-        "ChargeDescription": f"slot time of {row['playbook']} › {row['step']} on "
-        f"{row['hardware'] or 'no worker'}" + ("" if price is not None else ", price not known"),
+        "ChargeDescription": f"{what} on {row['hardware'] or 'no worker'}"
+        + ("" if price is not None else ", price not known"),
         "PricingQuantity": hours, "PricingUnit": "Hours", "ConsumedQuantity": hours,
         "ConsumedUnit": "Hours", "ListUnitPrice": price, "ContractedUnitPrice": price,
         "PricingCategory": "Dynamic" if spot else "Standard", "ServiceCategory": "Compute",
-        "ServiceName": "Slot time", "ResourceType": "Hardware class",
-        "RegionId": known.region or None if known else None, "SkuId": row["hardware"] or None,
+        "ServiceName": "Slot time", "ServiceSubcategory": "Other (Compute)",
+        "ResourceType": "Hardware class", **_where(row, known),
         "x_PriceKnown": price is not None,
     }  # fmt: skip
+
+
+def _where(row: Mapping[str, Any], known: HardwareClass | None) -> dict[str, Any]:
+    region = known.region or None if known is not None else None
+    sku = row["hardware"] or None
+    return {"RegionId": region, "RegionName": region, "SkuId": sku, "SkuPriceId": sku}
 
 
 def _spend(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +103,8 @@ def _spend(row: Mapping[str, Any]) -> dict[str, Any]:
         "PricingQuantity": row["spend_usd"], "PricingUnit": "USD", "ConsumedQuantity": None,
         "ConsumedUnit": None, "ListUnitPrice": 1.0, "ContractedUnitPrice": 1.0,
         "PricingCategory": "Other", "ServiceCategory": "Other", "ServiceName": "Tool spend",
-        "ResourceType": "Tool", "RegionId": None, "SkuId": None, "x_PriceKnown": True,
+        "ServiceSubcategory": "Other (Other)", "ResourceType": "Tool", "SkuId": "tool-spend",
+        "SkuPriceId": "tool-spend", "x_PriceKnown": True,
     }  # fmt: skip
 
 
@@ -88,10 +120,11 @@ def _row(row: Mapping[str, Any], cost: float) -> dict[str, Any]:
         "BillingAccountId": "trimtab", "BillingAccountName": "Trimtab", "BillingCurrency": "USD",
         "ChargeCategory": "Usage", "ChargeClass": None, "ChargeFrequency": "Usage-Based",
         "InvoiceIssuerName": "Trimtab", "ProviderName": "Trimtab", "PublisherName": "Trimtab",
-        "ResourceId": f"{row['playbook']}#{row['step']}", "ResourceName": row["step"],
-        "SubAccountId": row["playbook"], "Tags": json.dumps(tags, ensure_ascii=False),
+        "ResourceId": f"{row['playbook']}#{row['step']}" if row["step"] else row["hardware"],
+        "ResourceName": row["step"] or row["hardware"], "SubAccountId": row["playbook"] or None,
+        "SubAccountName": row["playbook"] or None, "Tags": json.dumps(tags, ensure_ascii=False),
         "x_Playbook": row["playbook"], "x_Step": row["step"], "x_Hardware": row["hardware"],
-        "x_Attempts": row["attempts"], "x_System": bool(row["system"]),
+        "x_Attempts": row["attempts"], "x_System": bool(row["system"]), "x_Idle": False,
     }  # fmt: skip
 
 
@@ -102,6 +135,7 @@ def table(rows: Iterable[Mapping[str, Any]], classes: Mapping[str, HardwareClass
     kinds: dict[str, pa.DataType] = dict.fromkeys(TIMES, pa.timestamp("s", "UTC"))
     kinds |= dict.fromkeys(NUMBERS, pa.float64()) | dict.fromkeys(TEXTS, pa.string())
     kinds |= {"x_Attempts": pa.uint64(), "x_PriceKnown": pa.bool_(), "x_System": pa.bool_()}
+    kinds |= {"x_Idle": pa.bool_()}
     schema = pa.schema([(name, kinds[name]) for name in COLUMNS])
     return pa.Table.from_pylist(list(focus_rows(rows, classes)), schema=schema)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from control_plane.auth import Keys
+from control_plane.capacity import Capacity
 from control_plane.clock import Clock
 from control_plane.drafts import Drafts
 from control_plane.experiments import ExperimentService
@@ -53,3 +54,4 @@ class Parts:
     upkeep: Upkeep
     metrics: Metrics
     watch: Watch
+    capacity: Capacity

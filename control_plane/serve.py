@@ -27,6 +27,7 @@ from litestar import Litestar
 
 from control_plane.app import build_app
 from control_plane.auth import Principal, open_keys, read_key
+from control_plane.capacity import Capacity
 from control_plane.clock import Clock, wall
 from control_plane.drafts import Drafts
 from control_plane.experiments import ExperimentService
@@ -145,6 +146,7 @@ async def open_server(
         if ticking:
             await _start_schedules(parts)
             parts.upkeep.start()
+            parts.capacity.start()
             if parts.recorder is not None:
                 parts.watch.start()
         url = _url(ground.sock)
@@ -179,12 +181,14 @@ async def _open_parts(
     opened.push_async_callback(metrics.close)
     watch = Watch(engine, readings, settings.watch, clock)
     opened.push_async_callback(watch.close)
+    capacity = Capacity(engine, settings.workers.slots, settings.watch.capacity_minutes, clock)
+    opened.push_async_callback(capacity.close)
     return Parts(
         settings, sources, folder, clock, keys, engine, pool, recorder,
         Runs(engine.journal, folder.journal),
         Playbooks(engine.catalogue, engine.layers), readings, reviews, experiments, drafts,
         schedules, loop, Streams(engine, settings.limits.streams), upkeep,
-        metrics, watch,
+        metrics, watch, capacity,
     )  # fmt: skip
 
 

@@ -264,7 +264,7 @@ class AuthSettings:
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
-    """How often budgets and trends are looked at, and who is told."""
+    """How often budgets, trends and capacity are looked at, and who is told."""
 
     budget_minutes: float = _set(
         1.0, "Minutes between two looks at `budgets.yaml`; 0 for none.", _within(0)
@@ -272,6 +272,10 @@ class WatchSettings:
     trend_minutes: float = _set(
         15.0, "Minutes between two looks for steps slower than usual; 0 for none.", _within(0)
     )
+    capacity_minutes: float = _set(
+        15.0, "Minutes between two notes of which slots are up, so that idle ones have a cost; "
+        "0 for none.", _within(0),
+    )  # fmt: skip
     webhook: str = _set("", "URL to which alerts are posted as JSON; empty for none.")
 
 

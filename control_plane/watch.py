@@ -17,6 +17,7 @@ from control_plane import budgets
 from control_plane.appending import append_last
 from control_plane.budgets import BudgetView, Spent
 from control_plane.clock import Clock
+from control_plane.costs import ledger
 from control_plane.readings import MeasuresQuestion, Readings
 from control_plane.settings import WatchSettings
 from control_plane.trend_changes import Change, Mark, changes_in, shifts
@@ -107,7 +108,7 @@ class Watch:
 
     async def _spent(self) -> tuple[str, dict[str, Spent]]:
         month, since, until = budgets.month_of(self._clock())
-        rows = await self._readings.costs(since, until)
+        rows = await ledger(self._readings, self._engine.journal, since, until)
         return month, budgets.spent_by_playbook(rows)
 
     # ---- trends -------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from litestar.params import FromQuery, QueryParameter
 from control_plane.api.guards import requires
 from control_plane.budgets import BudgetView
 from control_plane.clock import Clock
-from control_plane.costs import StepCost, by_step, month_named
+from control_plane.costs import DayCost, StepCost, by_day, by_step, ledger, month_named
 from control_plane.focus import MEDIA, Form, table, written
 from control_plane.readings import Readings
 from control_plane.watch import Watch, named_alerts
@@ -25,11 +25,25 @@ Limit = Annotated[int, QueryParameter(ge=1, le=1000)]
 @get("/api/costs", guards=[requires("viewer")], operation_id="costs", tags=["costs"])
 async def costs(
     readings: NamedDependency[Readings], clock: NamedDependency[Clock],
-    month: FromQuery[str] = "", playbook: FromQuery[str] = "",
+    engine: NamedDependency[Engine], month: FromQuery[str] = "", playbook: FromQuery[str] = "",
 ) -> list[StepCost]:  # fmt: skip
-    """Return what a month cost by playbook and step, and the share that has a known price."""
+    """Return what a month cost by playbook and step, and the share that has a known price.
+
+    Slots that stood idle are shared out to the steps of their day; a line without a playbook is
+    what no step bears.
+    """
     since, until = month_named(month, clock())
-    return by_step(await readings.costs(since, until, playbook))
+    return by_step(await ledger(readings, engine.journal, since, until, playbook))
+
+
+@get("/api/costs/days", guards=[requires("viewer")], operation_id="cost_days", tags=["costs"])
+async def cost_days(
+    readings: NamedDependency[Readings], clock: NamedDependency[Clock],
+    engine: NamedDependency[Engine], month: FromQuery[str] = "", playbook: FromQuery[str] = "",
+) -> list[DayCost]:  # fmt: skip
+    """Return what each day of a month cost: attempts, tools, and slots that stood idle."""
+    since, until = month_named(month, clock())
+    return by_day(await ledger(readings, engine.journal, since, until, playbook))
 
 
 @get("/api/costs/export", guards=[requires("viewer")], operation_id="cost_export", tags=["costs"])
@@ -39,7 +53,7 @@ async def export(
 ) -> Response[bytes]:  # fmt: skip
     """Return the costs of a month in the columns of FOCUS, as CSV or Parquet."""
     since, until = month_named(month, clock())
-    rows = await readings.costs(since, until)
+    rows = await ledger(readings, engine.journal, since, until)
     classes = {c.name: c for c in load_prices(engine.folder.root).classes}
     body = await asyncio.to_thread(lambda: written(table(rows, classes), form))
     return Response(body, media_type=MEDIA[form])

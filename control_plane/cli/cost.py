@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from control_plane.cli.figures import bar, day_of, dollars
 from control_plane.cli.here import KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_rows
 from control_plane.clock import local, span
@@ -26,11 +27,33 @@ def show(
     with here(ctx).client(key_file, record=True) as client:
         rows = client.costs(month, playbook)
     emit_rows(rows, output, {
-        "playbook": "playbook", "step": "step", "cost": lambda c: f"${c['cost_usd']:.4f}",
-        "of it spend": lambda c: f"${c['spend_usd']:.4f}",
+        "playbook": lambda c: c["playbook"] or "(idle, nothing ran)", "step": "step",
+        "cost": lambda c: dollars(c["cost_usd"]),
+        "of it spend": lambda c: dollars(c["spend_usd"]),
+        "idle beside": lambda c: dollars(c["idle_usd"]),
         "slot time": lambda c: span(c["slot_s"]),
         "attempts": lambda c: str(c["attempts"]),
         "price known": lambda c: f"{c['slot_coverage']:.0%}",
+    }, empty="nothing ran in that month")  # fmt: skip
+
+
+@app.command()
+def days(
+    ctx: typer.Context, month: Month = "",
+    playbook: Annotated[str, typer.Option(help="Keep one playbook.")] = "",
+    key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Show what each day of a month cost, and what slots cost that stood idle."""
+    with here(ctx).client(key_file, record=True) as client:
+        rows = client.cost_days(month, playbook)
+    most = max((d["cost_usd"] + d["idle_usd"] for d in rows), default=0.0)
+    emit_rows(rows, output, {
+        "day": lambda d: day_of(d["day"]), "cost": lambda d: dollars(d["cost_usd"]),
+        "of it spend": lambda d: dollars(d["spend_usd"]),
+        "idle beside": lambda d: dollars(d["idle_usd"]),
+        "attempts": lambda d: str(d["attempts"]),
+        "price known": lambda d: f"{d['slot_coverage']:.0%}",
+        "": lambda d: bar(d["cost_usd"] + d["idle_usd"], most),
     }, empty="nothing ran in that month")  # fmt: skip
 
 
@@ -52,7 +75,9 @@ def budgets(ctx: typer.Context, key_file: KeyFile = None, output: Output = Forma
         rows = client.budgets()
     emit_rows(rows, output, {
         "playbook": "playbook", "month": "month", "limit": lambda b: f"${b['limit_usd']:.2f}",
-        "spent": lambda b: f"${b['spent_usd']:.4f}", "used": lambda b: f"{b['used']:.0%}",
+        "spent": lambda b: dollars(b["spent_usd"]),
+        "of it idle": lambda b: dollars(b["idle_usd"]),
+        "used": lambda b: f"{b['used']:.0%}",
         "price known": lambda b: f"{b['priced']:.0%}", "state": "state",
     }, empty="no budget; write budgets.yaml in the data folder")  # fmt: skip
 

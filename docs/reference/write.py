@@ -91,7 +91,7 @@ PRICES: Final = cleandoc("""
     attempts that end from then on; what has ended keeps the price in its `attempt.finished` and
     is never priced again. A file with faults leaves the prices as they were and is named in the
     server's log. [What things cost](../concepts/cost.md) says how cost is made from prices.
-    Classes and their slots are read at the start.
+    Classes and their slots hold within seconds too.
 
     ## Budgets
 
@@ -118,7 +118,25 @@ PRICES: Final = cleandoc("""
           - {from: 2026-01-01, usd_per_hour: 0.21}
     ```
 
-    Without `slots` they are as many as this machine has; with 0 there are none. A playbook
+    Without `slots` they are as many as this machine has; with 0 there are none. A change of the
+    file holds within seconds, without a restart: what waited for a slot goes on as soon as there
+    are more, what runs is left to end when there are fewer. How many processes work at all
+    (`workers.slots`) is read at the start.
+
+    Slots are paid for while a server is up, busy or not: all `slots` of a class, of `local` the
+    server's `workers.slots`. Another number of them, or none where a class is paid by use, is
+    said by `reserved`:
+
+    ```yaml
+    hardware:
+      - class: spot-large
+        slots: 8
+        reserved: 0
+        prices:
+          - {from: 2026-01-01, usd_per_hour: 0.07}
+    ```
+
+    A playbook
     whose step runs on a class that is not there is refused when it is registered, an override
     when it is submitted. Where a class went away since, or an overlay or a trial names one that
     is not there, the attempt fails with class `permanent` and says so. Nothing waits for workers

@@ -18,10 +18,11 @@ from runtime.data.folder import DataFolder
 from runtime.engine.batch import batch_names
 from runtime.engine.catalogue import Version
 from runtime.engine.edge import RunEdge
+from runtime.engine.hardware import Hardware
 from runtime.engine.pace import Pace
 from runtime.engine.prices import LivePrices
 from runtime.engine.queue import Ready, WorkQueue
-from runtime.playbook.model import Step
+from runtime.playbook.model import Limit, Step
 from runtime.playbook.tools import CLASSES
 from runtime.run.decide import Ended
 from runtime.run.events import CheckFailed, Fault, Json, ProductPublished, RunEvent
@@ -79,14 +80,30 @@ class Dispatch:
         self._services, self._clock = dict(services), clock
         self.products = Products()
         self.ready = WorkQueue()
-        self.hardware = prices.now.hardware
-        self._limited = bool(self.hardware.limits())
+        self._limited: frozenset[str] = frozenset()
+        self._limit_hardware()
         self._flights: dict[int, Flight] = {}
         self._slots: dict[str, int] = {}
         self._last_slot = 0
         self._paces: dict[tuple[str, str], Pace] = {}
         self._known_prices: dict[tuple[str, float], float | None] = {}
         self._objects = str(folder.objects)
+
+    @property
+    def hardware(self) -> Hardware:
+        """The classes of workers as the catalogue has them now."""
+        return self._prices.now.hardware
+
+    def look_at_hardware(self) -> None:
+        """Take a catalogue that was changed: prices, classes and slots hold from now on."""
+        if self._prices.changed():
+            self._known_prices.clear()
+            self._limit_hardware()
+
+    def _limit_hardware(self) -> None:
+        limits = self.hardware.limits()
+        self.ready.limit({name: Limit() for name in self._limited - limits.keys()} | limits)
+        self._limited = frozenset(limits)
 
     @property
     def in_flight(self) -> int:
@@ -135,6 +152,7 @@ class Dispatch:
         rendered = tried.args if tried.args is not None else self._render(state, step, edge, tried)
         if isinstance(rendered, Fault):
             return rendered
+        self.look_at_hardware()
         hardware = self._class(version, edge, tried)
         if why := self.hardware.why_not(hardware):
             return Fault("permanent", f"{step.name} cannot run: {why}")
@@ -206,8 +224,7 @@ class Dispatch:
 
     def _price(self, hardware: str, at: float) -> float | None:
         """The price of a class on the day of ``at``: a price is one for a whole day."""
-        if self._prices.changed():
-            self._known_prices.clear()
+        self.look_at_hardware()
         key = (hardware, at // _DAY_S)
         if key not in self._known_prices:
             if len(self._known_prices) > _PRICES_KEPT:

@@ -119,9 +119,15 @@ class Engine(Branching):
 
     def _know_hardware(self, bundle: Bundle) -> None:
         """Refuse a playbook of which a step could only wait for workers that are not there."""
+        self._dispatch.look_at_hardware()
         for step in (*bundle.playbook.steps, *bundle.playbook.finally_):
             if why := self._dispatch.hardware.why_not(step.runs_on):
                 raise UnknownHardware(f"{step.name} cannot run: {why}")
+
+    def look_at_hardware(self) -> None:
+        """Take a changed catalogue, and send what its slots held back so far."""
+        self._dispatch.look_at_hardware()
+        self._pump_soon()
 
     async def submit(self, request: Submit) -> str:
         """Write a run down and start it; returns its id once that is durable.

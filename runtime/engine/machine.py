@@ -58,7 +58,6 @@ class Machine(ABC):
         self._commit = Committer(self._writing, self._loop, self._died, self._pump)
         prices = LivePrices(folder.root, clock)
         self._dispatch = Dispatch(pool, folder, prices, services, clock, attempt)
-        self._dispatch.ready.limit(prices.now.hardware.limits())
         self._timers = Timers(self._loop, clock, self._due)
         self.poison = Poison()
         self._poison_lengths: dict[str, int] = {}

@@ -31,8 +31,8 @@ from runtime.playbook.part import CLASS_HINT, WORD, Part
 from runtime.playbook.tree import read
 
 CLASS_KEYS: Final = (
-    "class", "slots", "cpus", "memory_gib", "accelerator", "accelerators", "spot", "region",
-    "prices",
+    "class", "slots", "reserved", "cpus", "memory_gib", "accelerator", "accelerators", "spot",
+    "region", "prices",
 )  # fmt: skip
 PRICE_KEYS: Final = ("from", "until", "usd_per_hour")
 DAY_HINT: Final = "a day, such as 2026-01-31"
@@ -68,6 +68,8 @@ class HardwareClass:
     accelerators: int | None = None
     spot: bool = False
     region: str = ""
+    reserved: int | None = None
+    """How many slots are paid for, busy or not; None for as many as there are."""
 
 
 def parse(text: str, source: str) -> tuple[list[HardwareClass], list[Price], bool]:
@@ -117,7 +119,7 @@ def _class(row: Part, classes: list[HardwareClass], prices: list[Price]) -> None
     if any(name == known.name for known in classes):
         stated.refuse(f"class {name} is here twice")
         return
-    slots = row.child("slots")
+    slots, reserved = row.child("slots"), row.child("reserved")
     accelerators = row.child("accelerators")
     classes.append(HardwareClass(
         name, None if slots is None or slots.value is None else _slots(slots),
@@ -125,6 +127,7 @@ def _class(row: Part, classes: list[HardwareClass], prices: list[Price]) -> None
         _word(row.child("accelerator"), "accelerator"),
         None if accelerators is None else accelerators.whole("accelerators", 0, 1024),
         _switch(row.child("spot"), "spot"), _word(row.child("region"), "region"),
+        None if reserved is None else reserved.whole("reserved", 0, 1_000_000),
     ))  # fmt: skip
     dated = [(part, _price(part, name)) for part in _rows(row, "prices")]
     known = [(part, price) for part, price in dated if price is not None]

@@ -88,12 +88,17 @@ class WorkQueue:
         return len(self._heap) + sum(len(g.held) for g in self._gates.values())
 
     def limit(self, limits: Mapping[str, Limit]) -> None:
-        """Make limits known; one that is known keeps what it counts."""
+        """Make limits known; one that is known keeps what it counts.
+
+        What a limit that is another now held back is looked at again.
+        """
         for name, limit in limits.items():
-            if name in self._gates:
-                self._gates[name].limit = limit
-            else:
-                self._gates[name] = _Gate(limit)
+            gate = self._gates.setdefault(name, _Gate(limit))
+            if gate.limit != limit:
+                gate.limit = limit
+                for place in gate.held:
+                    heapq.heappush(self._heap, place)
+                gate.held.clear()
 
     def knows(self, name: str) -> bool:
         """Whether a limit of this name was declared."""

@@ -7,7 +7,8 @@ in ClickHouse and in a test. A field that keeps its default is left out on the w
 
 Streams: ``run/<id>``, ``playbook/<path>``, ``config/<hash>``, ``overlay/<path>``,
 ``experiment/<id>``, ``kill``, ``proposal/<id>``, ``policy/<profile>``,
-``schedule/<name>``, ``poison/<path>``, ``budget/<path>``, ``trend/<path>``.
+``schedule/<name>``, ``poison/<path>``, ``budget/<path>``, ``trend/<path>``,
+``capacity/<month>``.
 """
 
 from __future__ import annotations
@@ -74,7 +75,12 @@ from runtime.run.facts.runs import (
     TimerFired,
     TimerSet,
 )
-from runtime.run.facts.watching import BudgetExceeded, BudgetWarned, TrendShifted
+from runtime.run.facts.watching import (
+    BudgetExceeded,
+    BudgetWarned,
+    CapacityHeld,
+    TrendShifted,
+)
 
 RunEvent: TypeAlias = (
     RunSubmitted | RunStarted | RunPaused | RunResumed | RunCancelRequested | RunHurried
@@ -92,7 +98,7 @@ ReviewEvent: TypeAlias = (
 )  # fmt: skip
 ScheduleEvent: TypeAlias = ScheduleSet | ScheduleRemoved | ScheduleFired
 CatalogueEvent: TypeAlias = PlaybookRegistered | ConfigStored | StepPoisoned | StepCleared
-WatchEvent: TypeAlias = BudgetWarned | BudgetExceeded | TrendShifted
+WatchEvent: TypeAlias = BudgetWarned | BudgetExceeded | TrendShifted | CapacityHeld
 Event: TypeAlias = (
     RunEvent | LayerEvent | ReviewEvent | ScheduleEvent | CatalogueEvent | WatchEvent
 )  # fmt: skip
@@ -108,6 +114,7 @@ TYPES: Final[dict[str, type[Event]]] = {
         ExperimentEnded, KillSet, ProposalDrafted, ProposalMoved, VerdictReached,
         OutcomeRecorded, LessonRecorded, PolicySet, ScheduleSet, ScheduleRemoved,
         ScheduleFired, StepPoisoned, StepCleared, BudgetWarned, BudgetExceeded, TrendShifted,
+        CapacityHeld,
     )
 }  # fmt: skip
 
@@ -133,6 +140,7 @@ __all__ = [
     "AttemptScheduled",
     "BudgetExceeded",
     "BudgetWarned",
+    "CapacityHeld",
     "CatalogueEvent",
     "CheckFailed",
     "ConfigStored",

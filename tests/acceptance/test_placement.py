@@ -43,6 +43,13 @@ CROWD = """
   with: {folder: "{{ run.folder }}"}
   runs_on: large
 """
+HELD = """
+- step: hold
+  each: {in: "{{ range(3) }}", batch: 1, in_flight: 3}
+  tool: {kind: python, call: "m:held"}
+  with: {folder: "{{ run.folder }}"}
+  runs_on: large
+"""
 CODE = """
 import os, time
 from pathlib import Path
@@ -54,6 +61,11 @@ def together(folder, items):
     count = len(list(Path(folder).glob("at-work-*")))
     mine.unlink()
     return count
+
+def held(folder):
+    while not (Path(folder).parent.parent / "go").exists():
+        time.sleep(0.01)
+    return "held"
 """
 
 
@@ -82,6 +94,11 @@ async def ended(engine: Engine, **kw: Any) -> str:
     run = await engine.submit(Submit("t/placed", **kw))
     await engine.wait(run)
     return run
+
+
+async def until(so: Callable[[], bool]) -> None:
+    while not so():
+        await asyncio.sleep(0.01)
 
 
 def ran(folder: DataFolder, run: str) -> list[tuple[str, float | None]]:
@@ -158,6 +175,29 @@ def test_no_more_run_on_a_class_at_once_than_it_has_slots(folder: DataFolder) ->
         await engine.register(book(CROWD), "me")
         run = await ended(engine)
         assert set(engine.values(run)["work"]["results"]) == {1}
+
+    play(folder, story)
+
+
+def test_slots_that_are_changed_hold_for_what_waits_and_a_new_class_for_what_is_registered(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.engine.prices.LOOK_S", 0.0)
+
+    async def story(engine: Engine) -> None:
+        await engine.register(book(HELD), "me")
+        run = await engine.submit(Submit("t/placed"))
+        await until(lambda: engine.status["in_flight"] == 1 and engine.status["ready"] == 2)
+        (folder.root / "hardware.yaml").write_text(
+            CATALOGUE.replace("slots: 1", "slots: 3") + "  - {class: new}\n"
+        )
+        await engine.register(book(STEP.replace("runs_on: small", "runs_on: new", 1)
+                                   .replace("[small,", "[new, small,")), "me")  # fmt: skip
+        engine.look_at_hardware()
+        await until(lambda: engine.status["in_flight"] == 3)
+        (folder.root / "go").touch()
+        await engine.wait(run)
+        assert set(engine.values(run)["hold"]["results"]) == {"held"}
 
     play(folder, story)
 

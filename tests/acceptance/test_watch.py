@@ -11,7 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from control_plane.capacity import Capacity
 from control_plane.clock import wall
+from control_plane.costs import ledger
 from control_plane.serve import Server, open_server
 from control_plane.settings import load
 from runtime.data.folder import DataFolder
@@ -27,7 +31,7 @@ from runtime.run.events import (
     RunSubmitted,
 )
 
-HOUR = 3600.0
+HOUR, DAY = 3600.0, 86_400.0
 HOURS, SLOWER_AT = 60, 48
 
 
@@ -95,6 +99,28 @@ def served(
     return asyncio.run(play())
 
 
+async def slots_of_a_day_cost_what_they_cost_busy_or_not(server: Server) -> None:
+    """Two slots are up over the last midnight at a dollar an hour; some of that was used."""
+    (server.parts.folder.root / "hardware.yaml").write_text(
+        "hardware: [{class: local, prices: [{from: 2020-01-01, usd_per_hour: 1}]}]"
+    )
+    parts, midnight = server.parts, wall() // DAY * DAY
+    at = [midnight - 2 * HOUR]
+    capacity = Capacity(parts.engine, 2, 15, lambda: at[0])
+    assert await capacity.tell() == []
+    at[0] = midnight + HOUR
+    told = await capacity.tell()
+    assert [(e.since, e.until, e.slots) for e in told] == [
+        (midnight - 2 * HOUR, midnight, {"local": 2}), (midnight, midnight + HOUR, {"local": 2}),
+    ]  # fmt: skip
+    rows = await ledger(parts.readings, parts.engine.journal, midnight - DAY, midnight)
+    used = sum(row["slot_s"] for row in rows)
+    assert used > 0
+    assert sum(row["idle_s"] for row in rows) == pytest.approx(4 * HOUR - used)
+    assert sum(row["idle_usd"] for row in rows) == pytest.approx(4 - used / HOUR)
+    assert {row["playbook"] for row in rows} == {"etl/load"}
+
+
 async def look(server: Server) -> tuple[list[Any], list[Any]]:
     watch = server.parts.watch
     return await watch.look_at_budgets(), await watch.look_at_trends()
@@ -108,6 +134,7 @@ def test_what_is_used_up_and_what_got_slower_is_said_once_over_restarts(tmp_path
     )
 
     async def twice(server: Server) -> tuple[list[Any], list[Any], list[Any]]:
+        await slots_of_a_day_cost_what_they_cost_busy_or_not(server)
         said, shifted = await look(server)
         assert await look(server) == ([], [])
         return said, shifted, server.parts.watch.alerts(10)

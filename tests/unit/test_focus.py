@@ -19,7 +19,16 @@ MANDATORY = {
     "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd",
     "ChargePeriodStart", "ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost",
     "PricingQuantity", "PricingUnit", "ProviderName", "PublisherName", "ServiceCategory",
-    "ServiceName",
+    "ServiceName", "ServiceSubcategory",
+}  # fmt: skip
+FOCUS_1_1 = MANDATORY | {
+    "AvailabilityZone", "CapacityReservationId", "CapacityReservationStatus", "ChargeFrequency",
+    "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName",
+    "CommitmentDiscountQuantity", "CommitmentDiscountStatus", "CommitmentDiscountType",
+    "CommitmentDiscountUnit", "ConsumedQuantity", "ConsumedUnit", "ContractedUnitPrice",
+    "ListUnitPrice", "PricingCategory", "RegionId", "RegionName", "ResourceId", "ResourceName",
+    "ResourceType", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId",
+    "SubAccountName", "Tags",
 }  # fmt: skip
 DAY = 1_795_737_600.0  # 2026-11-27
 CLASSES = {"gpu": HardwareClass("gpu", spot=True, region="europe-west4")}
@@ -35,6 +44,8 @@ def row(step: str, price: float | None, hours: float, spend: float = 0.0) -> dic
     }  # fmt: skip
 
 
+IDLE = {"idle_s": 7200.0, "idle_priced_s": 7200.0, "idle_usd": 4.0}
+ALONE = row("", 2.0, 0.0) | {"playbook": "", "attempts": 0} | IDLE
 ROWS = [row("a", 2.0, 3.0, spend=0.5), row("b", None, 1.0)]
 
 
@@ -45,6 +56,28 @@ def test_slot_time_and_spend_are_rows_of_their_own_and_add_up() -> None:
     assert told["PricingCategory"].to_pylist() == ["Dynamic", "Other", "Dynamic"]
     assert told["x_PriceKnown"].to_pylist() == [True, True, False]
     assert told["PricingQuantity"].to_pylist() == [3.0, 0.5, 1.0]
+
+
+def test_idle_slots_are_unused_capacity_of_the_step_that_bears_them_or_of_none() -> None:
+    rows = table([row("a", 2.0, 3.0) | IDLE, ALONE], CLASSES).to_pylist()
+    assert [r["BilledCost"] for r in rows] == [6.0, 4.0, 4.0]
+    used, borne, alone = rows
+    assert (used["x_Idle"], used["CapacityReservationStatus"]) == (False, None)
+    for one in (borne, alone):
+        assert (one["CapacityReservationId"], one["CapacityReservationStatus"]) == (
+            "gpu",
+            "Unused",
+        )
+        assert (one["PricingQuantity"], one["ConsumedQuantity"]) == (2.0, 0.0)
+        assert one["ListUnitPrice"] == 2.0
+    assert (borne["SubAccountId"], alone["SubAccountId"]) == ("etl/load", None)
+    assert alone["ResourceId"] == "gpu"
+
+
+def test_every_column_is_of_focus_or_ours() -> None:
+    assert set(table(ROWS, CLASSES).column_names) <= FOCUS_1_1 | {
+        "x_Playbook", "x_Step", "x_Hardware", "x_Attempts", "x_PriceKnown", "x_System", "x_Idle",
+    }  # fmt: skip
 
 
 def test_csv_and_parquet_hold_the_same() -> None:

@@ -31,6 +31,7 @@ BY_HINT = {
     "str": texts, "int": st.integers(0, 2**53), "float": st.floats(0, 1e9), "bool": st.booleans(),
     "Fault": faults, "Json": json_values, "Any": json_values,
     "dict[str, str]": st.dictionaries(texts, texts, max_size=2),
+    "dict[str, int]": st.dictionaries(texts, st.integers(0, 2**53), max_size=2),
     "dict[str, float]": st.dictionaries(texts, st.floats(0, 1), max_size=2),
     "dict[str, Json]": st.dictionaries(texts, json_values, max_size=2),
     "dict[str, dict[str, Json]]": st.dictionaries(

@@ -1,10 +1,28 @@
-"""The facts that a watch over the record finds: budgets that are used up, levels that moved."""
+"""The facts of a watch: capacity that was held, budgets that are used up, levels that moved."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from msgspec import field
+
 from runtime.run.facts.fact import Fact
+
+
+class CapacityHeld(Fact, frozen=True):
+    """A server held slots from ``since`` to ``until``, within one day (UTC), busy or not.
+
+    Written on ``capacity/<month>`` now and then and at the end of a server. ``slots`` says how
+    many of each class, ``usd_per_hour`` what one cost then; a class without a known price is
+    not in it. What the slots did meanwhile is in the attempts; the rest of the time was idle.
+    """
+
+    TYPE: ClassVar[str] = "capacity.held"
+    VERSION: ClassVar[int] = 1
+    since: float
+    until: float
+    slots: dict[str, int]
+    usd_per_hour: dict[str, float] = field(default_factory=dict)
 
 
 class BudgetWarned(Fact, frozen=True):

@@ -42,10 +42,17 @@ def test_the_export_is_a_focus_file_that_adds_up_to_the_costs(ran: Any) -> None:
     answer = ran.ask("GET", "/api/costs/export", "viewer", params={"form": "csv"})
     assert answer.headers["content-type"].startswith("text/csv")
     billed = sum(float(r["BilledCost"]) for r in csv.DictReader(io.StringIO(answer.text)))
-    assert billed == pytest.approx(sum(c["cost_usd"] for c in ran.get("/api/costs")))
+    whole = sum(c["cost_usd"] + c["idle_usd"] for c in ran.get("/api/costs"))
+    assert billed == pytest.approx(whole)
     parquet = ran.ask("GET", "/api/costs/export", "viewer", params={"form": "parquet"})
     assert parquet.content[:4] == b"PAR1"
     assert ran.ask("GET", "/api/costs", "viewer", params={"month": "x"}).status_code == 422
+
+
+def test_days_add_up_to_steps(ran: Any) -> None:
+    steps, days = ran.get("/api/costs"), ran.get("/api/costs/days")
+    for name in ("cost_usd", "idle_usd", "slot_s", "attempts"):
+        assert sum(d[name] for d in days) == pytest.approx(sum(c[name] for c in steps))
 
 
 def test_a_budget_shows_what_is_used_of_it(ran: Any) -> None:

@@ -1,0 +1,144 @@
+"""What servers held is what was used and what was idle, and all of that is borne by somebody."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control_plane.budgets import Spent, spent_by_playbook
+from control_plane.costs import by_day, by_step
+from control_plane.idle import DAY_S, accounts, days, months, reserved, shared
+from runtime.engine.prices import prices_of
+from runtime.run.events import CapacityHeld
+
+FIRST = 1_795_737_600.0  # 2026-11-27
+CLASSES = ("local", "gpu")
+
+
+def used(
+    hours: float, day: int = 0, hardware: str = "gpu", playbook: str = "etl/load", step: str = "a"
+) -> dict[str, Any]:
+    return {
+        "day": FIRST + day * DAY_S, "playbook": playbook, "step": step, "hardware": hardware,
+        "price_usd_hour": 2.0, "slot_s": hours * 3600, "priced_slot_s": hours * 3600,
+        "attempts": 1, "priced": 1, "cost_usd": hours * 2.0, "spend_usd": 0.0, "system": 0,
+    }  # fmt: skip
+
+
+def up(
+    hours: float, day: int = 0, slots: int = 1, hardware: str = "gpu", usd: float | None = 2.0
+) -> CapacityHeld:
+    begin = FIRST + day * DAY_S
+    prices = {} if usd is None else {hardware: usd}
+    return CapacityHeld(begin, begin + hours * 3600, {hardware: slots}, prices)
+
+
+ROWS = st.lists(st.builds(
+    used, st.floats(0, 30), st.integers(0, 4), st.sampled_from(CLASSES),
+    st.sampled_from(["x", "y"]), st.sampled_from(["a", "b"]),
+), max_size=12)  # fmt: skip
+HELD = st.lists(st.builds(
+    up, st.floats(0.01, 24), st.integers(0, 4), st.integers(1, 8), st.sampled_from(CLASSES),
+    st.sampled_from([None, 0.0, 2.0]),
+), max_size=12)  # fmt: skip
+
+
+@given(HELD, ROWS)
+def test_held_is_used_and_idle_and_what_attempts_used_is_accounted_for(
+    held: list[CapacityHeld], rows: list[dict[str, Any]]
+) -> None:
+    found = accounts(held, rows)
+    for one in found:
+        assert math.isclose(one.used_s + one.idle_s, one.held_s, abs_tol=1e-6)
+        assert min(one.used_s, one.idle_s, one.beyond_s, one.idle_usd) >= 0
+        assert one.idle_priced_s <= one.idle_s + 1e-6
+    for name in CLASSES:
+        of = [one for one in found if one.hardware == name]
+        total = sum(r["slot_s"] for r in rows if r["hardware"] == name)
+        assert math.isclose(sum(o.used_s + o.beyond_s for o in of), total, abs_tol=1e-6)
+        slots = sum((e.until - e.since) * e.slots.get(name, 0) for e in held)
+        assert math.isclose(sum(o.held_s for o in of), slots, abs_tol=1e-6)
+
+
+@given(HELD, ROWS)
+def test_all_that_was_idle_is_borne_by_what_ran_that_day_or_stands_alone(
+    held: list[CapacityHeld], rows: list[dict[str, Any]]
+) -> None:
+    told = shared(held, rows)
+    idle: dict[tuple[float, str], float] = defaultdict(float)
+    for one in accounts(held, rows):
+        idle[one.day, one.hardware] += one.idle_usd
+    for (day, name), usd in idle.items():
+        of = [r for r in told if (r["day"], r["hardware"]) == (day, name)]
+        assert math.isclose(sum(r["idle_usd"] for r in of), usd, abs_tol=1e-6)
+        assert usd == 0 or len({bool(r["playbook"]) for r in of if r["idle_usd"]}) == 1
+    assert [dict(r) for r in told[: len(rows)]] == [dict(r) | _idle_of(t) for r, t in zip(
+        rows, told, strict=False
+    )]  # fmt: skip
+    steps, by_days = by_step(told), by_day(told)
+    assert math.isclose(
+        sum(c.whole_usd for c in steps), sum(d.cost_usd + d.idle_usd for d in by_days)
+    ) or not steps  # fmt: skip
+    star = spent_by_playbook(told).get("*", Spent())
+    assert math.isclose(star.usd, sum(c.whole_usd for c in steps), abs_tol=1e-6)
+
+
+def _idle_of(row: dict[str, Any]) -> dict[str, float]:
+    return {name: row[name] for name in ("idle_s", "idle_priced_s", "idle_usd")}
+
+
+def test_idle_dollars_go_by_the_slot_time_that_was_used() -> None:
+    told = shared([up(10)], [used(3, step="a"), used(1, step="b")])
+    assert [(r["step"], r["idle_usd"]) for r in told] == [("a", 9.0), ("b", 3.0)]
+
+
+def test_a_day_on_which_nothing_ran_has_a_line_of_its_own() -> None:
+    (alone,) = shared([up(10, slots=2)], [])
+    assert (alone["playbook"], alone["hardware"], alone["idle_usd"]) == ("", "gpu", 40.0)
+    (line,) = by_step([alone])
+    assert (line.step, line.cost_usd, line.whole_usd, line.slot_coverage) == ("", 0.0, 40.0, 1.0)
+
+
+def test_idle_time_without_a_price_is_not_free_but_not_known() -> None:
+    told = shared([up(4, usd=None)], [used(1)])
+    (line,) = by_step(told)
+    assert (line.idle_usd, line.idle_s, line.slot_coverage) == (0.0, 3 * 3600, 0.25)
+
+
+def test_an_attempt_over_midnight_used_the_day_before_too() -> None:
+    found = accounts([up(24, 0), up(2, 1)], [used(5, 1)])
+    assert [(o.used_s / 3600, o.idle_s / 3600, o.beyond_s) for o in found] == [
+        (3.0, 21.0, 0.0), (2.0, 0.0, 0.0),
+    ]  # fmt: skip
+
+
+def test_what_no_server_held_is_not_taken_from_another_day() -> None:
+    found = accounts([up(24, 0)], [used(5, 2)])
+    assert [(o.idle_s / 3600, o.beyond_s / 3600) for o in found] == [(24.0, 0.0), (0.0, 5.0)]
+
+
+@pytest.mark.parametrize(("said", "slots"), [
+    ("{class: local}", {"local": 8}),
+    ("{class: gpu, slots: 2}", {"gpu": 2, "local": 8}),
+    ("{class: gpu, slots: 2, reserved: 0}", {"local": 8}),
+    ("{class: gpu, reserved: 5}, {class: local, reserved: 0}", {"gpu": 5}),
+])  # fmt: skip
+def test_a_class_says_how_many_of_its_slots_are_paid_for(said: str, slots: dict[str, int]) -> None:
+    assert reserved(prices_of(f"hardware: [{said}]", "h.yaml"), 8) == slots
+
+
+@given(st.floats(0, 1e9), st.floats(0, 1e6))
+def test_a_time_is_cut_at_midnights(since: float, length: float) -> None:
+    parts = list(days(since, since + length))
+    assert [a for a, _ in parts[1:]] == [b for _, b in parts[:-1]]
+    assert all(a // DAY_S * DAY_S + DAY_S >= b > a for a, b in parts)
+    assert not parts or (parts[0][0], parts[-1][1]) == (since, since + length)
+
+
+def test_a_time_touches_months() -> None:
+    assert list(months(FIRST, FIRST + 40 * DAY_S)) == ["2026-11", "2026-12", "2027-01"]
