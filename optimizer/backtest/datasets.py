@@ -100,6 +100,29 @@ def _per_token(rows: Sequence[Row]) -> None:
         row["ms_per_token"] = 1000.0 * row["latency_s"] / row["io_len"]
 
 
+SHORT: Final = ("block_size_x", "block_size_y", "tile_size_x", "tile_size_y")
+SWITCHES: Final = ("read_only", "use_padding", "use_shmem")
+
+
+def _kernels(rows: Sequence[Row]) -> None:
+    """Name a kernel's setting by its values; a workload is the kernel on one GPU."""
+    for row in rows:
+        sizes, switches = ([str(row[name]) for name in names] for names in (SHORT, SWITCHES))
+        row.update(workload=row["gpu"], config=f"{'x'.join(sizes)}_{''.join(switches)}")
+
+
+def _within_cost(rows: Sequence[Row]) -> None:
+    """The error of a trained model; a setting dearer than the median one is not allowed."""
+    costs: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        costs[row["workload"]].append(row["cost_usd"])
+    limits = {workload: float(np.median(paid)) for workload, paid in costs.items()}
+    for row in rows:
+        row.update(
+            error=1.0 - row["accuracy"], completed=row["cost_usd"] <= limits[row["workload"]]
+        )
+
+
 RECIPES: Final[dict[str, Recipe]] = {
     "scout_multi": Recipe(
         {"vcpu": "log", "mem_per_vcpu": "log", "nodes": "log", "all_vcpu": "log"},
@@ -127,6 +150,21 @@ RECIPES: Final[dict[str, Recipe]] = {
         {"n_gpus": "log", "nodes": "number", "batch_rank": "number"},
         ("gpu_s_per_ksample", "s_per_ksample"), fewest=12, completed=None,
         keep=lambda row: row["table"] == "placements", derive=_placed,
+    ),
+    "trimtuner_tf": Recipe(
+        {
+            "vcpu": "log", "n_workers": "log", "batch_size": "log", "learning_rate": "log",
+            "synchronism": "category",
+        },
+        ("error",), fewest=30, derive=_within_cost,
+    ),
+    "kernel_convolution": Recipe(
+        {
+            "block_size_x": "log", "block_size_y": "log", "tile_size_x": "number",
+            "tile_size_y": "number", "read_only": "category", "use_padding": "category",
+            "use_shmem": "category",
+        },
+        ("time_ms",), fewest=300, derive=_kernels,
     ),
 }  # fmt: skip
 

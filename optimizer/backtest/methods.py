@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from optimizer.backtest import forests, optuna_methods
 from optimizer.backtest.table import Table
 from optimizer.search.history import History, centred
-from optimizer.search.search import Search
+from optimizer.search.numeric import shipped
 
 Array: TypeAlias = NDArray[Any]
 Trials: TypeAlias = Generator[int, float, None]
@@ -51,7 +51,7 @@ class Method:
 
 def ours(table: Table, history: History, rng: np.random.Generator) -> Trials:
     """Play the shipped search."""
-    search = Search(table.space, history, horizon=HORIZON)
+    search = shipped(table.space, history, HORIZON)
     while (step := search.next()) is not None:
         search.tell(step.setting, (yield step.setting))
 

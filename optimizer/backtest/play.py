@@ -17,7 +17,7 @@ from optimizer.backtest.methods import FORCED, HORIZON, METHODS, OURS
 from optimizer.backtest.noise import Noise
 from optimizer.backtest.table import Table
 from optimizer.search.history import History
-from optimizer.search.search import Search
+from optimizer.search.numeric import shipped
 
 BUDGET: Final = 24
 """How many trials every search is made to run, so that k5 can be seen."""
@@ -87,7 +87,7 @@ def _theirs(method: str, hearing: _Hearing, history: History) -> tuple[int, tupl
 
 def _ours(hearing: _Hearing, history: History) -> tuple[int, tuple[int, ...]]:
     """Play the shipped search on, past where it would have stopped."""
-    search = Search(hearing.table.space, history, horizon=HORIZON)
+    search = shipped(hearing.table.space, history, HORIZON)
     stopped, chosen = 0, []
     while len(search.tried) < BUDGET and (step := search.next()) is not None:
         if not step.worthwhile and not stopped:

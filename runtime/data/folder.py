@@ -13,6 +13,7 @@
     recorder.db           the recorder's cursor and batches
     keys.db               API keys (hashed), sign-in links
     schedule.db           schedules and the times they claimed, made from the journal
+    trials.db             searches over several knobs at once
     admin.key             the first key (0600)
     tokens.json           the recorder's tokens (0600)
     settings.json         what this folder keeps
@@ -89,6 +90,10 @@ class DataFolder:
     @property
     def schedules(self) -> Path:
         return self.root / "schedule.db"
+
+    @property
+    def trials(self) -> Path:
+        return self.root / "trials.db"
 
     @property
     def settings(self) -> Path:
