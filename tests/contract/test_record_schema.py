@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from runtime.record.clickhouse import ClickHouseSink
 from runtime.record.follow import Batch, Fact, Span
 from runtime.record.schema import Schema, StrangeSchema, parse, steps, told
 from runtime.record.statements import statement
+from runtime.record.tables import TABLES
 from runtime.run.events import (
     AttemptFinished,
     AttemptScheduled,
@@ -80,6 +82,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
 @pytest.fixture
 def fresh(server: dict[str, Any]) -> Iterator[Any]:
     """A client of an empty database."""
+    with database(server) as client:
+        yield client
+
+
+@contextmanager
+def database(server: dict[str, Any]) -> Iterator[Any]:
     how = {**server, "autogenerate_session_id": False, "tz_source": "server"}
     name = f"t_{uuid.uuid4().hex[:12]}"
     root = clickhouse_connect.get_client(**how)
@@ -89,6 +97,22 @@ def fresh(server: dict[str, Any]) -> Iterator[Any]:
     client.close()
     root.command(f"DROP DATABASE {name} SYNC")
     root.close()
+
+
+@pytest.fixture(scope="module")
+def prepared(server: dict[str, Any]) -> Iterator[Any]:
+    """A client of a database that has the whole schema."""
+    with database(server) as client:
+        ClickHouseSink(client).prepare()
+        yield client
+
+
+@pytest.fixture
+def ready(prepared: Any) -> Any:
+    """The same, without a row."""
+    for table in (*(table.name for table in TABLES), *sums.TABLES):
+        prepared.command(f"TRUNCATE TABLE {table} SYNC")
+    return prepared
 
 
 class Lived:
@@ -252,11 +276,10 @@ def test_how_long_rows_are_kept_is_a_setting(fresh: Any) -> None:
 # ---- sums -------------------------------------------------------------------------------
 
 
-def test_the_sums_are_those_of_the_attempts(fresh: Any) -> None:
-    sink, lived = ClickHouseSink(fresh), Lived()
-    sink.prepare()
+def test_the_sums_are_those_of_the_attempts(ready: Any) -> None:
+    sink, lived = ClickHouseSink(ready), Lived()
     sink.write(lived.batch, lived)
-    said = summed(fresh)
+    said = summed(ready)
     assert [row[1:] for row in said["days"]] == [(20, 4, 140, 5.0)] * 2
     assert [row[1:3] for row in said["hours"]] == [(12, 1), (8, 1)] * 2
     (cause,) = said["causes"]
@@ -265,70 +288,66 @@ def test_the_sums_are_those_of_the_attempts(fresh: Any) -> None:
     (price,) = said["prices"]
     assert (price["usd_hour"], price["attempts"], price["cost_usd"]) == (0.05, 40, 10.0)
     for bucket in (60, 3_600, 86_400):
-        trend = ask(fresh, "trend_steps", bucket=bucket)
+        trend = ask(ready, "trend_steps", bucket=bucket)
         assert sum(row["attempts"] for row in trend) == 40
         assert sum(row["rows_out"] for row in trend) == 280
-    (whole,) = ask(fresh, "trend_steps", bucket=86_400 * 365)
+    (whole,) = ask(ready, "trend_steps", bucket=86_400 * 365)
     assert (whole["p50_s"], whole["queue_p50_s"]) == (pytest.approx(11.0, abs=0.6), 0.5)
-    (step,) = ask(fresh, "steps_summary")
+    (step,) = ask(ready, "steps_summary")
     assert (step["attempts"], step["runs"], step["share_of_time"]) == (40, 2, 1.0)
-    assert {r["error_class"] for r in ask(fresh, "trend_failures", bucket=86_400)} == {"timeout"}
+    assert {r["error_class"] for r in ask(ready, "trend_failures", bucket=86_400)} == {"timeout"}
 
 
-def test_a_batch_that_comes_twice_changes_no_sum(fresh: Any) -> None:
-    sink, lived = ClickHouseSink(fresh), Lived()
-    sink.prepare()
+def test_a_batch_that_comes_twice_changes_no_sum(ready: Any) -> None:
+    sink, lived = ClickHouseSink(ready), Lived()
     sink.write(lived.batch, lived)
-    before = summed(fresh)
+    before = summed(ready)
     sink.write(lived.batch, lived)
     sink.mend(lived.batch, lived)
-    assert summed(fresh) == before
-    assert sums.mend(fresh) == {}
+    assert summed(ready) == before
+    assert sums.mend(ready) == {}
 
 
 @pytest.mark.parametrize("table", ["attempt", *sums.TABLES])
-def test_what_a_crash_lost_of_a_table_is_made_again(fresh: Any, table: str) -> None:
-    sink, lived = ClickHouseSink(fresh), Lived()
-    sink.prepare()
+def test_what_a_crash_lost_of_a_table_is_made_again(ready: Any, table: str) -> None:
+    sink, lived = ClickHouseSink(ready), Lived()
     sink.write(lived.batch, lived)
-    before = summed(fresh)
+    before = summed(ready)
     time = {"attempt": "at", "step_hour": "hour", "cause_hour": "hour"}.get(table, "day")
-    fresh.command(f"DELETE FROM {table} WHERE toDate({time}) = '2026-03-02'")
-    assert summed(fresh) != before or table == "attempt"
+    ready.command(f"DELETE FROM {table} WHERE toDate({time}) = '2026-03-02'")
+    assert summed(ready) != before or table == "attempt"
     sink.mend(lived.batch, lived)
-    assert summed(fresh) == before
-    assert ask(fresh, "checksum_attempts")[0]["rows"] == 40
+    assert summed(ready) == before
+    assert ask(ready, "checksum_attempts")[0]["rows"] == 40
 
 
-def test_sums_outlive_their_attempts(fresh: Any) -> None:
-    sink, lived = ClickHouseSink(fresh), Lived()
-    sink.prepare()
+def test_sums_outlive_their_attempts(ready: Any) -> None:
+    sink, lived = ClickHouseSink(ready), Lived()
     sink.write(lived.batch, lived)
-    before = summed(fresh)
-    fresh.command("TRUNCATE TABLE attempt")
-    assert sums.mend(fresh, keep_days=1) == {}
-    assert summed(fresh) == before
+    before = summed(ready)
+    ready.command("TRUNCATE TABLE attempt")
+    assert sums.mend(ready, keep_days=1) == {}
+    assert summed(ready) == before
 
 
 # ---- experiments and products -----------------------------------------------------------
 
 
-def test_experiments_and_products_can_be_asked(fresh: Any) -> None:
-    sink, lived = ClickHouseSink(fresh), Lived()
-    sink.prepare()
+def test_experiments_and_products_can_be_asked(ready: Any) -> None:
+    sink, lived = ClickHouseSink(ready), Lived()
     sink.write(lived.batch, lived)
-    (experiment,) = ask(fresh, "experiments_recent")
+    (experiment,) = ask(ready, "experiments_recent")
     assert (experiment["state"], experiment["stage"], experiment["verdict"]) == (
         "ended",
         1,
         "better",
     )
     assert (experiment["playbook"], experiment["shares"]) == ("p/q", '{"candidate":0.5}')
-    moves = ask(fresh, "experiment_moves", experiment="x-1")
+    moves = ask(ready, "experiment_moves", experiment="x-1")
     assert [row["move"] for row in moves] == ["started", "ramped", "ended"]
-    published = ask(fresh, "products_recent", state="published")
+    published = ask(ready, "products_recent", state="published")
     assert {(row["product"], row["number"], row["rows"]) for row in published} == {
         ("lake/a", 4, 7)
     }
-    refused = ask(fresh, "products_recent", state="refused")
+    refused = ask(ready, "products_recent", state="refused")
     assert {(row["product"], row["checks"]) for row in refused} == {("lake/b", '[{"rows":0}]')}

@@ -14,7 +14,7 @@ from bench.loop_simulation import VARIANTS, one_idle, one_loop, one_unit_choice,
 from bench.simulated_loop import SCOPE, SimulatedLoop
 from bench.simulated_service import Manners
 
-LOOPS = 12
+LOOPS = 6
 
 
 @cache
