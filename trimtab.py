@@ -417,14 +417,16 @@ class Client:
         """Return percentiles of queue, run and total time, cost, failures and throughput.
 
         ``by`` is playbook, step, hardware, configuration, arm, version or label (with
-        ``label``, its name); ``playbook, step, bucket_s, since, until`` narrow it.
+        ``label``, its name); ``playbook, step, since, until`` narrow it, ``grain`` is minute,
+        hour or day, ``bucket_s`` any other length.
         """
         return self._list("/api/trends/measures", by=by, **filters)
 
     def changes(self, measure: str = "total_p50_s", **filters: Json) -> list[dict[str, Json]]:
         """Return where a measure went over to another level, and what came just before.
 
-        ``by, label, playbook, step, bucket_s, since, until`` narrow it.
+        ``by, label, playbook, step, grain, bucket_s, since, until`` narrow it; ``cause_page``
+        of each leads to the version or proposal that came before.
         """
         return self._list("/api/trends/changes", measure=measure, **filters)
 

@@ -12,9 +12,10 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, Literal, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 from control_plane.errors import Invalid
+from control_plane.measures import Dimension
 from runtime.data.folder import DataFolder
 from runtime.record.history import History
 from runtime.record.search import Cause, Hit, Search
@@ -35,11 +36,6 @@ class TrendQuestion:
     bucket_s: int = 3600
     playbook: str = ""
     step: str = ""
-
-
-Dimension: TypeAlias = Literal[
-    "playbook", "step", "hardware", "configuration", "arm", "version", "label"
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from optimizer.changes import Sensitivity, regimes, slots_of_day
 from runtime.run.events import Recorded, TrendShifted
 
-Measure: TypeAlias = Literal[
-    "queue_p50_s", "queue_p95_s", "run_p50_s", "run_p95_s", "total_p50_s", "total_p95_s",
-    "total_p99_s", "cost_usd", "cost_per_item_usd", "items_per_s",
-]  # fmt: skip
-MEASURES: Final[tuple[str, ...]] = get_args(Measure)
 LOOK_BACK: Final = 12
 """A cause is at most so many buckets before the level that began with it."""
 USUAL: Final = Sensitivity()
@@ -36,11 +31,16 @@ class Mark:
     step: str
     kind: Literal["version", "configuration"]
     what: str
+    page: str = ""
+    """Where it is shown: the version of the playbook, or the proposal that set the values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new level of one line. ``cause`` is what was changed just before, if anything was."""
+    """A new level of one line. ``cause`` is what was changed just before, if anything was.
+
+    ``cause_page`` is the page that shows it: a version of the playbook, or a proposal.
+    """
 
     line: str
     measure: str
@@ -52,6 +52,7 @@ class Change:
     cause: str = ""
     cause_kind: str = ""
     caused_at: float | None = None
+    cause_page: str = ""
 
 
 def changes_in(
@@ -84,7 +85,7 @@ def _of_line(
         changes.append(Change(
             line, measure, since, times[after.found] + bucket_s, before.level, after.level,
             after.factor, cause.what if cause else "", cause.kind if cause else "",
-            cause.at if cause else None,
+            cause.at if cause else None, cause.page if cause else "",
         ))  # fmt: skip
     return changes
 

@@ -186,11 +186,14 @@ def marks_in(journal: JournalReader, playbook: str = "") -> list[Mark]:
 def _mark(recorded: Recorded) -> Mark | None:
     event = recorded.event
     if isinstance(event, PlaybookRegistered):
-        return Mark(recorded.at, event.path, "", "version", f"version {event.number}")
+        page = f"/playbooks/{event.path}?version={event.number}"
+        return Mark(recorded.at, event.path, "", "version", f"version {event.number}", page)
     if isinstance(event, OverlayAppended):
         said = ", ".join(f"{knob} {value}" for knob, value in event.knobs.items())
         playbook = recorded.stream.removeprefix("overlay/")
-        return Mark(recorded.at, playbook, event.step, "configuration", said or "back to defaults")
+        page = f"/proposals/{event.proposal}" if event.proposal else f"/playbooks/{playbook}"
+        what = said or "back to defaults"
+        return Mark(recorded.at, playbook, event.step, "configuration", what, page)
     return None
 
 

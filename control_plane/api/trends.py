@@ -10,8 +10,9 @@ from litestar.params import FromQuery, QueryParameter
 
 from control_plane.api.guards import requires
 from control_plane.clock import Clock
-from control_plane.readings import Dimension, MeasuresQuestion, Readings, TrendQuestion
-from control_plane.trend_changes import Change, Measure
+from control_plane.measures import GRAINS, Dimension, Grain, Measure
+from control_plane.readings import MeasuresQuestion, Readings, TrendQuestion
+from control_plane.trend_changes import Change
 from control_plane.watch import Watch
 
 DAY_S = 86_400.0
@@ -40,18 +41,19 @@ async def trends(
 async def measures(
     readings: NamedDependency[Readings], clock: NamedDependency[Clock],
     by: FromQuery[Dimension] = "step", label: FromQuery[str] = "", playbook: FromQuery[str] = "",
-    step: FromQuery[str] = "", bucket_s: Bucket = 3600,
+    step: FromQuery[str] = "", bucket_s: Bucket = 3600, grain: FromQuery[Grain | None] = None,
     since: FromQuery[float | None] = None, until: FromQuery[float | None] = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return percentiles of queue, run and total time, cost, failures and throughput.
 
     Per bucket and line: a playbook, step, class of hardware, configuration, arm of an
-    experiment, version, or value of a run's ``label``. Without times the last day.
+    experiment, version, or value of a run's ``label``. ``grain`` stands for the seconds of a
+    minute, hour or day. Without times the last day.
     """
     end = clock() if until is None else until
     start = end - DAY_S if since is None else since
     return await readings.measures(
-        MeasuresQuestion(start, end, bucket_s, by, playbook, step, label)
+        MeasuresQuestion(start, end, _seconds(bucket_s, grain), by, playbook, step, label)
     )
 
 
@@ -63,15 +65,19 @@ async def changes(
     watch: NamedDependency[Watch], clock: NamedDependency[Clock],
     measure: FromQuery[Measure] = "total_p50_s", by: FromQuery[Dimension] = "step",
     label: FromQuery[str] = "", playbook: FromQuery[str] = "", step: FromQuery[str] = "",
-    bucket_s: Bucket = 3600, since: FromQuery[float | None] = None,
-    until: FromQuery[float | None] = None,
+    bucket_s: Bucket = 3600, grain: FromQuery[Grain | None] = None,
+    since: FromQuery[float | None] = None, until: FromQuery[float | None] = None,
 ) -> list[Change]:  # fmt: skip
     """Return where a measure went over to another level, and what was changed just before.
 
-    Without times the last three weeks.
+    ``cause_page`` leads to the version or proposal. Without times the last three weeks.
     """
     end = clock() if until is None else until
     start = max(end - 21 * DAY_S, 0) if since is None else since
     return await watch.changes(
-        MeasuresQuestion(start, end, bucket_s, by, playbook, step, label), measure
+        MeasuresQuestion(start, end, _seconds(bucket_s, grain), by, playbook, step, label), measure
     )
+
+
+def _seconds(bucket_s: int, grain: Grain | None) -> int:
+    return bucket_s if grain is None else GRAINS[grain]

@@ -31,6 +31,7 @@ from control_plane.cli import (
     serve,
     steer,
     tool,
+    trends,
     what_if,
 )
 from control_plane.cli.here import Here
@@ -83,7 +84,7 @@ app.command()(serve.serve)
 app.command("sign-in")(serve.sign_in)
 app.command()(serve.status)
 app.command()(record.search)
-app.command()(record.trends)
+app.command()(trends.trends)
 app.command()(loop.kill)
 app.command()(doctor.doctor)
 

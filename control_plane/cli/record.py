@@ -1,4 +1,4 @@
-"""``trimtab search`` and ``trimtab trends``: what the record knows."""
+"""``trimtab search``: what the record knows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from control_plane.cli.here import KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows
-from control_plane.clock import local, span, wall
+from control_plane.clock import local, wall
 
 
 def search(
@@ -97,32 +97,3 @@ def _score_lines(told: Row) -> Iterator[str]:
 def _facet_lines(told: Row) -> Iterator[str]:
     for facet, values in told.items():
         yield f"{facet}: " + ", ".join(f"{value} {n}" for value, n in values.items())
-
-
-def trends(
-    ctx: typer.Context,
-    playbook: Annotated[str | None, typer.Option(help="Keep one playbook.")] = None,
-    step: Annotated[str | None, typer.Option(help="Keep one step.")] = None,
-    hours: Annotated[float, typer.Option(min=0.01, max=87_600, help="How far back.")] = 24.0,
-    bucket_s: Annotated[int, typer.Option(min=60, help="Seconds of a bucket.")] = 3600,
-    key_file: KeyFile = None, output: Output = Format.TABLE,
-) -> None:  # fmt: skip
-    """Show p50, p95, p99, cost and failures over time, by step and configuration."""
-    until = wall()
-    with here(ctx).client(key_file, record=True) as client:
-        rows = client.trends(
-            playbook=playbook, step=step, bucket_s=bucket_s, since=until - hours * 3600,
-            until=until,
-        )  # fmt: skip
-    emit_rows(rows, output, {
-        "from": lambda t: local(t["bucket"]), "playbook": "playbook", "step": "step",
-        "knobs": _knobs,
-        "attempts": lambda t: str(t["attempts"]), "failed": lambda t: str(t["failed"]),
-        "p50": lambda t: span(t["p50_s"]), "p95": lambda t: span(t["p95_s"]),
-        "p99": lambda t: span(t["p99_s"]),
-        "cost": lambda t: "" if t["cost_usd"] is None else f"${t['cost_usd']:.6f}",
-    }, empty="nothing ran in that time")  # fmt: skip
-
-
-def _knobs(row: Row) -> str:
-    return f"batch {row['batch_size']} × {row['in_flight']}" if row["batch_size"] else ""

@@ -149,7 +149,8 @@ READS = [
     ("run", "list"), ("run", "show", "RUN"), ("run", "events", "RUN"), ("playbook", "list"),
     ("playbook", "show", "hello"), ("keys", "list"), ("config", "list"),
     ("config", "get", "server.port"), ("schedule", "next", "*/5 * * * *"), ("schedule", "list"),
-    ("search", "Greet guests"), ("trends",), ("status",), ("doctor",), ("doctor", "--verify"),
+    ("search", "Greet guests"), ("trends", "--buckets"), ("cost", "days"), ("status",),
+    ("doctor",), ("doctor", "--verify"),
 ]  # fmt: skip
 EMPTY = [
     ("proposal", "list", "--state", "expired"),
@@ -185,6 +186,11 @@ def test_search_trends_and_the_optimizer_work_without_a_server(cli: Cli) -> None
     assert told["proposals"] or told["reasons"]
     trends = cli.json("trends", "--playbook", "hello")
     assert sum(row["attempts"] for row in trends) == 41
+    drawn, _ = cli("trends", "--playbook", "hello", "--by", "hardware", "--measure", "attempts")
+    head, line = drawn.splitlines()
+    assert head.split() == ["LINE", "ATTEMPTS", "LAST", "IN", "ALL", "ATTEMPTS", "FAILED"]
+    assert line.split()[0] == "local"
+    assert cli.json("trends", "--changes") == []
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +19,8 @@ def rows(line: str, levels: list[tuple[int, float]], seed: int = 5) -> list[dict
 
 
 def mark(hour: float, step: str, what: str, playbook: str = "etl/load") -> Mark:
-    return Mark(hour * HOUR, playbook, step, "configuration" if step else "version", what)
+    kind: Literal["configuration", "version"] = "configuration" if step else "version"
+    return Mark(hour * HOUR, playbook, step, kind, what, f"/page/of/{what}")
 
 
 def test_a_change_names_the_configuration_or_version_that_came_just_before() -> None:
@@ -36,6 +37,7 @@ def test_a_change_names_the_configuration_or_version_that_came_just_before() -> 
         "configuration",
     )
     assert (faster.since, faster.cause, faster.cause_kind) == (72 * HOUR, "version 3", "version")
+    assert slower.cause_page == "/page/of/each.batch 64"
     assert slower.factor > 1.4
     assert slower.found_at <= 54 * HOUR
 
