@@ -40,8 +40,8 @@ FLAGS = [
 ]  # fmt: skip
 FIXED = {
     "runs": "/", "proposals": "/proposals", "search": "/search?q=throttled+while+fetching",
-    "trends": "/trends?hours=1", "playbooks": "/playbooks", "schedules": "/schedules",
-    "system": "/system",
+    "trends": "/trends?hours=1", "costs": "/costs", "playbooks": "/playbooks",
+    "schedules": "/schedules", "system": "/system",
 }  # fmt: skip
 FOUND = {
     "run": ("/", r'href="(/runs/[0-9a-f]{32})"'),
@@ -123,7 +123,7 @@ async def some_history(live: Server, place: Path) -> None:
         submit = Submit(playbook="hello", workload={"guests": guests}, actor="you")
         await parts.engine.wait(await parts.engine.submit(submit))
     if parts.recorder is not None:
-        await parts.recorder.caught_up(parts.engine.journal.heads())
+        await parts.recorder.caught_up(parts.engine.journal.heads(), 120)
     await parts.engine.wait(await parts.loop.optimize("you"))
 
 

@@ -152,8 +152,8 @@ def spent_by_playbook(rows: Iterable[Mapping[str, Any]]) -> dict[str, Spent]:
             dollars[0] += row["cost_usd"] + row.get("idle_usd", 0.0)
             dollars[1] += row.get("idle_usd", 0.0)
             times = slots.setdefault(name, [0.0, 0.0])
-            times[0] += row["priced_slot_s"] + row.get("idle_priced_s", 0.0)
-            times[1] += row["slot_s"] + row.get("idle_s", 0.0)
+            times[0] += row["priced_slot_s"]
+            times[1] += row["slot_s"]
     return {
         n: Spent(usd[n][0], p / whole if whole else 1.0, usd[n][1])
         for n, (p, whole) in slots.items()

@@ -114,13 +114,16 @@ def _summed(
 
 
 def _covered(s: Mapping[str, float]) -> float:
-    """The share of slot time, used or idle, that has a known price."""
-    return _share(s["priced_slot_s"] + s["idle_priced_s"], s["slot_s"] + s["idle_s"])
+    """The share of slot time that has a known price: of used or of idle time, the smaller one.
+
+    What is idle may be much and priced, and must not hide what ran without a price.
+    """
+    return min(_share(s["priced_slot_s"], s["slot_s"]), _share(s["idle_priced_s"], s["idle_s"]))
 
 
 def coverage(costs: Iterable[StepCost]) -> float:
     """Return the share of all slot time that has a known price; 1 where there was none."""
-    times = [((c.slot_s + c.idle_s) * c.slot_coverage, c.slot_s + c.idle_s) for c in costs]
+    times = [(c.slot_s * c.slot_coverage, c.slot_s) for c in costs if c.slot_s]
     return _share(sum(p for p, _ in times), sum(s for _, s in times))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from control_plane.cli.figures import bar, day_of, dollars
+from control_plane.cli.figures import bar, day_of, dollars, share
 from control_plane.cli.here import KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_rows
 from control_plane.clock import local, span
@@ -33,7 +33,7 @@ def show(
         "idle beside": lambda c: dollars(c["idle_usd"]),
         "slot time": lambda c: span(c["slot_s"]),
         "attempts": lambda c: str(c["attempts"]),
-        "price known": lambda c: f"{c['slot_coverage']:.0%}",
+        "price known": lambda c: share(c["slot_coverage"]),
     }, empty="nothing ran in that month")  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def days(
         "of it spend": lambda d: dollars(d["spend_usd"]),
         "idle beside": lambda d: dollars(d["idle_usd"]),
         "attempts": lambda d: str(d["attempts"]),
-        "price known": lambda d: f"{d['slot_coverage']:.0%}",
+        "price known": lambda d: share(d["slot_coverage"]),
         "": lambda d: bar(d["cost_usd"] + d["idle_usd"], most),
     }, empty="nothing ran in that month")  # fmt: skip
 
@@ -78,7 +78,7 @@ def budgets(ctx: typer.Context, key_file: KeyFile = None, output: Output = Forma
         "spent": lambda b: dollars(b["spent_usd"]),
         "of it idle": lambda b: dollars(b["idle_usd"]),
         "used": lambda b: f"{b['used']:.0%}",
-        "price known": lambda b: f"{b['priced']:.0%}", "state": "state",
+        "price known": lambda b: share(b["priced"]), "state": "state",
     }, empty="no budget; write budgets.yaml in the data folder")  # fmt: skip
 
 

@@ -112,7 +112,7 @@ def _lines(measure: str) -> Columns:
         return said(measure, known[-1]) if known else ""
 
     return {
-        "line": "line", measure: lambda line: spark(narrowed(line["values"])), "last": last,
+        "line": "line", "over time": lambda line: spark(narrowed(line["values"])), "last": last,
         "in all" if measure in ADDED else "usual": whole,
         "attempts": lambda line: f"{line['attempts']:,}",
         "failed": lambda line: f"{line['failed']:,}",

@@ -217,11 +217,7 @@ class JournalPages:
         return Trend(points, bucket, shown(marks, points, question.step, since), changes)
 
     def _must_record(self) -> None:
-        if self._recorder is None:
-            raise RecordAway(
-                "The recorder is switched off (record.enabled), so there is nothing to search "
-                "and no trend. `trimtab config set record.enabled on` and a restart bring both."
-            )
+        must_record(self._recorder)
 
     # ---- the rest -----------------------------------------------------------------------
 
@@ -307,6 +303,19 @@ def _recorder_line(said: Mapping[str, Any]) -> dict[str, Json]:
     ]  # fmt: skip
     whole = {key: said[key] for key in ("pid", "up_s", "behind_events", "behind_s") if key in said}
     return {**whole, "sinks": sinks}
+
+
+def must_record(recorder: RecorderProcess | None) -> None:
+    """Refuse to wait for a recorder that is switched off.
+
+    Raises:
+        RecordAway: it is.
+    """
+    if recorder is None:
+        raise RecordAway(
+            "The recorder is switched off (record.enabled), so there is nothing to search, no "
+            "trend and no cost. `trimtab config set record.enabled on` and a restart bring them."
+        )
 
 
 async def asked(question: Awaitable[T], patience_s: float = PATIENCE_S) -> T:

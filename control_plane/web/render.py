@@ -34,7 +34,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters.update(
-        seconds=words.seconds, money=words.money, percent=words.percent, change=words.change,
+        seconds=words.seconds, money=words.money, percent=words.percent, known=words.known,
+        change=words.change,
         count=words.count, size=words.size, clock=words.clock_time, iso=words.iso,
         short=words.short, sign=words.sign, state_word=words.state_word, tone=words.tone,
         first_line=words.first_line, readable=readable, raw=raw, svg=Markup, option=option,

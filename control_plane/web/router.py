@@ -16,7 +16,7 @@ from litestar.di import Provide
 from litestar.static_files import create_static_files_router
 
 from control_plane.api.problems import Problem
-from control_plane.web import proposal_pages, reading_pages, run_pages, steering_pages
+from control_plane.web import cost_pages, proposal_pages, reading_pages, run_pages, steering_pages
 from control_plane.web.site import Site, Visit, bare
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -33,7 +33,8 @@ def web_router(site: Site) -> Router:
             proposal_pages.proposal_page, proposal_pages.proposal_live,
             proposal_pages.approve, proposal_pages.reject, proposal_pages.roll_back,
             proposal_pages.pause, proposal_pages.resume, reading_pages.search_page,
-            reading_pages.trends_page, reading_pages.playbooks_page, reading_pages.playbook_page,
+            reading_pages.trends_page, cost_pages.costs_page, cost_pages.costs_glance,
+            reading_pages.playbooks_page, reading_pages.playbook_page,
             reading_pages.schedules_page, reading_pages.system_page, _static(),
         ],
         dependencies={"site": Provide(lambda: site, sync_to_thread=False)},

@@ -16,6 +16,7 @@ from control_plane.web.render import render
 
 MENU: Final = (
     ("Runs", "/"), ("Proposals", "/proposals"), ("Search", "/search"), ("Trends", "/trends"),
+    ("Costs", "/costs"),
     ("Playbooks", "/playbooks"), ("Schedules", "/schedules"), ("System", "/system"),
 )  # fmt: skip
 POLICY: Final = (

@@ -120,6 +120,15 @@ def percent(value: float | None, places: int = 0) -> str:
     return f"{value * 100:.{places}f}%".replace("-", MINUS)
 
 
+def known(value: float) -> str:
+    """Say a share of which all is all: what is not whole is never said to be.
+
+    >>> known(1.0), known(0.9996), known(0.5)
+    ('100%', '99%', '50%')
+    """
+    return f"{int(value * 100)}%" if value < 1 else "100%"
+
+
 def change(value: float | None) -> str:
     """Say a relative change with its direction: ``38% less``."""
     if value is None:

@@ -188,7 +188,7 @@ def test_search_trends_and_the_optimizer_work_without_a_server(cli: Cli) -> None
     assert sum(row["attempts"] for row in trends) == 41
     drawn, _ = cli("trends", "--playbook", "hello", "--by", "hardware", "--measure", "attempts")
     head, line = drawn.splitlines()
-    assert head.split() == ["LINE", "ATTEMPTS", "LAST", "IN", "ALL", "ATTEMPTS", "FAILED"]
+    assert head.split() == ["LINE", "OVER", "TIME", "LAST", "IN", "ALL", "ATTEMPTS", "FAILED"]
     assert line.split()[0] == "local"
     assert cli.json("trends", "--changes") == []
 

@@ -347,6 +347,7 @@ def addresses(site: Site) -> dict[str, str]:
         "kept": f"/proposals/{proposals['kept']}",
         "search": "/search?q=throttled+service",
         "trends": "/trends?hours=1",
+        "costs": "/costs",
         "playbooks": "/playbooks",
         "playbook": "/playbooks/pages/cohort",
         "schedules": "/schedules",
@@ -616,7 +617,7 @@ def test_without_a_record_the_pages_say_so(bare: Site, browser: Browser) -> None
     context = browser.new_context()
     page = context.new_page()
     page.goto(bare.link())
-    for path in ("/search?q=anything", "/trends"):
+    for path in ("/search?q=anything", "/trends", "/costs"):
         page.goto(bare.url + path)
         expect(page.get_by_role("alert")).to_contain_text("switched off")
     page.goto(bare.url + "/system")

@@ -107,7 +107,12 @@ def test_a_day_on_which_nothing_ran_has_a_line_of_its_own() -> None:
 def test_idle_time_without_a_price_is_not_free_but_not_known() -> None:
     told = shared([up(4, usd=None)], [used(1)])
     (line,) = by_step(told)
-    assert (line.idle_usd, line.idle_s, line.slot_coverage) == (0.0, 3 * 3600, 0.25)
+    assert (line.idle_usd, line.idle_s, line.slot_coverage) == (0.0, 3 * 3600, 0.0)
+
+
+def test_idle_time_with_a_price_does_not_hide_what_ran_without_one() -> None:
+    (line,) = by_step(shared([up(24)], [used(1) | {"priced_slot_s": 900.0}]))
+    assert line.slot_coverage == 0.25
 
 
 def test_an_attempt_over_midnight_used_the_day_before_too() -> None:
