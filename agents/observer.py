@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from optimizer.evidence import Batches, Table, batches
 from optimizer.guard import Reason
 
 Json: TypeAlias = Any
+
+MOST: Final = 1_000_000
+"""Attempts of one step that are read for one cycle."""
 
 
 class Reader(Protocol):
@@ -51,8 +54,13 @@ def observe(
 
 
 def _history(reader: Reader, scope: Mapping[str, Json]) -> Batches:
-    """Read one step's attempts; those of versions with other code of the step do not count."""
-    table = reader.query("evidence_attempts", playbook=scope["playbook"], step=scope["step"])
-    found = batches(table)
+    """Read one step's attempts; those of versions with other code of the step do not count.
+
+    Of a step with more attempts than can be read at once, the newest runs are read.
+    """
+    asked = {"playbook": scope["playbook"], "step": scope["step"]}
+    reach = reader.query("evidence_extent", most=MOST, **asked)
+    since = float(reach.column("since").to_numpy()[0]) if reach.num_rows else 0.0
+    found = batches(reader.query("evidence_attempts", since=since, limit=MOST, **asked))
     versions = scope.get("versions")
     return found if not versions else found.where(np.isin(found.version, list(versions)))

@@ -91,8 +91,7 @@ def _faded(one: Observation) -> Reason | None:
 
 
 def _run_levels(history: Batches) -> list[float]:
-    order = np.unique(history.run)
-    return [
-        float(np.log(history.seconds[mine].sum() / history.items[mine].sum()))
-        for mine in (history.run == run for run in order)
-    ]
+    _, codes = np.unique(history.run, return_inverse=True)
+    seconds = np.bincount(codes, weights=history.seconds)
+    levels: list[float] = np.log(seconds / np.bincount(codes, weights=history.items)).tolist()
+    return levels

@@ -87,7 +87,9 @@ def _levels(whole: Batches, y: Array, stable: int) -> dict[int, Level]:
     known = np.isfinite(y)
     run, size, y = whole.run[known], whole.size[known], y[known]
     levels = within_runs(run, size, y, stable)
-    totals = {name: float(whole.items[whole.run == name].sum()) for name in np.unique(run)}
+    names, codes = np.unique(whole.run, return_inverse=True)
+    sums = np.bincount(codes, weights=whole.items)
+    totals = dict(zip(names.tolist(), sums.tolist(), strict=True))
     return {**between_runs(run, size, y, totals, stable), **levels}
 
 

@@ -23,6 +23,8 @@ Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
 
 EVIDENCE_VERSION: Final = 1
+MOST_DOUBTFUL: Final = 0.10
+"""Above this share of attempts that are doubtful in one way, all of them are."""
 
 
 class Column(Protocol):
@@ -58,6 +60,23 @@ class Quality:
     unfinished: int
     cost_coverage: float
     arm_coverage: float
+    regime_since: int | None = None
+    """Since when the current regime holds; None where history knows but one."""
+    regime_factor: float = 1.0
+    before_regime: int = 0
+
+    def faults(self) -> list[str]:
+        """Return why the history cannot be believed as a whole; none means that it can."""
+        told = max(self.attempts, 1)
+        shares = {
+            "have times that cannot be": self.impossible / told,
+            "lack the arm of their trial": 1.0 - self.arm_coverage,
+        }
+        return [
+            f"{share:.0%} of the attempts {what}; at most {MOST_DOUBTFUL:.0%} may"
+            for what, share in shares.items()
+            if share > MOST_DOUBTFUL
+        ]
 
     def to_json(self) -> dict[str, Json]:
         """Return it for the record."""
@@ -284,6 +303,7 @@ def record(
             "to": math.ceil(history.end.max()) if len(history) else None,
         },
         "data_quality": history.quality.to_json(),
+        "regime": history.quality.regime_since,
         "model": {"name": "service time, failures, concurrency", "llm": False},
         **sections,
     }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from optimizer.causal import causal, support
 from optimizer.effect import Effect, describe
 from optimizer.evidence import Batches, Value, record
 from optimizer.guard import Limits, Reason, objections
@@ -25,6 +26,8 @@ Json: TypeAlias = Any
 
 TIE: Final = 0.02
 """Values whose predicted outcomes are this close are equally good: the nearest wins."""
+FIELDS: Final = {"each.batch": "size", "each.in_flight": "in_flight"}
+"""Knobs whose values stand in `Batches`, and where."""
 EVEN: Final = 0.5
 """A gain likelier than not, but not sure enough to propose, is worth asking about again."""
 
@@ -121,20 +124,13 @@ def _to_try(study: Study, limits: Limits, uncertain: list[int]) -> tuple[int, ..
 def _change(study: Study, value: int) -> Candidate:
     line = {"knob": study.knob.name, "from": study.stable, "to": value}
     effect, level = study.effects[value], study.levels[value]
-    causal = {
-        "estimand": f"log {study.objective} per item",
-        "method": level.method,
-        "adjusted_for": ["run"] if level.method == "within runs" else ["log_items"],
-        "naive": math.expm1(level.naive),
-        "adjusted": math.expm1(level.log),
-        "observations": level.n,
-    }
     predicted: dict[str, dict[str, float]] = {study.objective: effect.predicted()}
     covered = [v for v in study.effects if v not in study.harmful]
+    adjusted_for = ["run"] if level.method == "within runs" else ["log_items"]
     sections = {
-        "support": 1.0,
+        "support": _support(study, value),
         "covered": sorted(covered),
-        "causal": causal,
+        "causal": causal(level, study.objective, adjusted_for),
         "prediction": predicted,
     }
     chance = effect.chance_of(0.05)
@@ -143,6 +139,12 @@ def _change(study: Study, value: int) -> Candidate:
         f"{math.expm1(effect.log):+.0%}; a gain of 5% or more with a chance of {chance:.0%}"
     )
     return _candidate(study, "change", line, sections, predicted, note)
+
+
+def _support(study: Study, value: int) -> float:
+    """How much of the stable value's work is like what the other value was run on."""
+    column = FIELDS.get(study.knob.name)
+    return support(study.history, column, value, study.stable) if column else 1.0
 
 
 def _experiment(study: Study, values: tuple[int, ...]) -> Candidate:

@@ -18,6 +18,7 @@ from optimizer.evidence import Batches
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import COLUMNS, Range, UnknownKnob, knob_class
 from optimizer.proposal import Candidate
+from optimizer.regime import current
 from optimizer.study import Study, decide
 
 Json: TypeAlias = Any
@@ -48,6 +49,9 @@ def tune_step(
     if scope.get("effect") == "once":
         text = "its effect happens at most once, so a failed batch could not be cut again"
         return Tuned(None, (Reason(name, "effect_once", text),))
+    if faults := history.quality.faults():
+        return Tuned(None, (Reason(name, "data_quality", "; ".join(faults)),))
+    history = current(history)
     found = [_study(scope, tune, history, limits, rng) for tune in scope.get("tune") or []]
     if not found:
         text = "the step declares no knob under tune"

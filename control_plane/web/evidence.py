@@ -16,7 +16,7 @@ from runtime.run.events import Json
 
 TOLD: Final = frozenset(
     {"window", "values", "causal", "support", "evidence_version", "diff", "id", "scope",
-     "prediction", "objective", "reason"}
+     "prediction", "objective", "reason", "regime"}
 )  # fmt: skip
 
 
@@ -45,7 +45,10 @@ class EvidenceView:
 
 def read(evidence: Mapping[str, Json], before: Json, proposed: tuple[Json, ...]) -> EvidenceView:
     """Return the view of a record; ``before`` and ``proposed`` mark their rows."""
-    lines = [*_window(evidence), *_support(evidence), *_causal(evidence)]
+    lines = [
+        *_window(evidence), *_regime(evidence), *_support(evidence), *_causal(evidence),
+        *_sensitivity(evidence),
+    ]  # fmt: skip
     rest = {key: value for key, value in evidence.items() if key not in TOLD and value}
     tried = _tried(evidence, str(before), {str(v) for v in proposed})
     return EvidenceView(tuple(lines), tried, rest, str(evidence.get("id", "")))
@@ -62,6 +65,15 @@ def _window(evidence: Mapping[str, Json]) -> list[str]:
             f", {words.clock_time(window['from'])} to {words.clock_time(window['to'])}"
         )  # fmt: skip
     return [said + "."]
+
+
+def _regime(evidence: Mapping[str, Json]) -> list[str]:
+    quality = _section(evidence, "data_quality")
+    if not isinstance(evidence.get("regime"), int | float) or not quality.get("before_regime"):
+        return []
+    left_out = words.plural(int(quality["before_regime"]), "earlier batch")
+    said = f"An item took another time before {words.clock_time(evidence['regime'])}"
+    return [f"{said}, so {left_out} are left out."]
 
 
 def _support(evidence: Mapping[str, Json]) -> list[str]:
@@ -82,6 +94,21 @@ def _causal(evidence: Mapping[str, Json]) -> list[str]:
     if isinstance(causal.get("naive"), int | float):
         said += f" (unadjusted: {words.change(causal['naive'])})"
     return [said + "."]
+
+
+def _sensitivity(evidence: Mapping[str, Json]) -> list[str]:
+    causal = _section(evidence, "causal")
+    known = ("interval", "effective", "e_value", "e_value_bound")
+    if not all(name in causal for name in known):
+        return []
+    low, high = (words.change(end) for end in causal["interval"])
+    return [
+        f"The adjusted effect lies between {low} and {high} with 90%, known as well as a fair "
+        f"trial of {causal['effective']:.0f} batches a side would know it.",
+        f"To explain it away, an unseen cause would have to go with both the value and the "
+        f"outcome by a factor of {causal['e_value']:.1f} ({causal['e_value_bound']:.1f} at the "
+        "end of the interval).",
+    ]
 
 
 def _tried(evidence: Mapping[str, Json], before: str, proposed: set[str]) -> tuple[Tried, ...]:

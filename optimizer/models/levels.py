@@ -70,13 +70,16 @@ class _Cell:
 def _cells(run: Array, value: Array, y: Array) -> list[_Cell]:
     """Mean of each value in each run, with the variance of that mean."""
     spread = _spreads(value, y)
-    cells = []
-    for name in np.unique(run):
-        mine = run == name
-        for v in np.unique(value[mine]):
-            here = y[mine & (value == v)]
-            cells.append(_Cell(name, int(v), float(here.mean()), spread[int(v)] ** 2 / len(here)))
-    return cells
+    runs, of_run = np.unique(run, return_inverse=True)
+    values, of_value = np.unique(value, return_inverse=True)
+    cell, codes = np.unique(of_run * len(values) + of_value, return_inverse=True)
+    counts = np.bincount(codes)
+    means = np.bincount(codes, weights=y) / np.maximum(counts, 1)
+    return [
+        _Cell(runs[at // len(values)], v, mean, spread[v] ** 2 / count)
+        for at, mean, count in zip(cell.tolist(), means.tolist(), counts.tolist(), strict=True)
+        for v in [int(values[at % len(values)])]
+    ]
 
 
 def _spreads(value: Array, y: Array) -> dict[int, float]:
@@ -110,17 +113,21 @@ def _connected(cells: list[_Cell], stable: int) -> set[int]:
 
 
 def _solve(cells: list[_Cell], others: list[int]) -> tuple[Array, Array]:
-    runs = {name: i for i, name in enumerate(dict.fromkeys(c.run for c in cells))}
-    design = np.zeros((len(cells), len(others) + len(runs)))
-    for row, cell in enumerate(cells):
-        design[row, len(others) + runs[cell.run]] = 1.0
-        if cell.value in others:
-            design[row, others.index(cell.value)] = 1.0
+    """Solve weighted least squares with an effect a run.
+
+    These are taken out first, which is the same (Frisch and Waugh, Econometrica 1933) and needs
+    no matrix of runs.
+    """
+    _, codes = np.unique([cell.run for cell in cells], return_inverse=True)
     weight = np.array([1.0 / max(c.variance, 1e-12) for c in cells])
-    normal = design.T @ (design * weight[:, None])
-    cov = np.linalg.pinv(normal)
-    solved = cov @ (design.T @ (weight * np.array([c.mean for c in cells])))
-    return solved[: len(others)], cov[: len(others), : len(others)]
+    value, y = np.array([c.value for c in cells]), np.array([c.mean for c in cells])
+    design = (value[:, None] == np.array(others)[None, :]).astype(float)
+    within = np.column_stack([design, y])
+    sums = np.column_stack([np.bincount(codes, weights=weight * one) for one in within.T])
+    within = within - (sums / np.bincount(codes, weights=weight)[:, None])[codes]
+    design, y = within[:, :-1], within[:, -1]
+    cov = np.linalg.pinv(design.T @ (design * weight[:, None]))
+    return cov @ (design.T @ (weight * y)), cov
 
 
 def between_runs(

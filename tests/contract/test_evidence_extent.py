@@ -1,0 +1,48 @@
+"""Evidence from ClickHouse at a small scale, with the bench's own rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import clickhouse_connect
+import pytest
+
+from bench.optimizer_evidence import A_RUN, FILL, SCOPE, ask, asked_of
+from runtime.record.clickhouse import ClickHouseSink
+
+ATTEMPTS = 20 * A_RUN
+WHERE = {"playbook": SCOPE["playbook"], "step": SCOPE["step"]}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    made = clickhouse_connect.get_client(dsn=f"chdb://{tmp_path_factory.mktemp('ch') / 'db'}")
+    sink = ClickHouseSink(made)
+    sink.prepare()
+    made.command(FILL, parameters={"total": ATTEMPTS})
+    yield made
+    sink.close()
+
+
+def test_the_newest_whole_runs_that_can_be_read_at_once_are_read(client: Any) -> None:
+    extent = ask(client, "evidence_extent", **WHERE, most=5 * A_RUN).to_pylist()[0]
+    assert extent["attempts"] == 5 * A_RUN
+    assert (extent["known_attempts"], extent["known_runs"]) == (ATTEMPTS, 20)
+    read = ask(client, "evidence_attempts", **WHERE, since=extent["since"], limit=ATTEMPTS)
+    assert read.num_rows == 5 * A_RUN
+    assert len(read.column("run").unique()) == 5
+
+
+def test_a_step_without_attempts_reaches_back_to_nothing(client: Any) -> None:
+    extent = ask(client, "evidence_extent", playbook="no", step="where").to_pylist()[0]
+    assert (extent["since"], extent["attempts"]) == (0.0, 0)
+
+
+def test_the_bench_reads_groups_and_proposes_what_is_known_to_be_better(client: Any) -> None:
+    told = asked_of(client)
+    assert told["batches"] == ATTEMPTS
+    assert told["evidence_intact"]
+    assert told["proposal"].startswith("each.batch 25 → 200")
+    truth = (0.1 / 200) / (0.065 / 25) - 1
+    assert told["causal"]["adjusted"] == pytest.approx(truth, abs=0.02)
