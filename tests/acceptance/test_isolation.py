@@ -20,6 +20,7 @@ from runtime.engine.engine import Engine, Submit
 from runtime.engine.local import open_local
 from runtime.playbook.bundle import load_text
 from runtime.run.events import AttemptFinished
+from runtime.workers import usage
 from runtime.workers.limits import Limits
 
 PATIENCE_S = 60.0
@@ -212,15 +213,36 @@ def test_memory_that_a_child_takes_counts_as_the_attempts(beside: Beside) -> Non
     assert "512 MB are allowed" in it.message
 
 
-def test_memory_that_forks_share_is_counted_once(beside: Beside) -> None:
+@pytest.fixture
+def look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What an attempt does to wait for a look of the watch that began after this."""
+    ready, looked, measure = tmp_path / "ready", tmp_path / "looked", usage.memory_bytes
+
+    def measured(pids: list[int], limit: int) -> int:
+        awaited = ready.exists() and int(ready.read_text() or 0) in pids
+        held = measure(pids, limit)
+        if awaited:
+            looked.touch()
+        return held
+
+    monkeypatch.setattr(usage, "memory_bytes", measured)
+    return f"""
+        import os, pathlib, time
+        pathlib.Path({str(ready)!r}).write_text(str(os.getpid()))
+        while not pathlib.Path({str(looked)!r}).exists():
+            time.sleep(0.01)
+    """.strip()
+
+
+def test_memory_that_forks_share_is_counted_once(beside: Beside, look: str) -> None:
     it = beside(
-        """
+        f"""
         import os, time
         held = bytearray(200 << 20)
         children = [os.fork() for _ in range(4)]
         if 0 in children:
             time.sleep(600)
-        time.sleep(0.5)
+        {look}
         result = sum(1 for child in children if child > 0)
         """,
         "memory: 512MB",
@@ -228,7 +250,9 @@ def test_memory_that_forks_share_is_counted_once(beside: Beside) -> None:
     assert it.finished.result == 4, it.message
 
 
-def test_a_mapped_table_larger_than_the_memory_limit_may_be_read(tmp_path: Path) -> None:
+def test_a_mapped_table_larger_than_the_memory_limit_may_be_read(
+    tmp_path: Path, look: str
+) -> None:
     text = """
 apiVersion: trimtab/v1
 kind: Playbook
@@ -247,11 +271,10 @@ workflow:
     tool:
       kind: python
       code: |
-        import time
         columns = [chunk.to_numpy() for chunk in table["n"].chunks]
         result = float(sum(column.sum() for column in columns))
-        time.sleep(0.3)
-"""
+        LOOK
+""".replace("LOOK", look)
 
     async def story() -> None:
         async with open_local(DataFolder(tmp_path / "data"), slots=1) as engine:
