@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -74,7 +75,7 @@ class Example:
     files: dict[str, str] = field(default_factory=dict)
     runs: list[Told] = field(default_factory=list)
 
-    @property
+    @cached_property
     def path(self) -> str:
         return parse(self.source).path
 
