@@ -14,6 +14,7 @@ import numpy as np
 
 from optimizer.evidence import Batches, Table, batches
 from optimizer.guard import Reason
+from optimizer.tries import Tries, tries
 
 Json: TypeAlias = Any
 
@@ -36,6 +37,7 @@ class Observation:
     scope: Mapping[str, Json]
     history: Batches
     slot_s: float
+    tries: Tries
 
 
 def observe(
@@ -44,16 +46,16 @@ def observe(
     """Return the steps that have a history, dearest first, and why others are left out."""
     seen, reasons = [], []
     for scope in scopes:
-        history = _history(reader, scope)
+        history, single = _history(reader, scope)
         if len(history):
-            seen.append(Observation(scope, history, float(history.seconds.sum())))
+            seen.append(Observation(scope, history, float(history.seconds.sum()), single))
         else:
             name = f"{scope['playbook']}#{scope['step']}"
             reasons.append(Reason(name, "no_history", "the record holds no batch of this step"))
     return sorted(seen, key=lambda one: -one.slot_s), reasons
 
 
-def _history(reader: Reader, scope: Mapping[str, Json]) -> Batches:
+def _history(reader: Reader, scope: Mapping[str, Json]) -> tuple[Batches, Tries]:
     """Read one step's attempts; those of versions with other code of the step do not count.
 
     Of a step with more attempts than can be read at once, the newest runs are read.
@@ -61,6 +63,12 @@ def _history(reader: Reader, scope: Mapping[str, Json]) -> Batches:
     asked = {"playbook": scope["playbook"], "step": scope["step"]}
     reach = reader.query("evidence_extent", most=MOST, **asked)
     since = float(reach.column("since").to_numpy()[0]) if reach.num_rows else 0.0
-    found = batches(reader.query("evidence_attempts", since=since, limit=MOST, **asked))
-    versions = scope.get("versions")
-    return found if not versions else found.where(np.isin(found.version, list(versions)))
+    table = reader.query("evidence_attempts", since=since, limit=MOST, **asked)
+    found, single = batches(table), tries(table)
+    versions = list(scope.get("versions") or ())
+    if not versions:
+        return found, single
+    return (
+        found.where(np.isin(found.version, versions)),
+        single.where(np.isin(single.version, versions)),
+    )

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 
 from agents.observer import Observation
 from optimizer.guard import Limits, Reason
+from optimizer.models.chains import Cells, by_class, together
+from optimizer.models.recovery import ANYTHING, Rates
 from optimizer.proposal import Candidate
 from optimizer.tune import tune_step
 
@@ -25,9 +27,16 @@ def tune(
     candidates: list[Candidate] = []
     reasons: list[Reason] = []
     limits = Limits.from_policy(policy)
-    for one in observations:
-        tuned = tune_step(one.scope, one.history, limits, rng)
+    chains = [by_class(one.tries) for one in observations]
+    for place, one in enumerate(observations):
+        priors = _priors([c for other, c in enumerate(chains) if other != place])
+        tuned = tune_step(one.scope, one.history, limits, rng, one.tries, priors)
         reasons += tuned.reasons
         if tuned.candidate is not None:
             candidates.append(tuned.candidate)
     return candidates, reasons
+
+
+def _priors(others: Sequence[Mapping[str, Cells]]) -> dict[str, Rates]:
+    """How classes of error recover in other steps; that nothing is known weighs ten units."""
+    return {name: cells.rates(ANYTHING, 10.0, None) for name, cells in together(others).items()}

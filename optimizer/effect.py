@@ -19,7 +19,8 @@ from typing import Any, Final
 
 LEVEL: Final = 0.90
 WIDEST: Final = 0.30
-"""An interval wider than 30 points says too little to be put before a person."""
+"""An interval wider than 30 points says too little to be put before a person, unless even
+its worse end is a gain of as much."""
 PROOF: Final = 2.0
 """Standard errors that a trial's running bound keeps from its estimate, late in the trial."""
 

@@ -7,6 +7,7 @@ written. A reason is a code with a sentence, because "no" is an answer a person 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -41,6 +42,7 @@ class Limits:
     min_gain: float = 0.05
     confidence: float = 0.8
     largest_step: Mapping[str, float] = field(default_factory=dict)
+    largest_difference: Mapping[str, float] = field(default_factory=dict)
     least_batches: int = 30
     least_units: int = 8
     least_pairs: int = 5
@@ -56,7 +58,8 @@ class Limits:
         units = last.get("min_candidate", 60) if isinstance(last, Mapping) else last[1]
         return cls(
             min_gain=float(policy.get("min_worthwhile", verify.get("min_gain", 0.05))),
-            largest_step=dict(_steps(policy.get("step_change"))),
+            largest_step=dict(_steps(policy.get("step_change"), "x")),
+            largest_difference=dict(_steps(policy.get("step_change"), "+")),
             ramp_units=int(units),
             pairs=int(verify.get("min_pairs", 8)),
         )
@@ -65,10 +68,23 @@ class Limits:
         """Return by what factor one change may move a knob without an experiment."""
         return self.largest_step.get(knob, 2.0)
 
+    def nearest(self, knob: str, stable: float, value: float) -> float:
+        """Return the value nearest to ``value`` that one change may go to.
 
-def _steps(value: Json) -> list[tuple[str, float]]:
+        >>> Limits(largest_difference={"retry.attempts": 2}).nearest("retry.attempts", 3, 9)
+        5
+        """
+        factor = self.largest_step.get(knob, math.inf)
+        reach = self.largest_difference.get(knob, math.inf)
+        low, high = max(stable / factor, stable - reach), min(stable * factor, stable + reach)
+        return min(max(value, low), high)
+
+
+def _steps(value: Json, sign: str) -> list[tuple[str, float]]:
     pairs = value.items() if isinstance(value, Mapping) else value or []
-    return [(str(k), float(str(v)[1:])) for k, v in pairs if str(v).startswith("x")]
+    found = re.compile(rf"{re.escape(sign)}(\d+(?:\.\d+)?)")
+    told = [(str(k), found.search(str(v))) for k, v in pairs]
+    return [(k, float(hit[1])) for k, hit in told if hit is not None]
 
 
 def objections(
@@ -89,17 +105,25 @@ def objections(
     found = []
     if not knob.holds(value):
         found.append(("bounds", f"{value} is outside {knob.low} to {knob.high}"))
-    sure = 1.0 - (1.0 - limits.confidence) / compared
     ratio = max(value / stable, stable / value)
     if not covered and ratio > limits.factor(knob.name) + 1e-9:
         found.append(("history_cannot_say", f"{value} is a step of x{ratio:.3g} nobody has tried"))
+    return found + doubts(value, effect, limits, compared=compared)
+
+
+def doubts(
+    value: Json, effect: Effect, limits: Limits, *, compared: int = 1
+) -> list[tuple[str, str]]:
+    """Return what speaks against an effect itself, whatever the value is: see `objections`."""
+    found = []
+    sure = 1.0 - (1.0 - limits.confidence) / compared
     if effect.log > _log_gain(limits) or effect.chance_of(limits.min_gain) < sure:
         found.append(("not_worthwhile", _says(value, effect, limits)))
     elif not effect.provable(limits.min_gain):
         found.append(
             ("unprovable", f"{_says(value, effect, limits)}, too little for a trial to prove")
         )
-    elif effect.width > WIDEST:
+    elif effect.width > WIDEST and effect.interval()[2] > -WIDEST:
         found.append(("too_uncertain", _says(value, effect, limits)))
     return found
 
@@ -108,7 +132,7 @@ def _log_gain(limits: Limits) -> float:
     return math.log(1.0 - limits.min_gain)
 
 
-def _says(value: int, effect: Effect, limits: Limits) -> str:
+def _says(value: Json, effect: Effect, limits: Limits) -> str:
     low, middle, high = effect.interval()
     return (
         f"{value}: {middle:+.0%} ({low:+.0%} to {high:+.0%}), a gain of {limits.min_gain:.0%} "

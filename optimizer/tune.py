@@ -13,13 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from optimizer import batch, in_flight
+import numpy as np
+
+from optimizer import batch, hedge, in_flight, retry, timeout
 from optimizer.evidence import Batches
+from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import COLUMNS, Range, UnknownKnob, knob_class
+from optimizer.models.recovery import Rates
 from optimizer.proposal import Candidate
 from optimizer.regime import current
 from optimizer.study import Study, decide
+from optimizer.tries import Tries
 
 Json: TypeAlias = Any
 
@@ -27,6 +32,8 @@ TURNED_DOWN = frozenset(
     {"rejected", "rolled_back", "rollback_failed", "failed", "withdrawn", "blocked"}
 )
 """States after which the same content is not proposed again."""
+OF_TRIES = frozenset({"retry.attempts", "retry.on", "timeout", "hedge"})
+"""Knobs whose effect is worked out from single tries."""
 MOST_LESSONS = 3
 """Times the same experiment may be repeated while what it asks about stays uncertain."""
 
@@ -40,9 +47,14 @@ class Tuned:
 
 
 def tune_step(
-    scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random
-) -> Tuned:
-    """Return the proposal for one step, or why there is none."""
+    scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
+    tries: Tries | None = None, priors: Mapping[str, Rates] | None = None,
+) -> Tuned:  # fmt: skip
+    """Return the proposal for one step, or why there is none.
+
+    ``tries`` are the step's attempts one by one, without which nothing is said of retries,
+    timeouts and hedges; ``priors`` say how classes of error recover in other steps.
+    """
     name = f"{scope['playbook']}#{scope['step']}"
     if scope.get("live"):
         return Tuned(None, (Reason(name, "live", "a proposal of this step is under way"),))
@@ -52,11 +64,18 @@ def tune_step(
     if faults := history.quality.faults():
         return Tuned(None, (Reason(name, "data_quality", "; ".join(faults)),))
     history = current(history)
-    found = [_study(scope, tune, history, limits, rng) for tune in scope.get("tune") or []]
+    if tries is not None:
+        tries = tries.where(np.isin(tries.run, np.unique(history.run)))
+    suppressed = _suppressed(scope)
+    found = [
+        _of_tries(scope, tune, history, limits, rng, tries, priors or {}, suppressed)
+        if tune["name"] in OF_TRIES
+        else _study(scope, tune, history, limits, rng)
+        for tune in scope.get("tune") or []
+    ]
     if not found:
         text = "the step declares no knob under tune"
         return Tuned(None, (Reason(name, "not_tunable", text),))
-    suppressed = _suppressed(scope)
     answers = [decide(one, limits, suppressed) if isinstance(one, Study) else one for one in found]
     reasons = tuple(answer for answer in answers if isinstance(answer, Reason))
     return Tuned(_first([a for a in answers if isinstance(a, Candidate)]), reasons)
@@ -79,6 +98,27 @@ def _study(
     if known == "batch":
         return batch.study(scope, knob, stable, history, limits, rng)
     return in_flight.study(scope, knob, stable, history, limits)
+
+
+def _of_tries(
+    scope: Mapping[str, Json], tune: Mapping[str, Json], history: Batches, limits: Limits,
+    rng: random.Random, tries: Tries | None, priors: Mapping[str, Rates],
+    suppressed: frozenset[str],
+) -> Candidate | Reason:  # fmt: skip
+    """Ask the study of a knob whose effect is worked out from single tries."""
+    name = str(tune["name"])
+    values = {**scope.get("defaults", {}), **(scope.get("stable") or {})}
+    asked = Asked(scope, name, values.get(name), tune, history)
+    if tries is None or not len(tries):
+        return asked.no("no_history", "the record says nothing of single tries")
+    chance = np.random.default_rng(rng.getrandbits(64))
+    match name:
+        case "timeout":
+            return timeout.study(asked, tries, limits, suppressed, chance)
+        case "hedge":
+            return hedge.study(asked, tries, limits, suppressed, chance)
+        case _:
+            return retry.study(asked, tries, priors, limits, suppressed, chance)
 
 
 def _suppressed(scope: Mapping[str, Json]) -> frozenset[str]:

@@ -120,7 +120,8 @@ def test_the_same_change_is_not_proposed_again_once_it_was_turned_down() -> None
         ({"live": True}, "live"),
         ({"effect": "once"}, "effect_once"),
         ({"tune": []}, "not_tunable"),
-        ({"tune": [{"name": "timeout"}]}, "not_tunable"),
+        ({"tune": [{"name": "timeout"}]}, "no_history"),
+        ({"tune": [{"name": "runs_on"}]}, "not_tunable"),
         ({"tune": [{"name": "each.colour"}]}, "not_tunable"),
         ({"stable": {"each.batch": 400}}, "too_little_history"),
     ],
@@ -167,7 +168,7 @@ def test_a_step_that_is_no_each_has_a_reason_and_no_warning() -> None:
         attempts({"run": "r1", "n": 40, "also": none}, {"run": "r2", "n": 1}),
         defaults={"retry.attempts": 3}, tune=[{"name": "retry.attempts", "min": 1, "max": 6}],
     )  # fmt: skip
-    assert [r.reason for r in found.reasons] == ["not_tunable"]
+    assert [r.reason for r in found.reasons] == ["no_history"]
 
 
 # ---- what it will not be told -------------------------------------------------------------

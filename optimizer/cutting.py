@@ -1,0 +1,127 @@
+"""Cutting tries short: what all the studies of ``timeout`` and ``hedge`` share.
+
+Both ask what the same luck would have come to under another rule. The luck is a survival
+curve of the step's own tries; units are played under the rule of now and under each other
+one with the same random numbers, on the curve and on resamples of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.effect import Effect
+from optimizer.finding import Asked, Finding, propose
+from optimizer.guard import Limits, Reason
+from optimizer.models.durations import Durations, spread_of
+from optimizer.proposal import Candidate
+from optimizer.tries import Tries
+
+Json: TypeAlias = Any
+Array: TypeAlias = NDArray[Any]
+Rule: TypeAlias = Callable[[Array, float | None], Array]
+"""Slot seconds of units, given the seconds their tries would take (one row a unit)."""
+
+LEAST_TRIES: Final = 100
+"""Fewer tries say nothing of a tail."""
+LEAST_BEYOND: Final = 8
+"""Tries that must have taken longer than a value before it is considered."""
+SHARES: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995)
+TIMES: Final = (1.0, 1.5, 2.5)
+"""A value at the edge of what most tries take is a narrow one: some above it are asked about."""
+UNITS: Final = 4000
+RESAMPLES: Final = 40
+MOST: Final = 5000
+"""Tries that are looked at; of more a sample is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Luck:
+    """The curve of a step's tries, resamples of it, and the random numbers of all plays."""
+
+    curve: Durations
+    resamples: tuple[Durations, ...]
+    chance: Array
+    beside: Array
+    tries: int
+
+    @classmethod
+    def of(cls, tries: Tries, depth: int, rng: np.random.Generator) -> Luck | None:
+        """Return the luck of those tries, ``depth`` of them a unit; None when they are too few."""
+        mine = tries.where(tries.whole | np.isin(tries.error, ("timeout", "cancelled")))
+        mine = mine.where((mine.error == "") | ~mine.whole)  # a quick error is no quick success
+        if len(mine) < LEAST_TRIES:
+            return None
+        if len(mine) > MOST:
+            mine = mine.where(np.sort(rng.choice(len(mine), MOST, replace=False)))
+        curve = Durations.fit(mine.seconds, mine.whole, mine.work)
+        again = [rng.integers(0, len(mine), len(mine)) for _ in range(RESAMPLES)]
+        return cls(
+            curve,
+            tuple(Durations.fit(mine.seconds[i], mine.whole[i], mine.work[i]) for i in again),
+            rng.random((UNITS, depth)), rng.integers(0, len(mine), UNITS), len(mine),
+        )  # fmt: skip
+
+    def seconds(self, curve: Durations) -> Array:
+        """Return what the tries of each unit would take; its work is the same in each."""
+        return curve.draw(self.chance, curve.factors[self.beside][:, None])
+
+    def values(self) -> list[float]:
+        """Return the values worth asking about: seconds that enough tries took longer than."""
+        found = {
+            _rounded(self.curve.quantile(share) * stretch * times)
+            for share in SHARES
+            for stretch in np.unique(np.quantile(self.curve.factors, (0.5, 0.9, 1.0)))
+            for times in TIMES
+        }
+        return sorted(v for v in found if self.curve.still(v) * self.tries >= LEAST_BEYOND)
+
+
+def best(
+    asked: Asked, luck: Luck, rule: Rule, values: Sequence[float], limits: Limits,
+    suppressed: Collection[str], explain: Callable[[float], tuple[str, dict[str, Json]]],
+) -> Candidate | Reason:  # fmt: skip
+    """Return the value under which units take least, if that is surely worth a change."""
+    drawn = luck.seconds(luck.curve)
+    now = rule(drawn, asked.stable)
+    means = {v: float(rule(drawn, v).mean()) for v in values if v != asked.stable}
+    if not means:
+        return asked.no("not_worthwhile", "no other value is within bounds and known of")
+    value = min(means, key=lambda v: (means[v], v))
+    logs = [_log(rule(s, value), rule(s, asked.stable)) for s in map(luck.seconds, luck.resamples)]
+    then = rule(drawn, value)
+    noise = math.hypot(spread_of(now), spread_of(then)) / math.sqrt(1.2 * limits.ramp_units)
+    effect = Effect(math.log(means[value] / now.mean()), float(np.std(logs)), noise, 60.0)
+    note, facts = explain(value)
+    facts = {**facts, "luck": _told(luck, value)}
+    found = Finding(value, effect, "replay of tries", luck.tries, note, 3, facts)
+    answer = propose(asked, found, limits, suppressed)
+    if isinstance(answer, Reason) and luck.curve.remaining(value) <= luck.curve.remaining(0.0):
+        text = "the time still to come does not grow with the time already spent"
+        return asked.no("not_worthwhile", f"{text} ({answer.text})")
+    return answer
+
+
+def _log(then: Array, now: Array) -> float:
+    return math.log(float(then.mean()) / float(now.mean()))
+
+
+def _told(luck: Luck, value: float) -> dict[str, Json]:
+    curve = luck.curve
+    return {
+        "tries": luck.tries,
+        "seconds_by_share": {str(q): curve.quantile(q) for q in (0.5, 0.9, 0.95, 0.99)},
+        "still_to_come_s": {"at_first": curve.remaining(0.0), "at_value": curve.remaining(value)},
+        "take_longer": curve.still(value),
+        "power_of_work": curve.power,
+        "assumes": "a second try is as lucky as any; what more work explains is taken out",
+    }
+
+
+def _rounded(seconds: float) -> float:
+    return float(f"{seconds:.3g}")

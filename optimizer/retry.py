@@ -1,0 +1,244 @@
+"""The studies of ``retry.attempts`` and ``retry.on``: which retries are worth their cost.
+
+What a limit would do is worked out per class of error from the work whose first try failed:
+how often the next tries failed too. What failing for good costs is what has to be done
+again: the step's work in a run. A limit is chosen by tries and failures together; a
+reduction is then judged by the tries alone, since that is what a trial of it measures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.effect import Effect
+from optimizer.finding import Asked, Finding, propose
+from optimizer.guard import Limits, Reason
+from optimizer.knobs import Range
+from optimizer.models.chains import Cells, by_class
+from optimizer.models.recovery import ANYTHING, Rates
+from optimizer.proposal import Candidate
+from optimizer.tries import Tries
+
+Json: TypeAlias = Any
+Array: TypeAlias = NDArray[Any]
+
+STRENGTH: Final = 5.0
+"""Units that the prior of a class weighs: soon outweighed by the step's own."""
+LEAST_FAILED: Final = 10
+"""Pieces of work that must have failed at first, of which some were tried again."""
+PRICE: Final = (5.0, 100.0)
+"""The least and the most that failing for good is taken to cost, in tries."""
+DRAWS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the step's tries cost, and how its classes of error recover.
+
+    ``ok_s`` and ``failed_s`` are the seconds of a try that succeeds, and that fails by
+    class; ``price_s`` is lost with work that fails for good; ``spread`` is the relative
+    spread of a unit's seconds.
+    """
+
+    units: int
+    ok_s: float
+    failed_s: Mapping[str, float]
+    price_s: float
+    spread: float
+    cells: Mapping[str, Cells]
+    rates: Mapping[str, Rates]
+
+    def tries_s(self, retries: int, on: Collection[str]) -> float:
+        """Return the seconds of all tries of a unit."""
+        first = self.ok_s * (1.0 - sum(self._share(name) for name in self.cells))
+        return first + sum(
+            self._share(name) * (self.failed_s[name] + self._again_s(name, retries, on))
+            for name in self.cells
+        )
+
+    def lost_s(self, retries: int, on: Collection[str]) -> float:
+        """Return the seconds that a unit loses by failing for good, on average."""
+        return self.price_s * self.lost(retries, on)
+
+    def lost(self, retries: int, on: Collection[str]) -> float:
+        """Return the share of units that fail for good."""
+        return sum(
+            self._share(name) * (rates.fails_all(retries) if name in on else 1.0)
+            for name, rates in self.rates.items()
+        )
+
+    def whole_s(self, retries: int, on: Collection[str]) -> float:
+        """Return tries and losses together: what is to become less."""
+        return self.tries_s(retries, on) + self.lost_s(retries, on)
+
+    def _share(self, name: str) -> float:
+        return self.cells[name].units / self.units
+
+    def _again_s(self, name: str, retries: int, on: Collection[str]) -> float:
+        if name not in on or retries < 1:
+            return 0.0
+        rates = self.rates[name]
+        begun = rates.tries(retries - 1)
+        wrong = sum(rates.fails_all(k) for k in range(1, retries + 1))
+        return wrong * self.failed_s[name] + (begun - wrong) * self.ok_s
+
+
+def study(
+    asked: Asked, tries: Tries, priors: Mapping[str, Rates], limits: Limits,
+    suppressed: Collection[str], chance: np.random.Generator,
+) -> Candidate | Reason:  # fmt: skip
+    """Return what history says of the limit, or of the classes, or why it says nothing."""
+    cells = by_class(tries)
+    failed = sum(one.units for one in cells.values())
+    if failed < LEAST_FAILED:
+        text = f"{failed:.0f} pieces of work failed at first; {LEAST_FAILED} are needed"
+        return asked.no("not_worthwhile" if not failed else "too_little_history", text)
+    if not any(one.retried for one in cells.values()):
+        text = "nothing that failed was ever tried again, so nobody knows whether that helps"
+        return asked.no("history_cannot_say", text)
+    work = _work(tries, cells, priors)
+    draws = [_drawn(work, priors, chance) for _ in range(DRAWS)]
+    if asked.knob == "retry.on":
+        return _classes(asked, work, draws, limits, suppressed)
+    return _limit(asked, work, draws, limits, suppressed)
+
+
+def _work(tries: Tries, cells: Mapping[str, Cells], priors: Mapping[str, Rates]) -> Work:
+    turns = tries.in_turn()
+    good = turns.seconds[turns.error == ""]
+    ok_s = float(good.mean()) if len(good) else float(turns.seconds.mean())
+    unit_s = np.bincount(turns.unit.astype(int), weights=turns.seconds)
+    unit_s = unit_s[np.bincount(turns.unit.astype(int)) > 0]
+    _, runs = np.unique(turns.run, return_inverse=True)
+    run_s = float(np.median(np.bincount(runs, weights=turns.seconds)))
+    price_s = min(max(run_s, PRICE[0] * ok_s), PRICE[1] * ok_s)
+    failed_s = {name: float(turns.seconds[turns.error == name].mean()) for name in cells}
+    spread = float(unit_s.std() / max(unit_s.mean(), 1e-12))
+    rates = {n: one.rates(priors.get(n, ANYTHING), STRENGTH, None) for n, one in cells.items()}
+    return Work(len(unit_s), ok_s, failed_s, price_s, spread, cells, rates)
+
+
+def _drawn(work: Work, priors: Mapping[str, Rates], chance: np.random.Generator) -> Work:
+    """The same work as it might be as well, for all that is known."""
+    again = {
+        n: one.rates(priors.get(n, ANYTHING), STRENGTH, chance) for n, one in work.cells.items()
+    }
+    return replace(work, rates=again)
+
+
+def _limit(
+    asked: Asked, work: Work, draws: list[Work], limits: Limits, suppressed: Collection[str]
+) -> Candidate | Reason:
+    knob, on = Range.declared(asked.tune), asked.values["retry.on"]
+    stable = int(asked.stable)
+    tried = [n for n in range(1, 16) if knob.holds(n)]
+    best = min(tried, key=lambda n: (work.whole_s(n - 1, on), n), default=stable)
+    value = round(limits.nearest(asked.knob, stable, best))
+    if value == stable or not knob.holds(value):
+        text = f"{stable} tries are worth most already ({_says(work, stable - 1, on)})"
+        return asked.no("not_worthwhile", text)
+    effect = _effect(work, draws, (stable - 1, on), (value - 1, on), limits)
+    other = {p: _best_at(work, tried, on, p) for p in (0.25, 4.0)}
+    note = (
+        f"retry.attempts {stable} → {value}: {work.lost(stable - 1, on):.2%} of the work "
+        f"fails for good now, {work.lost(value - 1, on):.2%} then"
+    )
+    facts = {
+        "retry": _facts(work, stable - 1, on, value - 1, on),
+        "best": {
+            "value": best,
+            "if_failing_costs_a_quarter": other[0.25],
+            "four_times": other[4.0],
+        },
+    }
+    found = Finding(value, effect, "recovery by class", work.units, note, facts=facts)
+    return propose(asked, found, limits, suppressed)
+
+
+def _best_at(work: Work, tried: list[int], on: Collection[str], times: float) -> int:
+    other = replace(work, price_s=work.price_s * times)
+    return min(tried, key=lambda n: (other.whole_s(n - 1, on), n))
+
+
+def _classes(
+    asked: Asked, work: Work, draws: list[Work], limits: Limits, suppressed: Collection[str]
+) -> Candidate | Reason:
+    on = list(asked.stable)
+    retries = int(asked.values["retry.attempts"]) - 1
+    vain = [name for name in on if _is_vain(name, on, retries, draws)]
+    value = [name for name in on if name not in vain]
+    if not vain:
+        told = ", ".join(f"{n} {1 - work.rates[n].fails:.0%}" for n in on if n in work.rates)
+        return asked.no("not_worthwhile", f"a retry helps often enough: {told or 'none failed'}")
+    effect = _effect(work, draws, (retries, on), (retries, value), limits)
+    names = ", ".join(
+        f"{n} (0 of {work.cells[n].retried:.0f} recovered)"
+        if not work.cells[n].recovered
+        else f"{n} ({work.cells[n].recovered:.0f} of {work.cells[n].retried:.0f} recovered)"
+        for n in vain
+    )
+    facts = {"retry": _facts(work, retries, on, retries, value)}
+    note = f"not worth trying again: {names}"
+    found = Finding(value, effect, "recovery by class", work.units, note, facts=facts)
+    return propose(asked, found, limits, suppressed)
+
+
+def _is_vain(name: str, on: list[str], retries: int, draws: list[Work]) -> bool:
+    """Whether leaving a class out is surely cheaper, failures counted."""
+    if name not in draws[0].cells or draws[0].cells[name].retried < LEAST_FAILED:
+        return False
+    rest = [one for one in on if one != name]
+    cheaper = [w.whole_s(retries, rest) < w.whole_s(retries, on) for w in draws]
+    return float(np.mean(cheaper)) >= 0.95
+
+
+Way: TypeAlias = tuple[int, Collection[str]]
+
+
+def _effect(work: Work, draws: list[Work], now: Way, then: Way, limits: Limits) -> Effect:
+    """A reduction is judged by its tries, which a trial measures; more tries by all they save."""
+    fewer = work.tries_s(*then) <= work.tries_s(*now)
+
+    def log(one: Work) -> float:
+        if fewer:
+            return math.log(one.tries_s(*then) / one.tries_s(*now))
+        return math.log(one.whole_s(*then) / one.whole_s(*now))
+
+    sd = float(np.std([log(one) for one in draws]))
+    noise = work.spread * math.sqrt(2.0 / (1.2 * limits.ramp_units))
+    failed = sum(cells.units for cells in work.cells.values())
+    if fewer and work.whole_s(*then) > work.whole_s(*now):
+        return Effect(0.0, sd, noise, failed)  # cheaper tries that lose more work are no gain
+    return Effect(log(work), sd, noise if fewer else 0.0, failed)
+
+
+def _facts(
+    work: Work, retries: int, on: Collection[str], then: int, later: Collection[str]
+) -> dict[str, Json]:
+    classes = {
+        name: {
+            "failed_at_first": cells.units, "tried_again": cells.retried,
+            "recovered": cells.recovered, "next_try_succeeds": 1.0 - work.rates[name].fails,
+            "never_succeeds": work.rates[name].never,
+        }
+        for name, cells in work.cells.items()
+    }  # fmt: skip
+    return {
+        "classes": classes,
+        "failing_costs_tries": work.price_s / work.ok_s,
+        "tries_s": [work.tries_s(retries, on), work.tries_s(then, later)],
+        "fail_for_good": [work.lost(retries, on), work.lost(then, later)],
+        "judged_by": "tries"
+        if work.tries_s(then, later) <= work.tries_s(retries, on)
+        else "tries and what failing for good loses; a trial measures the tries alone",
+    }
+
+
+def _says(work: Work, retries: int, on: Collection[str]) -> str:
+    return f"{work.lost(retries, on):.2%} of the work fails for good"

@@ -1,0 +1,86 @@
+"""The study of ``timeout``: when it pays to give a try up and begin again.
+
+Only where a try that has taken long will take longer still than a fresh one, by luck and
+not by its work. A try given up is tried again as the step's retry says; work whose tries
+are all given up fails, and that is counted. Where tries that followed a long one were long
+too, the work is slow and not unlucky, and nothing is proposed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.cutting import Luck, best
+from optimizer.finding import Asked
+from optimizer.guard import Limits, Reason
+from optimizer.proposal import Candidate
+from optimizer.tries import Tries
+
+Json: TypeAlias = Any
+Array: TypeAlias = NDArray[Any]
+
+MOST_LOST: Final = 0.001
+"""Share of work that may fail for good because its tries were given up."""
+PAIRS: Final = 5
+"""Second tries after a long one, from which on they speak."""
+
+
+def study(
+    asked: Asked, tries: Tries, limits: Limits, suppressed: Collection[str],
+    rng: np.random.Generator,
+) -> Candidate | Reason:  # fmt: skip
+    """Return what history says of another timeout, or why it says nothing."""
+    attempts = int(asked.values.get("retry.attempts", 1))
+    if attempts < 2 or "timeout" not in asked.values.get("retry.on", ()):
+        return asked.no("not_worthwhile", "a try that is given up would not be tried again")
+    luck = Luck.of(tries, attempts, rng)
+    if luck is None:
+        return asked.no("too_little_history", f"{len(tries)} tries say nothing of a tail")
+    low, high = (float(asked.tune.get(end) or d) for end, d in (("min", 0.0), ("max", math.inf)))
+    drawn = luck.seconds(luck.curve)
+    values = [
+        v
+        for v in luck.values()
+        if low <= v <= high and _lost(drawn, v) <= max(MOST_LOST, _lost(drawn, asked.stable))
+    ]
+    if any(_slow_stays_slow(tries, v) for v in values):
+        text = "work whose first try was long took long again: it is slow, not unlucky"
+        return asked.no("not_worthwhile", text)
+
+    def explain(value: float) -> tuple[str, dict[str, Json]]:
+        lost = [_lost(drawn, asked.stable), _lost(drawn, value)]
+        text = f"timeout {asked.stable} → {value}: {luck.curve.still(value):.1%} of tries are cut"
+        return text, {"fail_for_good": lost}
+
+    return best(asked, luck, spent, values, limits, suppressed, explain)
+
+
+def spent(seconds: Array, timeout: float | None) -> Array:
+    """Return the slot seconds of units whose tries are given up after ``timeout``."""
+    if timeout is None:
+        return np.asarray(seconds[:, 0])
+    within = seconds <= timeout
+    first = np.where(within.any(axis=1), within.argmax(axis=1), seconds.shape[1] - 1)
+    last = np.minimum(seconds[np.arange(len(seconds)), first], timeout)
+    return np.asarray(first * timeout + last)
+
+
+def _lost(seconds: Array, timeout: float | None) -> float:
+    return 0.0 if timeout is None else float((seconds > timeout).all(axis=1).mean())
+
+
+def _slow_stays_slow(tries: Tries, long_s: float) -> bool:
+    """Whether second tries of work that was long once are long far more often than others."""
+    whole = tries.where((tries.error != "cancelled") & ~tries.beside)
+    same = np.flatnonzero(np.diff(whole.unit) == 0)
+    after = same[whole.seconds[same] >= long_s] + 1
+    if len(after) < PAIRS:
+        return False
+    usual = float((whole.seconds >= long_s).mean())
+    seen = float((whole.seconds[after] >= long_s).mean())
+    return seen - usual > 2.0 * math.sqrt(usual * (1.0 - usual) / len(after) + 0.01)

@@ -1,0 +1,283 @@
+"""What single tries say of retries, timeouts and hedges: planted truths, and refusals."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optimizer.evidence import batches, is_intact
+from optimizer.guard import Limits
+from optimizer.models.chains import by_class
+from optimizer.models.durations import Durations, kaplan_meier
+from optimizer.models.recovery import ANYTHING, CHANCES
+from optimizer.proposal import Candidate
+from optimizer.tries import tries
+from optimizer.tune import Tuned, tune_step
+
+ON = ["transient", "timeout", "throttled"]
+DEFAULTS = {"retry.attempts": 3, "retry.on": ON, "timeout": 600.0, "hedge": 500.0}
+TUNE: dict[str, dict[str, Any]] = {
+    "retry.attempts": {"min": 1, "max": 12},
+    "retry.on": {"choices": ON},
+    "timeout": {"min": 0.001, "max": 600.0},
+    "hedge": {"min": 0.001, "max": 600.0},
+}
+Try = tuple[str, float]
+"""The class of error ("" for a success), and the seconds."""
+
+
+def table(units: list[list[Try]], work: list[float] | None = None, scale: float = 1.0) -> pa.Table:
+    """Return the record of these units, forty a run, one batch each."""
+    rows, at = [], 0.0
+    for number, chain in enumerate(units):
+        for turn, (error, seconds) in enumerate(chain, 1):
+            last = turn == len(chain)
+            rows.append({
+                "attempt": f"r{number // 40}/s/{number % 40}/{turn}", "run": f"r{number // 40}",
+                "version": "v", "batch": number % 40, "block": -1, "number": turn,
+                "outcome": {"": "succeeded", "timeout": "timed_out"}.get(error, "failed"),
+                "error_class": error, "retried": int(not last), "run_s": seconds * scale,
+                "items": 10, "cost_usd": seconds * scale / 3600, "scheduled_at": at,
+                "at": at + seconds * scale, "batch_size": 10, "in_flight": 1, "experiment": "",
+                "arm": "", "share": None, "bytes_in": int(work[number]) if work else 100,
+            })  # fmt: skip
+            at += seconds * scale
+    return pa.Table.from_pylist(rows)
+
+
+def tuned(data: pa.Table, knob: str, seed: int = 1, **defaults: Any) -> Tuned:
+    scope = {
+        "playbook": "p", "step": "s", "effect": "idempotent", "objective": "cost",
+        "defaults": {**DEFAULTS, **defaults}, "tune": [{"name": knob, **TUNE[knob]}],
+    }  # fmt: skip
+    return tune_step(scope, batches(data), Limits(), random.Random(seed), tries(data))
+
+
+def proposed(data: pa.Table, knob: str, **more: Any) -> Candidate:
+    found = tuned(data, knob, **more)
+    assert found.candidate is not None, found.reasons
+    return found.candidate
+
+
+def refusal(data: pa.Table, knob: str, **more: Any) -> str:
+    found = tuned(data, knob, **more)
+    assert found.candidate is None, found.candidate
+    return found.reasons[0].reason
+
+
+def failing(chance: float, n: int, most: int, error: str, rng: np.random.Generator) -> list[Any]:
+    """Units whose tries fail independently, up to ``most`` tries."""
+    units = []
+    for _ in range(n):
+        chain: list[Try] = []
+        while len(chain) < most and (not chain or chain[-1][0]):
+            chain.append((error, 1.0) if rng.random() < chance else ("", 1.0))
+        units.append(chain)
+    return units
+
+
+# ---- retries ------------------------------------------------------------------------------
+
+
+def test_a_limit_below_what_transient_errors_need_is_raised() -> None:
+    units = failing(0.4, 800, 2, "transient", np.random.default_rng(1))
+    found = proposed(table(units), "retry.attempts", **{"retry.attempts": 2})
+    assert found.diff[0]["to"] > 3
+    assert found.evidence["best"]["value"] >= found.diff[0]["to"]
+    now, then = found.evidence["retry"]["fail_for_good"]
+    assert then < now == pytest.approx(0.16, abs=0.03)
+    assert is_intact(found.evidence)
+
+
+def test_a_raise_goes_no_further_than_one_change_may() -> None:
+    units = failing(0.4, 800, 2, "transient", np.random.default_rng(1))
+    data = table(units)
+    scope = {
+        "playbook": "p", "step": "s", "defaults": {**DEFAULTS, "retry.attempts": 2},
+        "tune": [{"name": "retry.attempts", "min": 1, "max": 12}],
+    }  # fmt: skip
+    limits = Limits.from_policy({"step_change": [["retry.attempts", "+2"]]})
+    found = tune_step(scope, batches(data), limits, random.Random(1), tries(data)).candidate
+    assert found is not None
+    assert found.diff[0]["to"] == 4
+
+
+def test_a_permanent_error_dressed_as_a_transient_one_is_not_tried_again() -> None:
+    rng = np.random.default_rng(2)
+    broken = [[("transient", 1.0)] * 3 if rng.random() < 0.3 else [("", 1.0)] for _ in range(400)]
+    busy = failing(0.2, 400, 3, "throttled", rng)
+    found = proposed(table(broken + busy), "retry.on")
+    assert found.diff == [{"knob": "retry.on", "from": ON, "to": ["timeout", "throttled"]}]
+    assert found.evidence["retry"]["classes"]["transient"]["never_succeeds"] > 0.8
+    assert found.predicted["cost"]["median"] < -0.1
+
+
+def test_errors_that_a_retry_helps_stay_as_they_are() -> None:
+    units = failing(0.2, 600, 3, "transient", np.random.default_rng(3))
+    assert refusal(table(units), "retry.on") == "not_worthwhile"
+
+
+@pytest.mark.parametrize(
+    ("units", "reason"),
+    [
+        ([[("", 1.0)]] * 200, "not_worthwhile"),
+        ([[("transient", 1.0), ("", 1.0)]] * 4 + [[("", 1.0)]] * 200, "too_little_history"),
+        ([[("transient", 1.0)]] * 50 + [[("", 1.0)]] * 200, "history_cannot_say"),
+    ],
+)
+def test_a_history_without_retries_says_nothing_of_them(
+    units: list[list[Try]], reason: str
+) -> None:
+    assert refusal(table(units), "retry.attempts") == reason
+    assert refusal(table(units), "retry.on") == reason
+
+
+def test_ten_failures_in_a_row_are_enough_to_give_an_error_up() -> None:
+    for price in (5.0, 20.0, 100.0):
+        assert ANYTHING.given(failed=10, succeeded=0).best_limit(price, most=10) == 0
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.floats(1, 200))
+def test_more_successes_never_make_an_error_look_worse(lost: int, won: int, price: float) -> None:
+    rates = ANYTHING.given(lost, won)
+    assert ANYTHING.given(lost, won + 1).fails <= rates.fails + 1e-12
+    assert 0.0 <= rates.never <= rates.fails <= 1.0
+    assert 0 <= rates.best_limit(price, 10) <= 10
+    lost_by_limit = [rates.lost(k) for k in range(6)]
+    assert lost_by_limit == sorted(lost_by_limit, reverse=True)
+
+
+def test_the_spread_of_many_units_is_found_again() -> None:
+    rng = np.random.default_rng(0)
+    truth = np.where(rng.random(400) < 0.3, 1.0, 0.05)
+    failed = rng.binomial(20, truth)
+    found = ANYTHING.learn(failed, 20 - failed, strength=5.0)
+    assert found.never == pytest.approx(0.3, abs=0.06)
+    assert found.weights[(CHANCES > 0.02) & (CHANCES < 0.12)].sum() > 0.5
+
+
+def test_units_are_counted_by_the_class_of_their_first_error() -> None:
+    units: list[list[Try]] = [
+        [("transient", 1.0), ("throttled", 1.0), ("", 1.0)],
+        [("transient", 1.0)],
+        [("", 1.0)],
+    ]
+    found = by_class(tries(table(units)))
+    assert list(found) == ["transient"]
+    assert (found["transient"].units, found["transient"].recovered) == (2.0, 1.0)
+
+
+# ---- timeouts and hedges ------------------------------------------------------------------
+
+
+def two_speeds(n: int, rng: np.random.Generator) -> list[list[Try]]:
+    """Tries of about a second, but one in fifteen hangs for a minute."""
+    quick = rng.gamma(20.0, 1 / 20.0, n)
+    return [[("", float(q if rng.random() > 1 / 15 else q + 60.0))] for q in quick]
+
+
+def memoryless(n: int, rng: np.random.Generator) -> list[list[Try]]:
+    """Tries whose time still to come is the same however long they have taken."""
+    return [[("", float(s))] for s in rng.exponential(2.0, n)]
+
+
+KNOBS = ("timeout", "hedge")
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_a_try_that_hangs_is_given_up_soon_after_all_others_are_done(knob: str) -> None:
+    found = proposed(table(two_speeds(800, np.random.default_rng(5))), knob)
+    assert 1.0 < found.diff[0]["to"] < 10.0
+    low, middle, high = (found.predicted["cost"][k] for k in ("lower", "median", "upper"))
+    again = 1.0 if knob == "timeout" else 2.0 * (1.0 + 60 / 15)  # both tries are paid for
+    truth = (14 / 15 + (found.diff[0]["to"] + again) / 15) / (1.0 + 60 / 15) - 1.0
+    assert low < middle < high < -0.05
+    assert middle == pytest.approx(truth, abs=0.08)
+    assert found.evidence["luck"]["still_to_come_s"]["at_value"] > 20.0
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+@pytest.mark.parametrize("seed", range(4))
+def test_where_waiting_does_not_make_it_worse_nothing_is_proposed(knob: str, seed: int) -> None:
+    data = table(memoryless(400, np.random.default_rng(seed)))
+    assert refusal(data, knob, seed=seed) == "not_worthwhile"
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_what_more_work_explains_is_no_bad_luck(knob: str) -> None:
+    rng = np.random.default_rng(6)
+    work = np.exp(rng.normal(9.0, 1.5, 800))
+    units: list[list[Try]] = [[("", float(w / 8000 * rng.gamma(30, 1 / 30)))] for w in work]
+    assert refusal(table(units, list(work)), knob) == "not_worthwhile"
+
+
+def test_work_that_was_slow_again_is_slow_and_not_unlucky() -> None:
+    rng = np.random.default_rng(7)
+    slow: list[list[Try]] = [[("timeout", 30.0), ("timeout", 30.0), ("", 25.0)]] * 40
+    quick: list[list[Try]] = [[("", float(s))] for s in rng.gamma(20.0, 1 / 20.0, 600)]
+    data = table(quick + slow)
+    assert refusal(data, "timeout", timeout=30.0) == "not_worthwhile"
+
+
+def test_a_step_that_is_not_tried_again_has_its_timeout_left_alone() -> None:
+    data = table(two_speeds(300, np.random.default_rng(5)))
+    assert refusal(data, "timeout", **{"retry.attempts": 1}) == "not_worthwhile"
+    assert refusal(table(two_speeds(50, np.random.default_rng(5))), "timeout") == (
+        "too_little_history"
+    )
+
+
+def test_a_try_that_was_cut_off_counts_as_one_that_would_have_taken_longer() -> None:
+    times, alive = kaplan_meier(np.array([1.0, 2.0, 2.0, 3.0]), np.array([1, 1, 0, 1], bool))
+    assert times.tolist() == [1.0, 2.0, 3.0]
+    assert alive == pytest.approx([0.75, 0.5, 0.0])
+    cut = Durations.fit([1.0, 1.0, 2.0], [True, True, False], [1.0] * 3)
+    assert cut.still(1.5) == pytest.approx(1 / 3)
+
+
+# ---- laws ---------------------------------------------------------------------------------
+
+Plant = Callable[[int, np.random.Generator], list[list[Try]]]
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+@settings(max_examples=5)
+@given(scale=st.floats(0.01, 9.0), seed=st.integers(0, 99))
+def test_units_scale_out_and_the_order_of_rows_means_nothing(
+    knob: str, scale: float, seed: int
+) -> None:
+    units = two_speeds(300, np.random.default_rng(seed))
+    wide = {"timeout": 60000.0, "hedge": 60000.0}
+    one = tuned(table(units), knob, **wide).candidate
+    data = table(units, scale=scale)
+    mixed = data.take(pa.array(np.random.default_rng(seed).permutation(data.num_rows)))
+    two = tuned(mixed, knob, **wide).candidate
+    assert one is not None
+    assert two is not None
+    assert two.diff[0]["to"] == pytest.approx(scale * one.diff[0]["to"], rel=0.1)
+    assert two.predicted["cost"]["median"] == pytest.approx(
+        one.predicted["cost"]["median"], abs=0.02
+    )
+
+
+@pytest.mark.parametrize("knob", ["retry.on", "timeout"])
+def test_the_same_seed_gives_the_same_answer(knob: str) -> None:
+    data = table(two_speeds(300, np.random.default_rng(1)))
+    assert tuned(data, knob) == tuned(data, knob)
+
+
+def test_what_is_proposed_lies_within_what_may_be() -> None:
+    data = table(two_speeds(400, np.random.default_rng(8)))
+    scope = {
+        "playbook": "p", "step": "s", "defaults": DEFAULTS,
+        "tune": [{"name": "timeout", "min": 20.0, "max": 600.0}],
+    }  # fmt: skip
+    found = tune_step(scope, batches(data), Limits(), random.Random(1), tries(data)).candidate
+    assert found is None or 20.0 <= found.diff[0]["to"] <= 600.0
