@@ -18,6 +18,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from control_plane.api.guards import requires
+from control_plane.auth import Principal
 from control_plane.errors import NotFound
 from control_plane.streams import TooManyStreams, wait
 from control_plane.web import gantt, picture
@@ -25,7 +26,7 @@ from control_plane.web.picture import StepView
 from control_plane.web.port import RunFilter, RunLine, RunView
 from control_plane.web.site import Site, Visit
 from control_plane.web.steering_pages import asked, buttons
-from control_plane.web.story import RunStory, StepStory, step_states
+from control_plane.web.story import StepStory, step_states
 from control_plane.web.telling import is_trouble
 from control_plane.web.words import count, plural, seconds
 from runtime.run.events import Recorded
@@ -77,29 +78,23 @@ async def run_page(
 ) -> Response[str]:
     """Show one run."""
     view = await _view(site, run)
-    context = await run_context(site, view)
+    context = await run_context(site, view, request.user)
     title = f"{view.row.playbook} {run[-8:]}"
-    allowed = buttons(view.row.state, view.row.actor, request.user)
-    return await site.page(
-        request,
-        "run.html",
-        section="Runs",
-        title=title,
-        buttons=allowed,
-        asked=asked(view.story, view.row.actor, request.user),
-        **context,
-    )
+    return await site.page(request, "run.html", section="Runs", title=title, **context)
 
 
 @get("/runs/{run:str}/live", guards=[requires("viewer")], include_in_schema=False)
-async def run_live(run: FromPath[str], site: NamedDependency[Site]) -> ServerSentEvent:
-    """Send a run's picture again each time it moved, until it ended."""
+async def run_live(
+    request: Visit, run: FromPath[str], site: NamedDependency[Site]
+) -> ServerSentEvent:
+    """Send a run's picture, and what may be done with it, again each time it moved."""
+    who = request.user
     await _view(site, run)
 
     async def drawn() -> tuple[str, bool]:
         view = await _view(site, run)
-        context = await run_context(site, view)
-        return site.part("parts/run.html", **context), view.story.ended
+        context = await run_context(site, view, who)
+        return site.part("parts/run.html", visitor=who, **context), view.story.ended
 
     def said() -> object:
         return site.pages.said(run)
@@ -161,8 +156,8 @@ async def runs_context(site: Site, wanted: RunFilter) -> dict[str, Any]:
     }
 
 
-async def run_context(site: Site, view: RunView) -> dict[str, Any]:
-    """Return what the picture of a run needs."""
+async def run_context(site: Site, view: RunView, who: Principal) -> dict[str, Any]:
+    """Return what the picture of a run needs, and the forms that this person may fill in."""
     story, now = view.story, site.pages.now()
     order = [s.name for s in view.playbook.steps] if view.playbook else []
     since = max(0, story.length - RECENT)
@@ -171,7 +166,9 @@ async def run_context(site: Site, view: RunView) -> dict[str, Any]:
         "said": site.pages.said(view.row.run),
         "net": net_of(view), "gantt": gantt.draw(story, now, order),
         "recent": list(reversed(await site.pages.events(view.row.run, since, RECENT))),
-        "origin": story.submitted_at, "similar": similar(story),
+        "origin": story.submitted_at,
+        "buttons": buttons(view.row.state, view.row.actor, who),
+        "asked": asked(story, view.row.actor, who),
     }  # fmt: skip
 
 
@@ -197,14 +194,6 @@ def step_view(step: StepStory | None, state: str) -> StepView:
             state, plural(step.scheduled, "try") if step.scheduled > 1 else "", None, arcs
         )
     return StepView(state, seconds(step.last_at - step.first_at), None, arcs)
-
-
-def similar(story: RunStory) -> str:
-    """Return words that find runs like this one: its fault first, else what it ran."""
-    if story.fault is not None:
-        return f"{story.fault.cls} {story.fault.message}"[:200]
-    playbook = story.submitted.playbook if story.submitted else ""
-    return f"{playbook} {story.state}"
 
 
 async def _view(site: Site, run: str) -> RunView:

@@ -653,6 +653,29 @@ def test_what_a_run_waits_for_is_given_on_its_page_without_javascript(
     context.close()
 
 
+def test_what_may_be_done_with_a_run_changes_as_it_goes_and_what_is_written_stays(
+    site: Site, page: Page
+) -> None:
+    run, engine = site.run("pages/asking"), site.server.parts.engine
+    page.goto(f"{site.url}/runs/{run}")
+    note = page.get_by_role("group", name="Ship order 17?").get_by_label("In your words")
+    note.fill("half a sent")
+    site.do(engine.signal(run, "paid", 3, "bob"))
+    expect(page.get_by_role("button", name="Send the signal")).to_have_count(0)
+    site.do(engine.pause(run, "bob", "lunch"))
+    expect(page.get_by_role("button", name="Resume the run")).to_be_visible()
+    expect(page.locator("#run")).to_contain_text("Reason given: lunch")
+    expect(note).to_be_focused()
+    note.press_sequentially("ence")
+    expect(note).to_have_value("half a sentence")
+    site.do(engine.resume(run, "bob"))
+    page.get_by_role("button", name="Yes").click()
+    expect(page.locator(".lede .state").first).to_contain_text("completed")
+    expect(page.locator("#run")).to_contain_text("3, half a sentence")
+    page.get_by_role("link", name="Find similar runs").click()
+    expect(page).to_have_url(re.compile(f"/search\\?like={run}"))
+
+
 def test_a_run_that_is_cancelled_with_no_grace_can_be_retried_from_its_page(
     site: Site, page: Page
 ) -> None:
