@@ -362,18 +362,18 @@ class Client:
         return self._list("/api/search", q=text, **filters)
 
     def facets(self, text: str, **filters: Json) -> dict[str, dict[str, int]]:
-        """Say how many of what a search finds has each kind, playbook, step and state."""
+        """Count what a search finds by kind, playbook, step, state and hardware."""
         told: dict[str, dict[str, int]] = self._ask(
             "GET", "/api/search/facets", params=_given(q=text, **filters)
         )
         return told
 
     def causes(self, **filters: Json) -> list[dict[str, Json]]:
-        """Return failures grouped by cause: ``playbook, step, state, since, until``."""
+        """Return failures grouped by cause: ``playbook, step, state, hardware, since, until``."""
         return self._list("/api/causes", **filters)
 
     def similar(self, run: str, **filters: Json) -> list[dict[str, Json]]:
-        """Return what is like a run that ended: ``kind, limit``."""
+        """Return what is like a run that ended; narrowed as `search` is."""
         return self._list(f"/api/runs/{_part(run)}/similar", **filters)
 
     def reindex(self) -> dict[str, Json]:

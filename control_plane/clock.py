@@ -30,6 +30,24 @@ def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def moment(text: str) -> float:
+    """Return a day or a time, in UTC where it has no zone, as seconds since the epoch.
+
+    >>> moment("1970-01-02"), moment("1970-01-01T01:00"), moment("1970-01-01T01:00+01:00")
+    (86400.0, 3600.0, 0.0)
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no day or time such as 2026-11-27 or 2026-11-27T14:30"
+        ) from None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
 def local(at: float | None) -> str:
     """Return a time in this machine's zone, short, for a table; empty for None."""
     if at is None:

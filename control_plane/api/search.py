@@ -51,11 +51,12 @@ async def facets(
 async def causes(
     readings: NamedDependency[Readings], playbook: FromQuery[str | None] = None,
     step: FromQuery[str | None] = None, in_state: InState = None,
-    since: FromQuery[float | None] = None, until: FromQuery[float | None] = None,
+    hardware: FromQuery[str | None] = None, since: FromQuery[float | None] = None,
+    until: FromQuery[float | None] = None,
 ) -> list[Cause]:  # fmt: skip
     """Group failures by cause: name, count, first and last seen, where, and an example."""
     return await readings.causes(
-        playbook=playbook, step=step, state=in_state, since=since, until=until
+        playbook=playbook, step=step, state=in_state, hardware=hardware, since=since, until=until
     )
 
 
@@ -64,11 +65,17 @@ async def causes(
     tags=["search"],
 )  # fmt: skip
 async def similar(
-    run: FromPath[str], readings: NamedDependency[Readings],
-    kind: FromQuery[str | None] = None, limit: Limit = 20,
+    run: FromPath[str], readings: NamedDependency[Readings], kind: FromQuery[str | None] = None,
+    playbook: FromQuery[str | None] = None, step: FromQuery[str | None] = None,
+    in_state: InState = None, hardware: FromQuery[str | None] = None,
+    since: FromQuery[float | None] = None, until: FromQuery[float | None] = None,
+    limit: Limit = 20,
 ) -> list[Hit]:  # fmt: skip
     """Find what is like a run that ended: by the error that ended it, else by how it ended."""
-    return await readings.similar(run, kind=kind, limit=limit)
+    return await readings.similar(
+        run, kind=kind, playbook=playbook, step=step, state=in_state, hardware=hardware,
+        since=since, until=until, limit=limit,
+    )  # fmt: skip
 
 
 @post(

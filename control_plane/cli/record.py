@@ -11,7 +11,9 @@ import typer
 
 from control_plane.cli.here import KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows
-from control_plane.clock import local, wall
+from control_plane.clock import local, moment, wall
+
+_WHEN: Final = "From a day or time (UTC) on, such as 2026-11-27 or 2026-11-27T14:30."
 
 
 def search(
@@ -23,7 +25,10 @@ def search(
     playbook: Annotated[str | None, typer.Option(help="Keep one playbook.")] = None,
     step: Annotated[str | None, typer.Option(help="Keep one step.")] = None,
     state: Annotated[str | None, typer.Option(help="Keep one state.")] = None,
+    hardware: Annotated[str | None, typer.Option(help="Keep one class of hardware.")] = None,
     hours: Annotated[float | None, typer.Option(min=0.01, help="Keep the last hours.")] = None,
+    since: Annotated[str | None, typer.Option(help=_WHEN)] = None,
+    until: Annotated[str | None, typer.Option(help="Up to a day or time (UTC).")] = None,
     by: Annotated[str, typer.Option(help="both, words or meaning.")] = "both",
     like: Annotated[str | None, typer.Option(help="Find what is like this run.")] = None,
     causes: Annotated[bool, typer.Option("--causes", help="Group failures by cause.")] = False,
@@ -36,15 +41,23 @@ def search(
     key_file: KeyFile = None, output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
     """Find runs, failures, printed lines, playbooks, proposals and lessons; each says why."""
-    since = None if hours is None else wall() - hours * 3600
-    filters = {"playbook": playbook, "step": step, "state": state, "since": since}
+    filters: dict[str, Any] = {
+        "playbook": playbook, "step": step, "state": state, "hardware": hardware,
+        "since": _moment(since) if hours is None else wall() - hours * 3600,
+        "until": _moment(until),
+    }  # fmt: skip
     with here(ctx).client(key_file, record=True) as client:
         if questions is not None:
             emit_one(_scored(client, questions, split), output, _score_lines)
         elif causes:
             emit_rows(client.causes(**filters), output, _CAUSE, empty="no failure")
         elif like is not None:
-            emit_rows(client.similar(like, kind=kind, limit=limit), output, _HIT, empty="nothing")
+            emit_rows(
+                client.similar(like, kind=kind, limit=limit, **filters),
+                output,
+                _HIT,
+                empty="nothing",
+            )
         elif not text:
             raise typer.BadParameter("say what to look for, or --like RUN, --causes, --questions")
         elif facets:
@@ -65,6 +78,18 @@ _CAUSE: Final[dict[str, str | Callable[[Row], str]]] = {
     "where": lambda c: ", ".join(f"{p} › {s}" for p, s in c["where"])[:60],
     "example": lambda c: str(c["example"].get("message", ""))[:60],
 }  # fmt: skip
+
+
+def _moment(text: str | None) -> float | None:
+    """Return a day or time as seconds since the epoch.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    try:
+        return None if text is None else moment(text)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault)) from fault
 
 
 def _scored(client: Any, path: Path, split: str) -> Row:

@@ -114,6 +114,9 @@ class Question:
     step: str = ""
     like: str = ""
     """A run: what is like it is asked for, in place of words."""
+    hardware: str = ""
+    since: float | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,10 @@ class Pages(Protocol):
 
     def paths(self) -> list[str]:
         """The paths of all playbooks, sorted."""
+        ...
+
+    def hardware(self) -> list[str]:
+        """The classes of hardware that there are, sorted."""
         ...
 
     async def runs(self, wanted: RunFilter) -> list[RunLine]:

@@ -41,6 +41,7 @@ from control_plane.web.story import RunStory
 from runtime.engine.catalogue import Version
 from runtime.engine.engine import Engine
 from runtime.engine.errors import UnknownPlaybook
+from runtime.engine.hardware import LOCAL
 from runtime.ids import run_stream
 from runtime.journal.port import RunRow
 from runtime.playbook.model import Knob, Playbook
@@ -86,6 +87,9 @@ class JournalPages:
 
     def paths(self) -> list[str]:
         return self._engine.catalogue.paths()
+
+    def hardware(self) -> list[str]:
+        return sorted({LOCAL, *self._engine.hardware.slots})
 
     # ---- runs ---------------------------------------------------------------------------
 
@@ -398,11 +402,12 @@ def _merged(line: str, at: float, rows: list[dict[str, Any]]) -> TrendPoint:
     )  # fmt: skip
 
 
-def _narrow(question: Question) -> dict[str, str | None]:
+def _narrow(question: Question) -> dict[str, str | float | None]:
     """Return what a search is kept to; None is no bound."""
     return {
         "kind": question.kind or None, "playbook": question.playbook or None,
         "state": question.state or None, "step": question.step or None,
+        "hardware": question.hardware or None, "since": question.since, "until": question.until,
     }  # fmt: skip
 
 

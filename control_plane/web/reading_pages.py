@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from control_plane.api.guards import requires
 from control_plane.errors import NotFound
 from control_plane.web import picture
 from control_plane.web.charts import charts
-from control_plane.web.port import Question, RecordAway, TrendQuestion
+from control_plane.web.port import RecordAway, TrendQuestion
+from control_plane.web.searching import WHENS, Wanted
 from control_plane.web.site import Site, Visit
 
+InState = Annotated[str, QueryParameter(name="state")]  # `state` is a reserved word of Litestar
 KINDS: Final = (
     ("", "all"), ("run", "runs"), ("failure", "failures"), ("playbook", "playbooks"),
     ("step", "steps"), ("log", "printed lines"), ("slow", "slow attempts"),
@@ -34,23 +36,29 @@ MOST_ROWS: Final = 200
 async def search_page(
     request: Visit, site: NamedDependency[Site], q: FromQuery[str] = "",
     kind: FromQuery[str] = "", playbook: FromQuery[str] = "", step: FromQuery[str] = "",
-    like: FromQuery[str] = "", causes: FromQuery[bool] = False,
+    in_state: InState = "", hardware: FromQuery[str] = "", hours: FromQuery[str] = "",
+    since: FromQuery[str] = "", until: FromQuery[str] = "", like: FromQuery[str] = "",
+    causes: FromQuery[bool] = False,
 ) -> Response[str]:  # fmt: skip
     """Show what fits the words best, what is like a run, or failures by cause."""
-    question = Question(q.strip()[:2000], kind, playbook, step=step, like=like.strip()[:100])
+    wanted = Wanted(
+        q.strip()[:2000], kind, playbook, step, in_state, hardware, hours, since, until,
+        like.strip()[:100], causes,
+    )  # fmt: skip
     context: dict[str, Any] = {"hits": [], "problem": "", "facets": {}, "causes": None}
     try:
+        question = wanted.question(site.pages.now())
         if causes:
             context["causes"] = await site.pages.causes(question)
         elif question.text or question.like:
             context["hits"] = await site.pages.search(question)
         if question.text and not causes:
             context["facets"] = await site.pages.facets(question)
-    except RecordAway as away:
-        context["problem"] = str(away)
+    except (RecordAway, ValueError) as fault:
+        context["problem"] = str(fault)
     return await site.page(
-        request, "search.html", section="Search", title="Search", question=question,
-        kinds=KINDS, paths=site.pages.paths(), **context,
+        request, "search.html", section="Search", title="Search", wanted=wanted, kinds=KINDS,
+        whens=WHENS, paths=site.pages.paths(), classes=site.pages.hardware(), **context,
     )  # fmt: skip
 
 

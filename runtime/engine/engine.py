@@ -21,6 +21,7 @@ from runtime.engine.actor import Actor, Listener, settle
 from runtime.engine.branching import Branching, Retried, Wanted
 from runtime.engine.catalogue import Version
 from runtime.engine.errors import Draining, KeyConflict, NotWaiting, UnknownHardware, UnknownLimit
+from runtime.engine.hardware import Hardware
 from runtime.engine.pinning import pin
 from runtime.engine.submit import Submit
 from runtime.ids import new_id, run_stream
@@ -123,6 +124,11 @@ class Engine(Branching):
         for step in (*bundle.playbook.steps, *bundle.playbook.finally_):
             if why := self._dispatch.hardware.why_not(step.runs_on):
                 raise UnknownHardware(f"{step.name} cannot run: {why}")
+
+    @property
+    def hardware(self) -> Hardware:
+        """The classes of workers that there are now."""
+        return self._dispatch.hardware
 
     def look_at_hardware(self) -> None:
         """Take a changed catalogue, and send what its slots held back so far."""

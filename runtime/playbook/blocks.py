@@ -6,6 +6,7 @@ one that was probably meant, so that one slip is one fault.
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
 from typing import Final
@@ -155,8 +156,10 @@ def _tool_value(
         return _time(read, part, name, slot, draft)
     elif key.shape == "address" and not _is_secret(part):
         _address(part, name)
-    elif key.shape == "answer":
+    elif key.shape == "answer" or (key.shape == "amount" and isinstance(part.value, str)):
         _answer(part, name, key)
+    elif key.shape == "amount":
+        _amount(part, name)
     elif key.shape == "path":
         part.text("playbook path", PATH, PATH_HINT)
     elif key.shape == "text" and not _is_secret(part):
@@ -230,6 +233,13 @@ def _answer(part: Part, name: str, key: ToolKey) -> None:
     for strange in (n for n in found if n.path[0] not in ANSWER):
         at = part.node.at(strange.offset)
         part.refuse(f"unknown name {strange.path[0]}", f"known are {', '.join(ANSWER)}", at=at)
+
+
+def _amount(part: Part, name: str) -> None:
+    """Check how much of something every answer costs."""
+    value = part.number(name)
+    if value is not None and not 0 <= value < math.inf:
+        part.refuse(f"{name} is 0 or more, not {value:g}", "nothing is earned here")
 
 
 def _command(part: Part) -> None:

@@ -316,6 +316,7 @@ def tool_key(key: ToolKey) -> Schema:
         "call": {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"},
         "word": {"enum": list(key.choices)},
         "answer": _TEXT,
+        "amount": {"anyOf": [{"type": "number", "minimum": 0}, _TEMPLATE]},
         "address": {"anyOf": [_TEXT, _SECRET]},
         "errors": {"type": "object", "additionalProperties": {"enum": list(TOOL_CLASSES)}},
         "flag": {"type": "boolean"},

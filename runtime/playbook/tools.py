@@ -14,7 +14,7 @@ from runtime.playbook.model import Effect
 
 Shape: TypeAlias = Literal[
     "text", "command", "map", "word", "flag", "count", "any", "errors", "call", "duration",
-    "time", "path", "address", "answer", "keys",
+    "time", "path", "address", "answer", "amount", "keys",
 ]  # fmt: skip
 Cancel: TypeAlias = Literal["process", "remote", "engine"]
 Schema: TypeAlias = dict[str, Any]
@@ -84,6 +84,12 @@ _HERE: Final = (
     "publishes", "queue_timeout", "runs_on", "tune", "uses",
 )  # fmt: skip
 _ERRORS: Final = ToolKey("refines which class an error has", "errors", verbatim=True)
+_SPEND: Final = {
+    "usd": ToolKey("dollars: a number, or an expression over the answer", "amount", True),
+    "tokens": ToolKey("tokens of a model, the same", "amount", True),
+    "calls": ToolKey("calls of a service, the same", "amount", True),
+}  # fmt: skip
+"""What an answer cost, beside the slot that waited for it."""
 _PAGES: Final = {
     "next": ToolKey(
         "link (the Link header), or an expression: the next address, none at the end", "answer",
@@ -129,6 +135,10 @@ TOOLS: Final[dict[str, ToolKind]] = {
             "pages": ToolKey(
                 "reads page after page; the result is {status, pages, items}", "keys", True,
                 within=_PAGES, one_of=("next", "page", "offset"),
+            ),
+            "spend": ToolKey(
+                "what an answer cost: each of them for every answer that is not an error", "keys",
+                True, within=_SPEND,
             ),
             "redirects": ToolKey(
                 "follow (five at most), same_host or none", "word", True,

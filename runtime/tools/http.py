@@ -1,7 +1,8 @@
 """The ``http`` tool: a request, or page after page, over connections that a worker keeps open.
 
 What may be connected to is judged in `runtime.tools.guarded`, what an answer means in
-`runtime.tools.answer`, where a next page lies in `runtime.tools.pages`. Headers that the
+`runtime.tools.answer`, where a next page lies in `runtime.tools.pages`, what it cost in
+`runtime.tools.charges`. Headers that the
 playbook gives may hold a key, so they go to the host it named and to no other that an
 answer leads to.
 """
@@ -15,6 +16,7 @@ import msgspec
 
 from runtime.errors import Permanent
 from runtime.tools import answer, guarded
+from runtime.tools.charges import Charges
 from runtime.tools.pages import Page, gather
 from runtime.tools.port import Call, Outcome
 
@@ -57,6 +59,7 @@ class _Exchange:
         self._client, self._call = client, call
         self._method = call.text("method", "GET").upper()
         self._form = call.text("as") if "as" in call.tool else None
+        self._charges = Charges(call.tool.get("spend"))
         self._redirects = call.text("redirects", "follow")
         self._given = _headers(call, self._method)
         self._content = _content(call, self._method)
@@ -84,11 +87,13 @@ class _Exchange:
             raise answer.failure(response, body.decode("utf-8", "replace"))
         form = None if self._form == "table" and "pages" in self._call.tool else self._form
         link = response.links.get("next", {}).get("url")
-        return Page(
+        page = Page(
             response.url, response.status_code, answer.headers(response),
             answer.value(response, body, form), response.url.join(link) if link else None,
             len(body),
         )  # fmt: skip
+        self._charges.tell(page.names, self._call.log)
+        return page
 
     def _send(self, url: httpx2.URL) -> httpx2.Response:
         """The answer at the end of the redirects that are followed; its body is not read."""

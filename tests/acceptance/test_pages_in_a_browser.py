@@ -163,7 +163,7 @@ class Site:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something on the server's loop and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(300)
 
     def run(self, playbook: str = "pages/cohort", **workload: Any) -> str:
         submit = Submit(playbook=playbook, workload=workload, actor="ada")
@@ -239,7 +239,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         site.proposals["kept"] = site.do(ended(site.server, "p-00000000000a"))
         recorder = site.server.parts.recorder
         assert recorder is not None
-        site.do(recorder.caught_up(engine.journal.heads()))
+        site.do(recorder.caught_up(engine.journal.heads(), 300))
 
     settings = Settings(
         server=ServerSettings(port=0), workers=WorkerSettings(slots=2),
@@ -534,6 +534,26 @@ def test_a_search_finds_a_failure_and_leads_to_the_event(site: Site, page: Page)
     expect(hit).to_contain_text("Why:")
     hit.get_by_role("link").click()
     expect(page.locator("tr:target")).to_contain_text("throttled")
+
+
+def test_a_search_is_narrowed_by_facets_hardware_and_time_and_widened_again(
+    site: Site, page: Page
+) -> None:
+    page.goto(f"{site.url}/search?q=the+service+was+throttled")
+    found = page.locator(".facet", has_text="By kind")
+    found.get_by_role("link", name="failure").click()
+    expect(page.locator(".hits .kind").first).to_have_text("failure")
+    page.get_by_label("When").select_option("the last hour")
+    page.get_by_label("Hardware").select_option("local")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator(".hits li").first).to_be_visible()
+    expect(page).to_have_url(re.compile("hardware=local.*hours=1"))
+    page.get_by_label("To (UTC)").fill("2020-01-01")
+    page.get_by_label("When").select_option("any time")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.locator(".empty-state")).to_contain_text("Nothing found")
+    page.get_by_role("link", name="Take out until 2020-01-01").click()
+    expect(page.locator(".hits li").first).to_be_visible()
 
 
 def test_a_chart_and_its_table_show_the_same_attempts(site: Site, page: Page) -> None:

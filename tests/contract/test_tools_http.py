@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 
 from runtime.conformance import Bench
 from runtime.data.folder import DataFolder
+from runtime.errors import Permanent, Throttled
 from runtime.playbook.parse import PlaybookFaults, parse
 from runtime.tools import registry
 from runtime.workers.local import LocalPool
@@ -113,6 +115,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def at_text(self, asked: dict[str, str]) -> None:
         self.send("größer".encode("latin-1"), "text/plain; charset=latin-1")
 
+    def at_model(self, asked: dict[str, str]) -> None:
+        usage = {"total_tokens": 12, "cost": "0.25", "free": None, "gift": -1}
+        self.send({"said": "yes", "usage": usage}, **{"x-cost": "0.5"})
+
     def at_mute(self, asked: dict[str, str]) -> None:
         threading.Event().wait(30)
 
@@ -166,6 +172,62 @@ PAGED = [
     ("/numbered", {"page": "page"}, 4),
     ("/offset?size=4", {"offset": "skip"}, 3),
 ]  # fmt: skip
+
+
+class TestSpend:
+    @pytest.mark.parametrize(("spend", "usd", "tokens", "calls"), [
+        ({"tokens": "{{ body.usage.total_tokens }}", "usd": "{{ body.usage.cost }}", "calls": 1},
+         0.25, 12, 1),
+        ({"usd": "{{ body.usage.total_tokens * 0.5 }}"}, 6.0, 0, 0),
+        ({"usd": "{{ headers['x-cost'] }}", "calls": "{{ body.usage.free }}"}, 0.5, 0, 0),
+        ({"usd": "{{ body.price | default(0) }}"}, 0.0, 0, 0),
+    ])  # fmt: skip
+    def test_what_an_answer_cost_is_read_from_it(
+        self, room: Bench, get: Get, spend: dict[str, Any], usd: float, tokens: int, calls: int
+    ) -> None:
+        call = room.call(get("/model", spend=spend))
+        registry.tool("http").run(call)
+        assert (call.log.spend_usd, call.log.tokens, call.log.calls) == (usd, tokens, calls)
+
+    def test_every_page_costs_and_those_that_were_read_count_when_the_next_fails(
+        self, room: Bench, get: Get
+    ) -> None:
+        pages = {"next": "link", "max_pages": 2}
+        call = room.call(get("/linked", pages=pages, spend={"usd": 0.5, "calls": 1}))
+        with pytest.raises(Permanent, match="more than 2 pages"):
+            registry.tool("http").run(call)
+        assert (call.log.spend_usd, call.log.calls) == (1.0, 2)
+
+    def test_an_answer_that_is_an_error_costs_nothing(self, room: Bench, get: Get) -> None:
+        call = room.call(get("/busy", spend={"usd": 1}))
+        with pytest.raises(Throttled):
+            registry.tool("http").run(call)
+        assert call.log.spend_usd == 0
+
+    @pytest.mark.parametrize(("spend", "says"), [
+        ({"tokens": "{{ body.usage.tokens }}"}, "spend.tokens.*tokens"),
+        ({"usd": "{{ body.said }}"}, "spend.usd.* gave 'yes', which is no amount"),
+        ({"usd": "{{ body.usage.gift }}"}, "gave -1, which is no amount"),
+    ])  # fmt: skip
+    def test_a_cost_that_cannot_be_read_fails_the_attempt(
+        self, room: Bench, get: Get, spend: dict[str, Any], says: str
+    ) -> None:
+        fault = room.fault(get("/model", spend=spend))
+        assert fault["cls"] == "permanent"
+        assert re.search(says, fault["message"])
+
+    def test_a_spend_that_reads_nothing_of_the_answer_is_refused_with_its_place(self) -> None:
+        text = (
+            "apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {path: p}\nworkflow:\n- step: s\n"
+            '  tool: {kind: http, url: "http://x", '
+            'spend: {usd: -1, tokens: "{{ load.n }}", eur: 1}}'
+        )
+        with pytest.raises(PlaybookFaults) as caught:
+            parse(text)
+        told = "\n".join(map(str, caught.value.faults))
+        assert "usd is 0 or more, not -1" in told
+        assert "unknown name load" in told
+        assert "eur" in told
 
 
 class TestPages:
