@@ -22,11 +22,12 @@ from runtime.data.objects import Objects
 from runtime.data.reference import JSON, is_reference
 from runtime.data.store import Unavailable
 from runtime.engine.catalogue import Version
-from runtime.playbook.expressions import ABSENT, SKIPPED, Expressions
+from runtime.playbook.expressions import Expressions
 from runtime.playbook.faults import ExpressionFault
 from runtime.playbook.kinds import KindFault, verbatim
 from runtime.playbook.model import Reduce, Step
 from runtime.playbook.units import duration_s
+from runtime.playbook.values import ABSENT, SKIPPED
 from runtime.run.events import ConfigStored, Fault, Json
 from runtime.run.layers import Experiment, Layers, Resolved, resolve
 from runtime.run.reduce import combine

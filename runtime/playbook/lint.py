@@ -16,10 +16,11 @@ from functools import cached_property
 from typing import Final
 
 from runtime.playbook.draft import Draft, Mention, StepDraft
-from runtime.playbook.expressions import Expressions, Name
+from runtime.playbook.expressions import Expressions
 from runtime.playbook.faults import ExpressionFault, PlaybookFault, did_you_mean, nearest
 from runtime.playbook.model import Arc, Place
 from runtime.playbook.part import Part
+from runtime.playbook.syntax import Name
 
 RUN_NAMES: Final = frozenset({"id", "folder", "playbook", "version"})
 """What expressions may ask of ``run``."""

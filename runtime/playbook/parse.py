@@ -21,12 +21,12 @@ from typing import Any, Final
 from runtime.playbook import keys, lint
 from runtime.playbook.blocks import PATH, PATH_HINT
 from runtime.playbook.draft import Draft, StepDraft
-from runtime.playbook.expressions import WORDS
 from runtime.playbook.faults import PlaybookFault, PlaybookFaults
 from runtime.playbook.inputs import TYPES, fits, objection
 from runtime.playbook.model import Input, Json, Limit, Place, Playbook, Step
 from runtime.playbook.part import NAME, NAME_HINT, Part
 from runtime.playbook.steps import read_last, read_step
+from runtime.playbook.syntax import WORDS
 from runtime.playbook.tree import read
 
 __all__ = ["parse", "PlaybookFault", "PlaybookFaults"]

@@ -16,7 +16,6 @@ from runtime.playbook.arcs import ROUNDS, read_arcs, read_split
 from runtime.playbook.arguments import check_word, read_args
 from runtime.playbook.blocks import FILE, note_texts, read_block
 from runtime.playbook.draft import Draft, Mention, StepDraft
-from runtime.playbook.expressions import WORDS
 from runtime.playbook.hedging import read_hedge
 from runtime.playbook.joins import read_join
 from runtime.playbook.knobs import LIMITS, RETRYABLE
@@ -33,6 +32,7 @@ from runtime.playbook.model import (
     Step,
 )
 from runtime.playbook.part import CLASS_HINT, WORD, Part
+from runtime.playbook.syntax import WORDS
 from runtime.playbook.tune import read_tune
 
 RESERVED: Final = frozenset({"workload", "ctx", "item", "batch", "run", "repeat"}) | WORDS

@@ -17,7 +17,7 @@ from runtime.engine import family
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.local import open_local
 from runtime.playbook.bundle import Bundle, load_text
-from runtime.playbook.expressions import SKIPPED
+from runtime.playbook.values import SKIPPED
 from runtime.run.events import AttemptFinished
 from runtime.run.replay import replay
 

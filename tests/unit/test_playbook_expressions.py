@@ -13,18 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.playbook.expressions import (
-    ABSENT,
-    EXPRESSION_LIMIT,
-    FILTERS,
-    RESULT_LIMIT,
-    SKIPPED,
-    TESTS,
-    TEXT_LIMIT,
-    Expressions,
-    _environment,
-)
+from runtime.playbook.expressions import RESULT_LIMIT, Expressions, _environment
 from runtime.playbook.faults import ExpressionFault
+from runtime.playbook.syntax import EXPRESSION_LIMIT, FILTERS, TESTS, TEXT_LIMIT
+from runtime.playbook.values import ABSENT, SKIPPED
 
 EXPRESSIONS = Expressions()
 NAMES = {
