@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from textwrap import indent
 from typing import Any
 
@@ -14,7 +11,6 @@ import pytest
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import BadOverride
-from runtime.engine.local import open_local
 from runtime.journal.port import Append
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import Bundle, load_text
@@ -24,6 +20,7 @@ from runtime.run.events import (
     ExperimentStarted,
     OverlayAppended,
 )
+from stories import play
 
 SINGLE = """
 - step: price
@@ -56,19 +53,6 @@ def cheap_batch(items):
 def book(step: str) -> Bundle:
     head = "apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {path: t/priced}\nworkflow:\n"
     return load_text(head + indent(step, "  "), {"m.py": CODE})
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-def play(folder: DataFolder, story: Callable[[Engine], Awaitable[Any]]) -> Any:
-    async def whole() -> Any:
-        async with open_local(folder, slots=2) as engine:
-            return await asyncio.wait_for(story(engine), 60)
-
-    return asyncio.run(whole())
 
 
 async def result(engine: Engine, **kw: Any) -> Any:
@@ -108,7 +92,7 @@ def test_an_override_chooses_the_tool_of_one_run(folder: DataFolder) -> None:
         with pytest.raises(BadOverride, match="one of default, cheap, duck"):
             await result(engine, overrides={"price": {"alternatives": "dear"}})
 
-    play(folder, story)
+    play(folder, story, 2)
 
 
 def test_an_overlay_chooses_until_the_alternatives_change(folder: DataFolder) -> None:
@@ -120,7 +104,7 @@ def test_an_overlay_chooses_until_the_alternatives_change(folder: DataFolder) ->
         await engine.register(book(SINGLE.replace("n: 41", "n: 42")), "me")
         assert await result(engine) == "default"
 
-    play(folder, story)
+    play(folder, story, 2)
 
 
 def test_an_experiments_arm_runs_the_alternative_and_the_record_can_tell(
@@ -131,7 +115,7 @@ def test_an_experiments_arm_runs_the_alternative_and_the_record_can_tell(
         await experiment(engine, "cheap", 0.5, 1)
         assert {await result(engine) for _ in range(12)} == {"default", "cheap"}
 
-    play(folder, story)
+    play(folder, story, 2)
     with contextlib.closing(SqliteReader.open(folder.journal)) as reader:
         events = [r.event for r in reader.of_type("attempt.scheduled")]
     tried = [e for e in events if isinstance(e, AttemptScheduled)]
@@ -151,7 +135,7 @@ def test_each_block_of_an_each_runs_the_tool_of_its_arm_and_a_failed_batch_is_re
         results: list[Any] = found["results"]
         return results
 
-    results = play(folder, story)
+    results = play(folder, story, 2)
     assert [said for said, _ in results].count("default") == 1
     assert results[0][0] == "default"
     assert results[1] == ["cheap", 2]
@@ -166,7 +150,7 @@ def test_what_ran_is_in_the_journal_by_its_configuration(folder: DataFolder) -> 
         await engine.wait(run)
         return run
 
-    run = play(folder, story)
+    run = play(folder, story, 2)
     with contextlib.closing(SqliteReader.open(folder.journal)) as reader:
         events = [r.event for r in reader.read(f"run/{run}")]
         configs = {e.config for e in events if isinstance(e, AttemptScheduled)}

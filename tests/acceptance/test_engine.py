@@ -89,11 +89,6 @@ def bundle(tmp_path: Path) -> Bundle:
     return load(folder / "lines.yaml")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
 async def run_one(engine: Engine, **kw: object) -> str:
     run = await engine.submit(Submit("test/lines", **kw))  # type: ignore[arg-type]
     await engine.wait(run)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from textwrap import indent
-from typing import Any
 
 import pytest
 
 from runtime.data.folder import DataFolder
 from runtime.engine import family
 from runtime.engine.engine import Engine, Submit
-from runtime.engine.local import open_local
 from runtime.playbook.bundle import Bundle, load_text
 from runtime.playbook.values import SKIPPED
 from runtime.run.events import AttemptFinished
 from runtime.run.replay import replay
+from stories import play, until
 
 CODE = """
 import os
@@ -60,24 +56,9 @@ def book(path: str, workflow: str) -> Bundle:
     return load_text(f"{head}workflow:\n{indent(workflow, '  ')}", {"m.py": CODE})
 
 
-def play(data: DataFolder, story: Callable[[Engine], Any]) -> Any:
-    async def whole() -> Any:
-        async with open_local(data, slots=3) as engine:
-            return await asyncio.wait_for(story(engine), 60)
-
-    return asyncio.run(whole())
-
-
 async def begin(engine: Engine, bundle: Bundle, folder: Path) -> str:
     await engine.register(bundle, "me")
     return await engine.submit(Submit(bundle.path, {"folder": str(folder)}))
-
-
-async def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
 
 
 def lines(path: Path) -> list[str]:

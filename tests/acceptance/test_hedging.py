@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -19,6 +17,7 @@ from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import Bundle, load_text
 from runtime.run.events import AttemptFinished, AttemptScheduled, Recorded
 from runtime.run.replay import replay
+from stories import play, until
 
 CODE = """
 import os, time
@@ -68,29 +67,9 @@ STUCK = """
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-def play(folder: DataFolder, slots: int, story: Callable[[Engine], Awaitable[Any]]) -> Any:
-    async def whole() -> Any:
-        async with open_local(folder, slots=slots) as engine:
-            return await asyncio.wait_for(story(engine), 60)
-
-    return asyncio.run(whole())
-
-
 async def begin(engine: Engine, bundle: Bundle, place: Path, **kw: Any) -> str:
     await engine.register(bundle, "me")
     return await engine.submit(Submit(bundle.path, {"folder": str(place)}, **kw))
-
-
-async def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
 
 
 def events(folder: DataFolder, run: str) -> list[Recorded]:
@@ -114,7 +93,7 @@ def test_what_hangs_is_overtaken_by_its_hedge_and_ended(
         assert replay(run, engine.version_of(run).net, events(folder, run)).equal
         return run
 
-    run = play(folder, 2, story)
+    run = play(folder, story, 2)
     won, lost = finished(folder, run)
     assert {won.attempt, lost.attempt} == {f"{run}/ask/-1/1", f"{run}/ask/-1/1.1"}
     assert (won.outcome, won.moot) == ("succeeded", False)
@@ -139,7 +118,7 @@ def test_each_batch_that_hangs_is_overtaken_and_gives_one_result(
         assert found["batches"] == 3
         return run
 
-    run = play(folder, 3, story)
+    run = play(folder, story, 3)
     assert (
         sorted(f.outcome for f in finished(folder, run)) == ["cancelled"] * 3 + ["succeeded"] * 3
     )
@@ -166,7 +145,7 @@ def test_a_hedge_takes_no_slot_that_a_first_try_waits_for(
         await engine.wait(run)
         return run
 
-    run = play(folder, 2, story)
+    run = play(folder, story, 2)
     first = [e for e in (r.event for r in events(folder, run)) if isinstance(e, AttemptScheduled)]
     assert [e.hedges for e in first[:3]] == [None] * 3
 
@@ -188,7 +167,7 @@ def test_a_hedge_is_under_the_limits_of_its_step(folder: DataFolder, tmp_path: P
         await engine.wait(run)
         return run
 
-    assert len(finished(folder, play(folder, 3, story))) == 1
+    assert len(finished(folder, play(folder, story, 3))) == 1
 
 
 def test_the_time_after_which_is_a_knob(folder: DataFolder, tmp_path: Path) -> None:
@@ -199,7 +178,7 @@ def test_the_time_after_which_is_a_knob(folder: DataFolder, tmp_path: Path) -> N
         await engine.wait(run)
         assert engine.state(run).result == [None, "again"]
 
-    play(folder, 2, story)
+    play(folder, story, 2)
 
 
 def test_a_pair_that_fails_is_one_try_of_those_allowed(folder: DataFolder, tmp_path: Path) -> None:
@@ -218,7 +197,7 @@ def test_a_pair_that_fails_is_one_try_of_those_allowed(folder: DataFolder, tmp_p
         assert (await engine.wait(run)).state == "failed"
         return run
 
-    ends = finished(folder, play(folder, 2, story))
+    ends = finished(folder, play(folder, story, 2))
     assert [(f.number, f.moot) for f in ends][:2] == [(1, True), (1, False)]
     assert ends[-1].number == 2
 
@@ -241,7 +220,7 @@ def test_after_a_restart_a_pair_is_lost_as_one_and_tried_again(
         (tmp_path / "go").touch()
         assert (await engine.wait(run)).state == "completed"
 
-    play(folder, 2, story)
+    play(folder, story, 2)
     assert [(f.number, f.outcome, f.moot) for f in finished(folder, run)][:3] == [
         (1, "lost", True), (1, "lost", False), (2, "succeeded", False),
     ]  # fmt: skip
@@ -260,7 +239,7 @@ def test_a_pair_out_of_time_ends_as_one(folder: DataFolder, tmp_path: Path, limi
         assert engine.status["in_flight"] == 0
         return run
 
-    ends = finished(folder, play(folder, 2, story))
+    ends = finished(folder, play(folder, story, 2))
     assert [(f.outcome, f.moot) for f in ends] == [("timed_out", True), ("timed_out", False)]
 
 
@@ -274,7 +253,7 @@ def test_cancelling_a_run_ends_both_of_a_pair(folder: DataFolder, tmp_path: Path
         assert (await engine.wait(run)).state == "cancelled"
         assert engine.status["in_flight"] == 0
 
-    play(folder, 2, story)
+    play(folder, story, 2)
 
 
 def test_a_paused_run_begins_no_second_try_until_it_goes_on(
@@ -289,4 +268,4 @@ def test_a_paused_run_begins_no_second_try_until_it_goes_on(
         await engine.wait(run)
         assert engine.state(run).result == [None, "again"]
 
-    play(folder, 2, story)
+    play(folder, story, 2)

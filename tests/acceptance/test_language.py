@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 import time
@@ -18,7 +17,6 @@ from runtime.data.folder import DataFolder
 from runtime.engine import family
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import EngineError, NotWaiting, UnknownLimit
-from runtime.engine.local import open_local
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import Bundle, load_text
 from runtime.playbook.faults import PlaybookFaults
@@ -27,6 +25,7 @@ from runtime.run.events import (
     AttemptScheduled,
     PlaybookRegistered,
 )
+from stories import play, until
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "playbook.md"
 CODE = """
@@ -79,32 +78,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(family, "CANCEL_GRACE_S", 0.4)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-def play(folder: DataFolder, story: Callable[[Engine], Any], slots: int = 3) -> Any:
-    """Open an engine, let a story happen and close it."""
-
-    async def whole() -> Any:
-        async with open_local(folder, slots=slots) as engine:
-            return await asyncio.wait_for(story(engine), 60)
-
-    return asyncio.run(whole())
-
-
 async def run(engine: Engine, bundle: Bundle, **workload: object) -> str:
     """Register a playbook and submit a run of it."""
     await engine.register(bundle, "me")
     return await engine.submit(Submit(bundle.path, workload))
-
-
-async def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
 
 
 def ends(folder: DataFolder, bundle: Bundle, **workload: object) -> tuple[str, Any]:

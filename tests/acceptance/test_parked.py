@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from pathlib import Path
 from textwrap import indent
 from typing import Any
 
@@ -16,12 +14,12 @@ from runtime.engine.dispatch import Dispatch
 from runtime.engine.edge import RunEdge
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import CannotSteer
-from runtime.engine.local import open_local
 from runtime.playbook.bundle import Bundle, load_text
 from runtime.playbook.tools import TOOLS
 from runtime.run.events import PlaybookRegistered, RunSubmitted
 from runtime.run.replay import replay
 from runtime.run.state import RunState
+from stories import play, until
 
 WAIT = """
 - step: rest
@@ -37,29 +35,9 @@ def book(path: str, workflow: str) -> Bundle:
     return load_text(f"{head}workflow:\n{indent(workflow, '  ')}", {})
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-def play(folder: DataFolder, story: Callable[[Engine], Any]) -> Any:
-    async def whole() -> Any:
-        async with open_local(folder, slots=2) as engine:
-            return await asyncio.wait_for(story(engine), 60)
-
-    return asyncio.run(whole())
-
-
 async def run(engine: Engine, bundle: Bundle) -> str:
     await engine.register(bundle, "me")
     return await engine.submit(Submit(bundle.path))
-
-
-async def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("wound", ["- nothing\n", "  hedge: 5s\n"])
@@ -91,10 +69,10 @@ def test_a_run_whose_playbook_can_no_longer_be_read_waits_until_it_is_cancelled(
         net = engine.catalogue.latest("t/wait").net
         assert replay(old, net, engine.journal.read(f"run/{old}")).equal is not False
 
-    id_ = play(folder, begin)
-    play(folder, go_on)
-    play(folder, end)
-    play(folder, lambda engine: engine.cancel(old, "me"))
+    id_ = play(folder, begin, 2)
+    play(folder, go_on, 2)
+    play(folder, end, 2)
+    play(folder, lambda engine: engine.cancel(old, "me"), 2)
 
 
 WAITS = """
@@ -157,11 +135,11 @@ def test_a_run_waits_for_a_kind_of_tool_that_is_not_installed(
             assert (await engine.wait(above)).state == "completed"
         assert engine.status["runs"] == 0
 
-    above = play(folder, begin)
+    above = play(folder, begin, 2)
     without_approvals(False)
-    play(folder, without)
+    play(folder, without, 2)
     without_approvals(True)
-    play(folder, again)
+    play(folder, again, 2)
 
 
 def test_a_run_that_cannot_be_decided_is_set_aside_and_goes_on_at_the_next_start(
@@ -180,8 +158,8 @@ def test_a_run_that_cannot_be_decided_is_set_aside_and_goes_on_at_the_next_start
     async def go_on(engine: Engine) -> None:
         assert (await engine.wait(id_)).state == "completed"
 
-    id_ = play(folder, breaks)
-    play(folder, go_on)
+    id_ = play(folder, breaks, 2)
+    play(folder, go_on, 2)
 
 
 def test_an_attempt_that_cannot_be_sent_fails_and_the_next_one_is_sent(
@@ -206,4 +184,4 @@ def test_an_attempt_that_cannot_be_sent_fails_and_the_next_one_is_sent(
         assert fault is not None
         assert fault.message == "it cannot be sent: ZeroDivisionError: no such task"
 
-    play(folder, story)
+    play(folder, story, 2)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -14,12 +12,12 @@ import pytest
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import BadOverride, UnknownHardware
-from runtime.engine.local import open_local
 from runtime.engine.prices import BadCatalogue, load_prices
 from runtime.journal.port import Append
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import Bundle, load_text
 from runtime.run.events import AttemptFinished, ExperimentStarted, OverlayAppended
+from stories import play, until
 
 CATALOGUE = """
 hardware:
@@ -82,23 +80,10 @@ def folder(tmp_path: Path) -> DataFolder:
     return found
 
 
-def play(folder: DataFolder, story: Callable[[Engine], Awaitable[Any]]) -> Any:
-    async def whole() -> Any:
-        async with open_local(folder, slots=4) as engine:
-            return await asyncio.wait_for(story(engine), 60)
-
-    return asyncio.run(whole())
-
-
 async def ended(engine: Engine, **kw: Any) -> str:
     run = await engine.submit(Submit("t/placed", **kw))
     await engine.wait(run)
     return run
-
-
-async def until(so: Callable[[], bool]) -> None:
-    while not so():
-        await asyncio.sleep(0.01)
 
 
 def ran(folder: DataFolder, run: str) -> list[tuple[str, float | None]]:
@@ -128,7 +113,7 @@ def test_overrides_overlays_and_arms_choose_the_class_that_a_step_runs_on(
         runs.append(await ended(engine))
         return runs
 
-    assert [ran(folder, run) for run in play(folder, story)] == [
+    assert [ran(folder, run) for run in play(folder, story, 4)] == [
         [("small", 1.0)], [("large", 4.0)], [("large", 4.0)], [("small", 1.0)],
     ]  # fmt: skip
 
@@ -149,7 +134,7 @@ def test_a_class_that_no_worker_is_of_is_refused_when_it_is_asked_for(
         with pytest.raises(BadOverride, match=says):
             await ended(engine, overrides={"work": {"runs_on": name}})
 
-    play(folder, story)
+    play(folder, story, 4)
 
 
 def test_a_class_that_went_away_fails_the_step_with_a_word_and_nothing_waits(
@@ -165,9 +150,9 @@ def test_a_class_that_went_away_fails_the_step_with_a_word_and_nothing_waits(
         assert fault.cls == "permanent"
         assert "work cannot run: no worker is of class small" in fault.message
 
-    play(folder, before)
+    play(folder, before, 4)
     (folder.root / "hardware.yaml").write_text(CATALOGUE.replace("class: small", "class: other"))
-    play(folder, after)
+    play(folder, after, 4)
 
 
 def test_no_more_run_on_a_class_at_once_than_it_has_slots(folder: DataFolder) -> None:
@@ -176,7 +161,7 @@ def test_no_more_run_on_a_class_at_once_than_it_has_slots(folder: DataFolder) ->
         run = await ended(engine)
         assert set(engine.values(run)["work"]["results"]) == {1}
 
-    play(folder, story)
+    play(folder, story, 4)
 
 
 def test_slots_that_are_changed_hold_for_what_waits_and_a_new_class_for_what_is_registered(
@@ -199,7 +184,7 @@ def test_slots_that_are_changed_hold_for_what_waits_and_a_new_class_for_what_is_
         await engine.wait(run)
         assert set(engine.values(run)["hold"]["results"]) == {"held"}
 
-    play(folder, story)
+    play(folder, story, 4)
 
 
 @pytest.mark.parametrize("slots", ["-1", "many", "true", "1.5"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,11 +85,6 @@ def made_at(engine: Engine, run: str) -> int:
     """The event with which the value of ``make`` came to be."""
     events = engine.journal.read(f"run/{run}")
     return next(r.stream_seq for r in events if isinstance(r.event, AttemptFinished))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
 
 
 def test_values_go_first_then_results_and_what_a_live_run_needs_never(folder: DataFolder) -> None:

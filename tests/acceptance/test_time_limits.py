@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from textwrap import indent
-from typing import Any
 
 import pytest
 
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
-from runtime.engine.local import open_local
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import load_text
 from runtime.run.events import (
@@ -25,6 +21,7 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
+from stories import play, until
 
 CODE = """
 import time
@@ -63,32 +60,12 @@ HEDGED = """
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> DataFolder:
-    return DataFolder(tmp_path / "data")
-
-
-def play(folder: DataFolder, slots: int, story: Callable[[Engine], Awaitable[Any]]) -> Any:
-    async def whole() -> Any:
-        async with open_local(folder, slots=slots) as engine:
-            return await asyncio.wait_for(story(engine), 60)
-
-    return asyncio.run(whole())
-
-
 async def begin(engine: Engine, step: str, call: str, place: Path, limit: str) -> str:
     """Begin a run of a step with a limit; the deadline is the playbook's, all else the step's."""
     before, own = (f"{limit}\n", "") if limit.startswith("deadline") else ("", f"  {limit}\n")
     text = HEAD + before + "workflow:\n" + indent(step.replace("CALL", call) + own, "  ")
     await engine.register(load_text(text, {"m.py": CODE}), "me")
     return await engine.submit(Submit("t/timed", {"folder": str(place)}))
-
-
-async def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.01)
 
 
 def ends(folder: DataFolder, run: str) -> list[tuple[int, str, bool]]:
@@ -112,7 +89,7 @@ def test_a_timeout_ends_the_batch_that_takes_too_long_and_no_other(
         assert engine.status["in_flight"] == 0
         return run
 
-    run = play(folder, 2, story)
+    run = play(folder, story, 2)
     assert sorted(ends(folder, run)) == [
         (0, "timed_out", False), *((n, "succeeded", False) for n in (1, 2, 3)),
     ]  # fmt: skip
@@ -133,7 +110,7 @@ def test_a_batch_that_no_slot_takes_in_time_fails_and_counts_against_the_allowan
         assert (found["failed"], found["results"]) == (3, [0])
         return run
 
-    run = play(folder, 1, story)
+    run = play(folder, story, 1)
     assert ends(folder, run) == [
         *((n, "timed_out", False) for n in (1, 2, 3)), (0, "succeeded", False),
     ]  # fmt: skip
@@ -158,7 +135,7 @@ def test_time_that_is_up_for_all_batches_ends_what_runs_and_begins_no_other(
         assert engine.status["in_flight"] == 0
         return run
 
-    run = play(folder, 2, story)
+    run = play(folder, story, 2)
     assert sorted(batch for batch, _, _ in ends(folder, run)) == [0, 1]
 
 
@@ -173,7 +150,7 @@ def test_total_timeout_is_for_retries_too_and_timeout_for_each_try_anew(
         assert engine.state(run).fault.message == "total_timeout has passed"  # type: ignore[union-attr]
         return run
 
-    tries = [end for end in ends(folder, play(folder, 2, story)) if end[0] == 0]
+    tries = [end for end in ends(folder, play(folder, story, 2)) if end[0] == 0]
     assert len(tries) > 1
     assert {outcome for _, outcome, _ in tries} == {"timed_out"}
 
@@ -195,7 +172,7 @@ def test_a_try_and_its_hedge_out_of_time_end_as_one(
         assert engine.status["in_flight"] == 0
         return run
 
-    found = ends(folder, play(folder, 2, story))
+    found = ends(folder, play(folder, story, 2))
     assert [moot for _, _, moot in found] == [True, False]
 
 
@@ -211,7 +188,7 @@ def test_a_hedge_that_finds_no_slot_is_not_begun_and_its_try_does_not_give_up(
         assert (await engine.wait(run)).state == "completed"
         return run
 
-    assert ends(folder, play(folder, 1, story)) == [(-1, "succeeded", False)]
+    assert ends(folder, play(folder, story, 1)) == [(-1, "succeeded", False)]
 
 
 CAUGHT = """
@@ -242,5 +219,5 @@ def test_a_step_that_was_out_of_time_as_the_server_died_has_timed_out(
         assert (await engine.wait(run)).state == "completed"
         assert engine.state(run).steps["late"].status == "done"
 
-    play(folder, 1, dies)
-    play(folder, 1, goes_on)
+    play(folder, dies, 1)
+    play(folder, goes_on, 1)

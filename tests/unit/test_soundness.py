@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections import Counter
 from collections.abc import Callable
 from cProfile import Profile
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from marking_game import net_of, play
 from runtime.net.flow import FlowNet
 from runtime.net.net import Marking
 from runtime.net.notation import read
@@ -28,10 +28,6 @@ from runtime.net.soundness import (
 from runtime.net.verdict import TEXTS, told
 from runtime.playbook.model import Arc, Join, Playbook, Step
 from runtime.playbook.parse import parse
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from marking_game import net_of, play  # a game beside the tests, not a package
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,15 +7,14 @@ they are in, every order of firing is played, and what happened is looked at aft
 from __future__ import annotations
 
 import random
-import sys
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
 
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
+from marking_game import net_of, play
 from runtime.net.flow import FlowArc, FlowJoin, FlowNet, FlowStep
 from runtime.net.net import Marking
 from runtime.net.outline import Outline
@@ -23,10 +22,6 @@ from runtime.net.reduce import reduce
 from runtime.net.region import Budget, sweep
 from runtime.net.rounds import Rounds
 from runtime.net.soundness import Sound, Undecided, Unsound, check
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from marking_game import net_of, play  # a game beside the tests, not a package
 
 CLASHES = {"unbounded_place", "lost_token", "branch_ends_in_loop"}
 CLASSES = ("permanent", "timeout", "no_quorum", "no_route")
