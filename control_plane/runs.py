@@ -36,8 +36,8 @@ from runtime.run.events import (
     RunSubmitted,
     StepRouted,
 )
-from runtime.run.evolve import LOSER
 from runtime.run.state import WAITS_HERE
+from runtime.run.tokens import LOSER
 
 if TYPE_CHECKING:
     from runtime.engine.engine import Engine

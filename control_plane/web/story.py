@@ -40,8 +40,8 @@ from runtime.run.events import (
     RunSubmitted,
     StepRouted,
 )
-from runtime.run.evolve import LOSER
 from runtime.run.state import WAITS_HERE
+from runtime.run.tokens import LOSER
 
 KEPT_TRIES: Final = 2000
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})

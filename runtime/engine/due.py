@@ -7,8 +7,8 @@ from runtime.engine.actor import Actor, withheld
 from runtime.engine.hedging import Hedging
 from runtime.run.decide import OUT_OF_TIME, Decision, Ended, losers
 from runtime.run.events import Fault
-from runtime.run.evolve import LOSER
 from runtime.run.state import Try
+from runtime.run.tokens import LOSER
 
 
 class Due(Hedging):

@@ -32,6 +32,7 @@ from runtime.net.net import Net
 from runtime.playbook.bundle import Bundle
 from runtime.playbook.model import Limit
 from runtime.run.decide import Decision
+from runtime.run.ending import APPROVAL
 from runtime.run.events import (
     Json,
     PlaybookRegistered,
@@ -40,7 +41,7 @@ from runtime.run.events import (
     RunSubmitted,
     StepCleared,
 )
-from runtime.run.evolve import APPROVAL, evolve
+from runtime.run.evolve import evolve
 from runtime.run.state import RunState, new_run
 from runtime.workers.limits import Limits as AttemptLimits
 from runtime.workers.port import Pool

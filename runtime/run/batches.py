@@ -12,9 +12,9 @@ from runtime.playbook.model import Step
 from runtime.run import cut
 from runtime.run.deciding import Ended
 from runtime.run.events import AttemptFinished, EachCut, Fault, Json
-from runtime.run.evolve import LOSER
 from runtime.run.layers import CONTROL
 from runtime.run.state import Block, Each, RunState, Try
+from runtime.run.tokens import LOSER
 from runtime.run.trying import Trying
 
 

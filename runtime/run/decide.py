@@ -15,6 +15,7 @@ from typing import Final
 from runtime.net.net import lost
 from runtime.playbook.model import Playbook, Step
 from runtime.run.deciding import Edge, Ended
+from runtime.run.ending import signal_of
 from runtime.run.events import (
     Fault,
     Json,
@@ -28,10 +29,11 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
-from runtime.run.evolve import LATE_JOIN, OUT_OF_TIME, signal_of
+from runtime.run.evolve import OUT_OF_TIME
 from runtime.run.firing import Firing
 from runtime.run.layers import CONTROL
 from runtime.run.state import Pause, RunState, Try
+from runtime.run.tokens import LATE_JOIN
 from runtime.run.trying import may_act
 
 DEADLINE: Final = "@deadline"

@@ -22,8 +22,8 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
-from runtime.run.evolve import LATE_JOIN, LOSER
 from runtime.run.state import RunState
+from runtime.run.tokens import LATE_JOIN, LOSER
 
 
 class Firing(Batches):

@@ -25,7 +25,7 @@ from runtime.run.events import (
     RunFailing,
     StepRouted,
 )
-from runtime.run.evolve import LATE_JOIN, LOSER
+from runtime.run.tokens import LATE_JOIN, LOSER
 
 _CLEAR: Final = ("failed",)
 """Outcomes after which a tool is known not to have taken effect, if it says so itself."""

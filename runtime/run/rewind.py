@@ -16,6 +16,7 @@ from typing import Final
 from runtime.net.net import Net
 from runtime.playbook.model import Playbook, Reduce
 from runtime.run.decide import DEADLINE
+from runtime.run.ending import APPROVAL
 from runtime.run.events import (
     AttemptFinished,
     AttemptLeased,
@@ -32,8 +33,8 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
-from runtime.run.evolve import APPROVAL, LATE_JOIN
 from runtime.run.history import Firing, History, read
+from runtime.run.tokens import LATE_JOIN
 
 _OF_THE_RUN: Final = (RunSubmitted, RunStarted, ContextSet)
 _OF_A_STEP: Final = (

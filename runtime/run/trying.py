@@ -15,11 +15,11 @@ from runtime.run.events import (
     RunFailing,
     StepRouted,
 )
-from runtime.run.evolve import LOSER, is_lost
 from runtime.run.layers import CONTROL, Experiment, draw
 from runtime.run.retry import in_force, next_try_at
 from runtime.run.route import Route
 from runtime.run.state import Each, Pause, Try
+from runtime.run.tokens import LOSER, is_lost
 from runtime.run.variant import chosen
 
 

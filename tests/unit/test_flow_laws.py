@@ -22,9 +22,9 @@ from runtime.net.soundness import Sound, check
 from runtime.playbook.model import Arc, Join, Playbook, Step
 from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended, losers
-from runtime.run.evolve import LOSER
 from runtime.run.route import Route, route
 from runtime.run.state import RunState, Try
+from runtime.run.tokens import LOSER
 
 sys.path.insert(0, str(Path(__file__).parent))
 

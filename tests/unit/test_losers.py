@@ -13,8 +13,8 @@ from runtime.playbook.model import Arc, Hedge, Join, Playbook, Repeat, Retry, St
 from runtime.playbook.model import Each as EachSpec
 from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended, losers
-from runtime.run.evolve import LOSER
 from runtime.run.state import Try
+from runtime.run.tokens import LOSER
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -23,7 +23,7 @@ from runtime.run.events import (
     RunSubmitted,
     StepRouted,
 )
-from runtime.run.evolve import LOSER
+from runtime.run.tokens import LOSER
 
 RUN = "0" * 32
 FAULT = Fault("transient", "503", "work.py:7")

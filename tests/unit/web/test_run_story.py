@@ -23,7 +23,7 @@ from runtime.run.events import (
     RunSubmitted,
     StepRouted,
 )
-from runtime.run.evolve import LOSER
+from runtime.run.tokens import LOSER
 
 FAULT = Fault("transient", "503 from the service")
 
