@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -75,12 +75,14 @@ def backtest(
             )  # fmt: skip
     except (NoData, NoSuchMethod, UnknownDataset) as error:
         raise Refusal(str(error), code=Code.USAGE) from error
-    emit_rows(found, output, {
-        "data set": "dataset", "objective": "objective", "method": "method", "tasks": "tasks",
-        "k5": "k5", "p90": "k5_p90", "s3 %": _whole("s3"), "s6 %": _whole("s6"),
-        "s12 %": _whole("s12"), "net regret %": _tenth("net_regret"),
-        "trials": _tenth("trials"), "ms": _tenth("ms"),
-    })  # fmt: skip
+    if output is not Format.TABLE:
+        emit_rows(found, output, {})
+        return
+    searches = [row for row in found if row.get("kind", "search") == "search"]
+    gates = [row for row in found if row.get("kind") == "gate"]
+    for rows, columns in ((searches, _SEARCHES), (gates, _GATES)):
+        if rows:
+            emit_rows(rows, output, {**_WHICH, **columns})
 
 
 def _listed(text: str) -> list[str]:
@@ -88,11 +90,27 @@ def _listed(text: str) -> list[str]:
 
 
 def _whole(key: str) -> Callable[[Row], str]:
-    return lambda row: f"{row[key]:.0f}"
+    return lambda row: "-" if row[key] is None else f"{row[key]:.0f}"
 
 
 def _tenth(key: str) -> Callable[[Row], str]:
-    return lambda row: f"{row[key]:.1f}"
+    return lambda row: "-" if row[key] is None else f"{row[key]:.1f}"
+
+
+_WHICH: Final[dict[str, Any]] = {
+    "data set": "dataset", "objective": "objective", "method": "method", "tasks": "tasks",
+}  # fmt: skip
+_SEARCHES: Final[dict[str, Any]] = {
+    "k5": "k5", "p90": "k5_p90", "s3 %": _whole("s3"), "s6 %": _whole("s6"),
+    "s12 %": _whole("s12"), "net regret %": _tenth("net_regret"),
+    "trials": _tenth("trials"), "ms": _tenth("ms"),
+}  # fmt: skip
+_GATES: Final[dict[str, Any]] = {
+    "covered %": _whole("coverage"), "harm %": _tenth("harm"), "disasters": "catastrophes",
+    "ECE": lambda row: "-" if row["ece"] is None else f"{row['ece']:.3f}",
+    "interval %": _whole("interval"), "harm after %": _tenth("after_harm"),
+    "capture after %": _whole("after_capture"), "trials": _tenth("arms"), "ms": _tenth("ms"),
+}  # fmt: skip
 
 
 def kill(

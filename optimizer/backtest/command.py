@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from optimizer.backtest import passive_jobs
 from optimizer.backtest.datasets import NoData, available
 from optimizer.backtest.jobs import finish, plan
 from optimizer.backtest.methods import METHODS
+from optimizer.backtest.passive import GATES
 from optimizer.backtest.rows import rows
 
 Json: TypeAlias = Any
@@ -20,7 +22,8 @@ class NoSuchMethod(ValueError):
     """A method is not among those that can be compared."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"no method is called {name!r}; there are {', '.join(METHODS)}")
+        known = ", ".join((*METHODS, *GATES))
+        super().__init__(f"no method is called {name!r}; there are {known}")
 
 
 def run(
@@ -28,7 +31,7 @@ def run(
     kept: Path, workers: int, progress: Callable[[int, int], None], noise: bool = False,
     same_family: bool = False,
 ) -> list[dict[str, Json]]:  # fmt: skip
-    """Return one row a data set, objective and method.
+    """Return one row a data set, objective and method: of searches, then of the gate.
 
     Raises:
         NoData, UnknownDataset, NoSuchMethod: nothing was run.
@@ -37,11 +40,17 @@ def run(
     if not datasets:
         raise NoData(f"{folder} holds none of the data sets that there are recipes for")
     for name in methods:
-        if name not in METHODS:
+        if name not in METHODS and name not in GATES:
             raise NoSuchMethod(name)
-    chosen = methods or [n for n, m in METHODS.items() if not (quick and m.slow)]
-    jobs = plan(
-        folder, datasets, chosen, min(seeds, QUICK_SEEDS) if quick else seeds,
-        noise=noise, same_family=same_family,
-    )  # fmt: skip
-    return rows(finish(jobs, kept, workers, progress))
+    seeds = min(seeds, QUICK_SEEDS) if quick else seeds
+    every = [n for n, m in METHODS.items() if not (quick and m.slow)]
+    searches = [n for n in methods if n in METHODS] if methods else every
+    gates = [n for n in methods if n in GATES] if methods else list(GATES)
+    jobs = plan(folder, datasets, searches, seeds, noise=noise, same_family=same_family)
+    passive = passive_jobs.plan(folder, datasets, gates, seeds)
+    total = len(jobs) + len(passive)
+    found = rows(finish(jobs, kept, workers, lambda done, _: progress(done, total)))
+    beside = kept.with_name(f"{kept.stem}-gate{kept.suffix}")
+    return found + passive_jobs.finish(
+        passive, beside, workers, lambda done, _: progress(len(jobs) + done, total)
+    )

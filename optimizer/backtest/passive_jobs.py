@@ -1,0 +1,163 @@
+"""The jobs of the gate: one method on one table, all seeds; kept as done, beside the searches.
+
+A line is found again by all it depends on: the table, the history, the noise, the seeds,
+and the code of the gate and of the search under it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from optimizer.backtest.datasets import NoData, load
+from optimizer.backtest.jobs import one_thread
+from optimizer.backtest.noise import Noise
+from optimizer.backtest.passive import Passed, passive
+from optimizer.backtest.passive_rows import summary
+from optimizer.backtest.table import Table
+from optimizer.search.history import History
+
+Json: TypeAlias = Any
+
+
+@dataclass(frozen=True, slots=True)
+class GateJob:
+    """One method on one table."""
+
+    folder: str
+    dataset: str
+    objective: str
+    table: str
+    method: str
+    seeds: int
+
+
+def plan(
+    folder: Path, datasets: Sequence[str], methods: Sequence[str], seeds: int
+) -> list[GateJob]:
+    """Return every job: tables that have any history × methods."""
+    return [
+        GateJob(str(folder), dataset, objective, table.name, method, seeds)
+        for dataset in datasets
+        for objective, tables in load(folder, dataset).items()
+        for table in tables
+        if len(table.history(tables))
+        for method in methods
+    ]
+
+
+def finish(
+    jobs: Sequence[GateJob], kept: Path, workers: int, progress: Callable[[int, int], None]
+) -> list[dict[str, Json]]:
+    """Return the rows of all jobs; those whose line is in ``kept`` are not done again."""
+    known = _kept(kept)
+    keys = {job: _key(job) for job in jobs}
+    done = {job: known[keys[job]] for job in jobs if keys[job] in known}
+    progress(len(done), len(jobs))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.open("a", encoding="utf-8") as lines:
+        for job, passed in _side_by_side([job for job in jobs if job not in done], workers):
+            done[job] = passed
+            lines.write(
+                json.dumps({"key": keys[job], "passed": [asdict(p) for p in passed]}) + "\n"
+            )
+            lines.flush()
+            progress(len(done), len(jobs))
+    return _rows(jobs, done)
+
+
+def do(job: GateJob) -> tuple[GateJob, list[Passed]]:
+    """Do one job."""
+    table, history = _facts(job)
+    return job, passive(job.method, table, history, job.seeds, _noise(job.folder))
+
+
+def _rows(
+    jobs: Sequence[GateJob], done: Mapping[GateJob, Sequence[Passed]]
+) -> list[dict[str, Json]]:  # fmt: skip
+    groups: dict[tuple[str, str, str], list[GateJob]] = defaultdict(list)
+    for job in jobs:
+        groups[(job.dataset, job.objective, job.method)].append(job)
+    return [
+        {
+            "kind": "gate", "dataset": dataset, "objective": objective, "method": method,
+            "tasks": len(mine), "seeds": mine[0].seeds,
+            **summary([one for job in mine for one in done[job]]),
+        }
+        for (dataset, objective, method), mine in groups.items()
+    ]  # fmt: skip
+
+
+def _side_by_side(jobs: Sequence[GateJob], workers: int) -> Iterator[tuple[GateJob, list[Passed]]]:
+    if workers <= 1 or len(jobs) < 2:
+        one_thread()
+        yield from map(do, jobs)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=one_thread) as pool:
+        for future in as_completed([pool.submit(do, job) for job in jobs]):
+            yield future.result()
+
+
+def _kept(path: Path) -> dict[str, list[Passed]]:
+    """The lines of a file; one that a crash left half written is done again."""
+    found: dict[str, list[Passed]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            told = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        found[told["key"]] = [Passed(**one) for one in told["passed"]]
+    return found
+
+
+def _key(job: GateJob) -> str:
+    table, history = _facts(job)
+    noise = _noise(job.folder)
+    parts = [
+        job.method.encode(),
+        str(job.seeds).encode(),
+        repr(history.families).encode(),
+        _code(),
+    ]
+    arrays = [table.space.features, table.log_outcome, table.failed, history.rows]
+    if noise is not None:
+        arrays += [*noise.machines, *noise.configurations]
+    parts += [np.ascontiguousarray(one).tobytes() for one in arrays]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
+
+
+@lru_cache(maxsize=1)
+def _code() -> bytes:
+    here = Path(__file__).parent
+    files = [*here.parent.glob("gate/*.py"), *here.parent.glob("search/*.py"), here / "passive.py"]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).digest()
+
+
+def _facts(job: GateJob) -> tuple[Table, History]:
+    tables = _tables(job.folder, job.dataset)[job.objective]
+    table = next(one for one in tables if one.name == job.table)
+    return table, table.history(tables)
+
+
+@lru_cache(maxsize=8)
+def _tables(folder: str, dataset: str) -> Mapping[str, Sequence[Table]]:
+    return load(Path(folder), dataset)
+
+
+@lru_cache(maxsize=1)
+def _noise(folder: str) -> Noise | None:
+    """Measured noise, where the folder has any; without it trials are taken for exact."""
+    try:
+        return Noise.of(Path(folder))
+    except NoData:
+        return None
