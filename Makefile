@@ -5,10 +5,11 @@ STAGE ?= 6
 BEGAN := $(shell date +%s)
 KEEP ?=
 SERVICE ?=
+DATA ?= data
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench bench-runtime bench-data bench-search bench-record-queries bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends bench-record
+.PHONY: help demo test check fmt bench bench-runtime bench-data bench-search bench-record-queries bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends bench-record bench-optimizer
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -59,6 +60,9 @@ bench-search: dev ## how well search finds causes, how fast, and how far it lags
 
 bench-record-queries: dev ## what each query of the record reads at ten million attempts: ten minutes
 	@$(RUN) -m bench.record_queries
+
+bench-optimizer: dev ## the optimizer on public data beside all baselines; DATA=folder; hours, resumable
+	@$(RUN) -m bench.optimizer --data "$(DATA)"
 
 acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops
 	@$(RUN) -m bench.acceptance

@@ -395,6 +395,33 @@ def _timed(told: dict[str, Any]) -> Iterator[str]:
     yield f"{p50} s (p50) and {p99} s (p99), with {told['index_cpu_share']:.0%} of a core for it."
 
 
+def optimizer_results() -> str:
+    """Return the page of how well the optimizer does, with the last figures."""
+    from bench.optimizer_page import PARTS
+
+    text = (HERE / "optimizer-results.md").read_text(encoding="utf-8")
+    told = _optimized()
+    made = {name: "\n".join(part(told)).rstrip() + "\n" for name, part in PARTS.items()}
+    return PARTLY.sub(lambda found: f"{found[1]}{made[found[2]]}{found[3]}", text)
+
+
+PARTLY: Final = re.compile(r"(<!-- measured (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def _optimized() -> Any:
+    kept = HERE.parents[1] / "bench" / "results" / "optimizer.json"
+    return json.loads(kept.read_text(encoding="utf-8"))
+
+
+def plots() -> dict[str, str]:
+    """Return the pictures beside the pages, by file."""
+    from bench.optimizer_plots import regret, within
+    from bench.optimizer_targets import searches
+
+    rows = searches(_optimized()["rows"])
+    return {"optimizer-regret.svg": regret(rows), "optimizer-within.svg": within(rows)}
+
+
 def queries() -> str:
     """Return the page of what each statement of the record reads, as it was measured."""
     from runtime.record.statements import load
@@ -460,10 +487,13 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "record.md": record,
     "runtime-results.md": runtime_results,
     "search-results.md": search_results,
+    "optimizer-results.md": optimizer_results,
     "metrics.md": metrics,
     "record-queries.md": queries,
 }
-PROSE: Final = frozenset({"tools.md", "record.md", "runtime-results.md", "search-results.md"})
+PROSE: Final = frozenset({
+    "tools.md", "record.md", "runtime-results.md", "search-results.md", "optimizer-results.md",
+})  # fmt: skip
 """Pages of which only parts are written from the code."""
 
 
@@ -525,4 +555,6 @@ def _commands(command: Any, name: str) -> Iterator[tuple[str, str]]:
 if __name__ == "__main__":
     for name in PAGES:
         (HERE / name).write_text(page(name), encoding="utf-8")
+    for name, svg in plots().items():
+        (HERE / name).write_text(svg, encoding="utf-8")
     RUNS.write_text(drawn(RUNS.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,125 @@
+"""The optimizer on public data, beside what everybody could use instead: figures and page.
+
+Runs the whole backtest (`trimtab optimize backtest`, resumable: finished jobs are kept), ours
+also with noise and with the same program in history, and evidence at a million attempts; writes
+``bench/results/optimizer.json`` and the page ``docs/reference/optimizer-results.md``::
+
+    make bench-optimizer DATA=folder
+    python -m bench.optimizer --data folder --finished    # of what is kept already
+    python -m bench.optimizer --data folder --quick       # under a minute, writes nothing
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from bench.machine import machine
+from bench.optimizer_evidence import measured
+from bench.optimizer_targets import OURS, met
+from optimizer.backtest.datasets import NoData, available
+from optimizer.backtest.jobs import Job, finish, key, plan
+from optimizer.backtest.kept import read
+from optimizer.backtest.methods import METHODS
+from optimizer.backtest.rows import rows
+
+ROOT: Final = Path(__file__).parents[1]
+RESULTS: Final = ROOT / "bench" / "results" / "optimizer.json"
+SEEDS: Final = 30
+QUICK: Final = ("random", "mean_rank", OURS)
+MILLION: Final = 1_000_000
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--data", type=Path, required=True, help="the folder above the data sets")
+    asked.add_argument("--sets", default="", help="data sets, with commas; all without")
+    asked.add_argument("--kept", type=Path, default=Path(".trimtab/backtest.jsonl"))
+    asked.add_argument("--workers", type=int, default=2)
+    asked.add_argument("--finished", action="store_true", help="run nothing: what is kept")
+    asked.add_argument("--quick", action="store_true", help="one seed, three methods, no page")
+    asked.add_argument("--save", type=Path, default=RESULTS)
+    args = asked.parse_args(given)
+    try:
+        told = report(args)
+    except NoData as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps(told, indent=1, ensure_ascii=False))
+    if not args.quick:
+        args.save.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        subprocess.run([sys.executable, ROOT / "docs" / "reference" / "write.py"], check=True)
+    return 0
+
+
+def report(args: argparse.Namespace) -> dict[str, Any]:
+    """Run what was asked for and return the figures."""
+    sets = [s for s in args.sets.split(",") if s] or available(args.data)
+    if not sets:
+        raise NoData(f"{args.data} holds none of the data sets that there are recipes for")
+    jobs = planned(args.data, sets, quick=args.quick)
+    ready = kept_of(jobs, args.kept) if args.finished else jobs
+    progress("jobs", len(ready), len(jobs))
+    done = finish(ready, args.kept, args.workers, lambda n, of: progress("jobs done", n, of))
+    groups = [[d for d in done if (d.job.noise, d.job.same_family) == way] for way in WAYS]
+    found = [row for group in groups for row in rows(group)]
+    return {
+        "command": "make bench-optimizer", "jobs": len(jobs), "unfinished": len(jobs) - len(ready),
+        "rows": found, "targets": verdicts(found), "evidence": evidence(args.quick),
+        "machine": machine(),
+    }  # fmt: skip
+
+
+WAYS: Final = ((False, False), (True, False), (False, True))
+"""With noise or without, with the same program in history or without."""
+
+
+def planned(data: Path, sets: Sequence[str], *, quick: bool = False) -> list[Job]:
+    """Return all jobs: every method without noise, ours and the cheap ones with it too."""
+    if quick:
+        return plan(data, sets, QUICK, 1)
+    hard = [name for name, method in METHODS.items() if not method.libraries]
+    return [
+        *plan(data, sets, tuple(METHODS), SEEDS),
+        *plan(data, sets, hard, SEEDS, noise=True),
+        *plan(data, sets, hard, SEEDS, same_family=True),
+    ]
+
+
+def kept_of(jobs: Sequence[Job], kept: Path) -> list[Job]:
+    """Return the jobs that are finished already."""
+    known = read(kept)
+    return [job for job in jobs if key(job) in known]
+
+
+def verdicts(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each target with what was measured, as plain values."""
+    return [
+        {
+            "target": one.target.number, "dataset": one.target.dataset,
+            "objective": one.target.objective, "metric": one.target.metric,
+            "limit": one.target.limit, "at_least": one.target.at_least, "value": one.value,
+            "verdict": one.verdict,
+        }
+        for one in met(found)
+    ]  # fmt: skip
+
+
+def evidence(quick: bool) -> dict[str, Any]:
+    """Return what evidence takes for a million attempts; in a hurry for fewer."""
+    with tempfile.TemporaryDirectory(prefix="bench-evidence-") as folder:
+        return measured(Path(folder) / "ch", 20_000 if quick else MILLION)
+
+
+def progress(what: str, done: int, of: int) -> None:
+    print(f"\r{done} of {of} {what}", end="" if done < of else "\n", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""What the optimizer is to reach on the shared half of the data, and what of it is reached.
+
+A target is a metric of one row of the backtest and a limit. A row that was not measured is said
+to be so: it is neither reached nor missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+Row: TypeAlias = Mapping[str, Any]
+
+OURS: Final = "trimtab"
+SIMPLE: Final = ("mean_rank", "sklearn_gp", "optuna_tpe")
+"""The simple baselines that ours is never to be worse than."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One figure to reach. ``kind`` is that of the row, "" for a search."""
+
+    number: str
+    dataset: str
+    objective: str
+    metric: str
+    limit: float
+    at_least: bool = False
+    kind: str = ""
+    same_family: bool = False
+
+    def reached(self, value: float) -> bool:
+        """Whether a figure is within the limit."""
+        return value >= self.limit if self.at_least else value <= self.limit
+
+    @property
+    def words(self) -> str:
+        """The limit as it is read."""
+        return f"{'≥' if self.at_least else '≤'} {self.limit:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A target beside what was measured, None where it was not."""
+
+    target: Target
+    value: float | None
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        if self.value is None:
+            return "not measured"
+        return "reached" if self.target.reached(self.value) else "missed"
+
+
+def _search(number: str, dataset: str, objective: str, **limits: float) -> Iterator[Target]:
+    same = limits.pop("same_family", 0.0) > 0
+    for metric, limit in limits.items():
+        more = metric.startswith("s") and metric[1:].isdigit()
+        yield Target(number, dataset, objective, metric, limit, more, same_family=same)
+
+
+LATENCIES: Final = ("25ms", "50ms", "100ms")
+TARGETS: Final[tuple[Target, ...]] = (
+    *_search("1", "scout_multi", "time_s", k5=2, k5_p90=6, s3=75, s6=92),
+    *_search("2", "scout_multi", "cost_usd", k5=6, s12=85, net_regret=18),
+    *_search("2", "scout_multi", "cost_usd", k5=4, same_family=1),
+    *_search("3", "ibm_multicloud", "cost_usd", k5=2, k5_p90=4, s3=85, s12=100, failed_trials=0.1),
+    *_search("3", "ibm_multicloud", "time_s", k5=2, k5_p90=6, s3=75, s12=100, failed_trials=0.1),
+    *(
+        target
+        for dataset, objectives in {
+            "gavel": ("usd_per_msample", "s_per_ksample"),
+            "pollux_adaptdl": ("gpu_s_per_ksample", "s_per_ksample"),
+        }.items()
+        for objective in objectives
+        for target in _search("4", dataset, objective, k5=2, k5_p90=4)
+    ),
+    *(
+        target
+        for objective in ("device_s_per_mtoken", "s_per_mtoken")
+        for target in (
+            *_search("5", "llm_inference_bench", objective, k5=1),
+            *(
+                one
+                for latency in LATENCIES
+                for one in _search("5", "llm_inference_bench", f"{objective}<={latency}", s3=90)
+            ),
+        )
+    ),
+    *_search("6", "scout_multi", "time_s", net_regret=8),
+    *_search("6", "ibm_multicloud", "time_s", net_regret=8),
+    *_search("6", "ibm_multicloud", "cost_usd", net_regret=18),
+    *(
+        Target(number, dataset, objective, metric, limit, at_least, kind="gate")
+        for dataset in ("scout_multi", "ibm_multicloud")
+        for objective in ("cost_usd", "time_s")
+        for number, metric, limit, at_least in (
+            ("7", "harm", 3.0 if objective == "cost_usd" else 2.0, False),
+            ("7", "coverage", 40.0, True),
+            ("8", "after_harm", 0.5, False),
+            ("8", "after_catastrophes", 0.0, False),
+            ("8", "capture", 75.0 if (dataset, objective) == ("scout_multi", "cost_usd") else 95.0,
+             True),
+            ("9", "ece", 0.05, False),
+            ("9", "interval", 86.0, True),
+            ("9", "interval", 94.0, False),
+        )
+    ),
+)  # fmt: skip
+THINKING: Final = 50.0
+"""Milliseconds a proposal on 100 settings, at most: target 13."""
+
+
+def met(rows: Sequence[Row]) -> list[Met]:
+    """Return every target with what was measured of it."""
+    slowest = max((r["ms"] for r in searches(rows) if r["method"] == OURS), default=None)
+    thinking = Met(Target("13", "every data set,", "the slowest", "ms", THINKING), slowest)
+    return [*(Met(target, _value(target, rows)) for target in TARGETS), thinking]
+
+
+def _value(target: Target, rows: Sequence[Row]) -> float | None:
+    for row in rows:
+        same = (row["dataset"], row["objective"]) == (target.dataset, target.objective)
+        kind = str(row.get("kind", "")) in ({target.kind} if target.kind else {"", "search"})
+        ours = row["method"] in (OURS, target.kind)
+        setting = bool(row.get("same_family")) == target.same_family and not row.get("noise")
+        if same and kind and ours and setting and row.get(target.metric) is not None:
+            return float(row[target.metric])
+    return None
+
+
+def _plain(row: Row) -> bool:
+    """Whether a row is of a search, without noise, with history of other families alone."""
+    searched = str(row.get("kind", "")) in ("", "search")
+    return searched and not row.get("noise") and not row.get("same_family")
+
+
+def searches(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of plain searches."""
+    return [row for row in rows if _plain(row)]

@@ -1,0 +1,124 @@
+"""The page of the optimizer's results: targets, tables and pictures from figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bench.optimizer import main
+from bench.optimizer_page import never_worse, search, targets
+from bench.optimizer_plots import regret, whole, within
+from bench.optimizer_targets import TARGETS, Target, met, searches
+
+ROOT = Path(__file__).parents[2]
+
+
+def row(method: str, regret: float, *, tasks: int = 10, **more: Any) -> dict[str, Any]:
+    figures = {
+        "k5": 2.0,
+        "k5_p90": 5.0,
+        "k1": 3.0,
+        "s1": 20.0,
+        "s3": 80.0,
+        "s6": 95.0,
+        "s12": 100.0,
+    }
+    return {
+        "dataset": "scout_multi", "objective": "time_s", "method": method, "tasks": tasks,
+        "seeds": 30, "net_regret": regret, "trials": 7.0, "failed_trials": 0.0, "ms": 2.0,
+        **figures, **more,
+    }  # fmt: skip
+
+
+ROWS = [
+    row("trimtab", 9.0),
+    row("mean_rank", 16.0, ours_less=[-15.4, 1.9], not_worse=True),
+    row("optuna_tpe", 3.0, tasks=4, ours_less=[2.5, 8.0], not_worse=False),
+    row("trimtab", 99.0, noise=True),
+]
+
+
+def test_a_target_is_reached_missed_or_not_measured() -> None:
+    found = {(m.target.number, m.target.dataset, m.target.metric): m for m in met(ROWS)}
+    assert found["1", "scout_multi", "k5"].verdict == "reached"
+    assert found["6", "scout_multi", "net_regret"].verdict == "missed"
+    assert found["6", "scout_multi", "net_regret"].value == 9.0
+    assert found["7", "scout_multi", "harm"].verdict == "not measured"
+    assert Target("", "", "", "s3", 75, at_least=True).reached(75.0)
+    assert not Target("", "", "", "s3", 75, at_least=True).reached(74.9)
+
+
+def test_every_number_of_a_target_has_a_title() -> None:
+    from bench.optimizer_page import TITLES
+
+    assert {target.number for target in TARGETS} | {"13"} == set(TITLES)
+
+
+def test_ours_is_named_worse_where_it_is_and_unfinished_baselines_as_such() -> None:
+    text = "\n".join(never_worse({"rows": ROWS}))
+    assert "optuna_tpe 3.0%, 4 of 10 tasks" in text
+    assert "**worse**" in text
+    assert "| mean_rank | 1 | 16.0% | 9.0% |" in text
+
+
+def test_misses_are_counted_and_shown() -> None:
+    text = "\n".join(targets({"rows": ROWS}))
+    assert "| 6 net regret | scout_multi time_s | net_regret | ≤ 8 | 9 | **missed** |" in text
+    assert " miss it," in text
+    assert "**trimtab**" in "\n".join(search({"rows": ROWS}))
+
+
+def test_pictures_are_well_formed_and_leave_out_what_is_unfinished() -> None:
+    assert [r["method"] for r in whole(searches(ROWS))] == ["trimtab", "mean_rank"]
+    for svg in (regret(searches(ROWS)), within(searches(ROWS))):
+        ElementTree.fromstring(svg)
+        assert "optuna_tpe" not in svg
+        assert "prefers-color-scheme: dark" in svg
+
+
+def test_the_figures_that_are_kept_have_the_documented_keys() -> None:
+    told = json.loads((ROOT / "bench/results/optimizer.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/reference/optimizer-results.md").read_text(encoding="utf-8")
+    keys = {key for one in told["rows"] if not one.get("kind") for key in one}
+    assert {"dataset", "objective", "method", "tasks"} <= keys
+    silent = {"s1", "ours_less_rule", "not_worse_rule"}
+    assert [key for key in sorted(keys - silent) if f"`{key}`" not in page] == []
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rows = [
+        {
+            "workload": f"job{w}", "family": f"family{w}", "config": f"c{c:02}",
+            "vcpu": 2 ** (c % 4), "nodes": 1 + c // 4, "mem_gib": 8, "completed": True,
+            "time_s": 10.0 + (c - 6) ** 2 + w, "cost_usd": 1.0 + abs(c - 5) + w,
+        }
+        for w in range(3)
+        for c in range(12)
+    ]  # fmt: skip
+    (tmp_path / "scout_multi").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "scout_multi" / "evals.parquet")
+    return tmp_path
+
+
+def test_in_a_hurry_it_runs_everything_once_and_writes_no_page(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = str(tmp_path / "kept.jsonl")
+    asked = ["--data", str(data), "--kept", kept, "--workers", "1", "--quick"]
+    page = (ROOT / "docs/reference/optimizer-results.md").read_bytes()
+    assert main(asked) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {r["method"] for r in told["rows"]} == {"random", "mean_rank", "trimtab"}
+    assert told["evidence"]["evidence_intact"]
+    assert (ROOT / "docs/reference/optimizer-results.md").read_bytes() == page
+
+
+def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
+    assert main(["--data", str(tmp_path), "--quick"]) == 2
