@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from optimizer.effect import Effect
 from optimizer.evidence import Batches, Value, by_value
+from optimizer.failing import fails_more
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import Range, knob_class
 from optimizer.models import failures, service_time
@@ -36,7 +37,6 @@ BLOCKS_A_RUN: Final = 20
 """A size must leave a run at least this many blocks, or a trial learns too slowly."""
 RISKY: Final = 0.10
 """Above this share of failing first tries, smaller batches are asked about too."""
-SURE: Final = 0.95
 DRAWS: Final = 2000
 
 
@@ -101,13 +101,9 @@ def _harmful(
     for v, value in values.items():
         if v == stable:
             continue
-        fails = failures.worse(
-            value.retried, value.batches, base.retried, base.batches, limits.failure_margin
-        )
         level = levels.get(v)
-        if fails >= SURE:
-            share = value.retried / value.batches
-            found[v] = f"{share:.0%} of its batches failed at first ({value.batches} seen)"
+        if told := fails_more(value, base, limits.failure_margin):
+            found[v] = told
         elif level is not None and level.log - 1.645 * level.se > 0.0:
             found[v] = f"{math.expm1(level.log):+.0%} per item ({level.n} batches seen)"
     return found

@@ -17,9 +17,10 @@ import numpy as np
 
 from optimizer.effect import Effect
 from optimizer.evidence import Batches, Value, by_value
+from optimizer.failing import fails_more
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import Range, knob_class
-from optimizer.models import concurrency, failures
+from optimizer.models import concurrency
 from optimizer.models.levels import Level, from_pairs
 from optimizer.study import Study
 
@@ -28,7 +29,6 @@ Json: TypeAlias = Any
 LADDER: Final = (2.0, 1.5)
 """Asked about one at a time: the half step only where the double is known to be no good."""
 LEAST_BATCHES_A_RUN: Final = 8
-SURE: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +132,9 @@ def _harmful(
     for v, value in values.items():
         if v == stable:
             continue
-        fails = failures.worse(
-            value.retried, value.batches, base.retried, base.batches, limits.failure_margin
-        )
         level = levels.get(v)
-        if fails >= SURE:
-            share = value.retried / value.batches
-            found[v] = f"{share:.0%} of its batches failed at first ({value.batches} seen)"
+        if told := fails_more(value, base, limits.failure_margin):
+            found[v] = told
         elif level is not None and level.n >= 3 and level.log - 1.9 * level.se > 0.0:
             found[v] = f"{math.expm1(level.log):+.0%} wall time per item ({level.n} pairs seen)"
     return found
