@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ from control_plane.runs import ProgressView, progress_of
 from control_plane.schedule import Schedules, ScheduleView
 from control_plane.watch import marks_in
 from control_plane.web.dossier import Dossier, gather
+from control_plane.web.hits import found_by, narrow_to
 from control_plane.web.levels import levels, shown
 from control_plane.web.port import (
     Found,
@@ -34,10 +35,10 @@ from control_plane.web.port import (
     ScheduleLine,
     System,
     Trend,
-    TrendPoint,
     TrendQuestion,
 )
 from control_plane.web.story import RunStory
+from control_plane.web.trend_points import bucket_of, run_point, step_points
 from runtime.engine.catalogue import Version
 from runtime.engine.engine import Engine
 from runtime.engine.errors import UnknownPlaybook
@@ -48,7 +49,7 @@ from runtime.playbook.model import Knob, Playbook
 from runtime.playbook.parse import PlaybookFaults
 from runtime.record.access import RecordError
 from runtime.record.lag import Lag
-from runtime.record.search import Cause, Hit
+from runtime.record.search import Cause
 from runtime.record.supervise import RecorderProcess
 from runtime.run.events import ConfigStored, Json, Recorded
 
@@ -184,22 +185,22 @@ class JournalPages:
 
     async def search(self, question: Question) -> list[Found]:
         self._must_record()
-        narrow = _narrow(question)
+        narrow = narrow_to(question)
         if question.like:
             hits = await asked(self._readings.similar(question.like, question.limit, **narrow))
         else:
             hits = await asked(
                 self._readings.search(question.text, limit=question.limit, **narrow)
             )
-        return [_found(hit) for hit in hits]
+        return [found_by(hit) for hit in hits]
 
     async def facets(self, question: Question) -> dict[str, dict[str, int]]:
         self._must_record()
-        return await asked(self._readings.facets(question.text, **_narrow(question)))
+        return await asked(self._readings.facets(question.text, **narrow_to(question)))
 
     async def causes(self, question: Question) -> list[Cause]:
         self._must_record()
-        narrow = {k: v for k, v in _narrow(question).items() if k != "kind"}
+        narrow = {k: v for k, v in narrow_to(question).items() if k != "kind"}
         return await asked(self._readings.causes(**narrow))
 
     async def trends(self, question: TrendQuestion) -> Trend:
@@ -212,10 +213,10 @@ class JournalPages:
                 "trend_runs", bucket=bucket, playbook=question.playbook,
                 since=int(since), until=int(until),
             ))  # fmt: skip
-            points = [_run_point(row) for row in rows]
+            points = [run_point(row) for row in rows]
         else:
             rows = await asked(self._readings.trends(wanted))
-            points = _step_points(rows, question.by)
+            points = step_points(rows, question.by)
         marks = marks_in(self._engine.journal, question.playbook)
         changes = await asyncio.to_thread(levels, points, bucket, marks)
         return Trend(points, bucket, shown(marks, points, question.step, since), changes)
@@ -339,17 +340,6 @@ async def asked(question: Awaitable[T], patience_s: float = PATIENCE_S) -> T:
         raise RecordAway(str(error)) from error
 
 
-def bucket_of(hours: float) -> int:
-    """Return the width of a bucket in seconds, so that a chart has some dozens of them.
-
-    >>> bucket_of(1), bucket_of(24), bucket_of(720)
-    (60, 900, 28800)
-    """
-    wanted = hours * 3600 / 100
-    widths = (60, 300, 900, 3600, 4 * 3600, 8 * 3600)
-    return next((w for w in widths if w >= wanted), 86_400)
-
-
 def bounds_of(knob: Knob) -> str:
     """Say what a knob may be set to."""
     if knob.choices:
@@ -357,105 +347,6 @@ def bounds_of(knob: Knob) -> str:
     low = "" if knob.min is None else f"{knob.min:g}"
     high = "" if knob.max is None else f"{knob.max:g}"
     return f"{low} to {high}".strip()
-
-
-def _run_point(row: Mapping[str, Any]) -> TrendPoint:
-    return TrendPoint(
-        row["playbook"], float(row["bucket"]), int(row["runs"]), row["p50_s"], row["p95_s"],
-        row["p99_s"], row["cost_usd"], int(row["failed"]),
-    )  # fmt: skip
-
-
-def _step_points(rows: list[dict[str, Any]], by: str) -> list[TrendPoint]:
-    """Return a point per row; by step, the configuration with most attempts of a bucket.
-
-    Percentiles of several configurations cannot be added up, so the rows of a step are
-    told apart by batch size and number in flight when asked by configuration.
-    """
-    named: Callable[[Mapping[str, Any]], str] = _config_name if by == "configuration" else _step
-    groups: dict[tuple[str, float], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((named(row), float(row["bucket"])), []).append(row)
-    return [_merged(line, at, group) for (line, at), group in groups.items()]
-
-
-def _step(row: Mapping[str, Any]) -> str:
-    return f"{row['playbook']} › {row['step']}"
-
-
-def _config_name(row: Mapping[str, Any]) -> str:
-    if not row["batch_size"]:
-        return _step(row)
-    return f"{_step(row)}, batch {row['batch_size']}, {row['in_flight']} in flight"
-
-
-def _merged(line: str, at: float, rows: list[dict[str, Any]]) -> TrendPoint:
-    attempts = sum(int(r["attempts"]) for r in rows)
-    costs = [r["cost_usd"] for r in rows if r["cost_usd"] is not None]
-
-    def mean(name: str) -> float:
-        return float(sum(r[name] * r["attempts"] for r in rows) / max(attempts, 1))
-
-    return TrendPoint(
-        line, at, attempts, mean("p50_s"), mean("p95_s"), mean("p99_s"),
-        sum(costs) if costs else None, sum(int(r["failed"]) for r in rows),
-    )  # fmt: skip
-
-
-def _narrow(question: Question) -> dict[str, str | float | None]:
-    """Return what a search is kept to; None is no bound."""
-    return {
-        "kind": question.kind or None, "playbook": question.playbook or None,
-        "state": question.state or None, "step": question.step or None,
-        "hardware": question.hardware or None, "since": question.since, "until": question.until,
-    }  # fmt: skip
-
-
-def _found(hit: Hit) -> Found:
-    facts: dict[str, Json] = {"state": hit.state} if hit.kind in ("run", "proposal") else {}
-    many = (
-        f"; happened {hit.count:,} times"
-        if hit.stream.startswith("run/") and hit.count > 1
-        else ""
-    )
-    return Found(
-        hit.kind, _title(hit), hit.text, hit.because + many, hit.score, _href(hit), facts
-    )  # fmt: skip
-
-
-def _title(hit: Hit) -> str:
-    where = f"{hit.playbook} › {hit.step}" if hit.step else hit.playbook
-    match hit.kind:
-        case "run":
-            return f"{hit.playbook}, run {str(hit.payload.get('run', ''))[-8:]}"
-        case "failure":
-            return f"{where}: {hit.state}"
-        case "slow" | "retried":
-            return f"{where}: {hit.payload.get('message', '')}"
-        case "log":
-            return f"{where} printed"
-        case "product":
-            return str(hit.payload.get("product", ""))
-        case "proposal":
-            return f"{where}, {hit.payload.get('proposal', '')}"
-        case "lesson":
-            return f"{where}, a lesson"
-        case _:
-            return where
-
-
-def _href(hit: Hit) -> str:
-    """Return the page that a hit leads to; a failure leads to the very event."""
-    match hit.kind:
-        case "run":
-            return f"/runs/{hit.payload['run']}"
-        case "failure" | "slow" | "retried" | "log" | "product":
-            run = hit.stream.removeprefix("run/")
-            return f"/runs/{run}/events?after={max(0, hit.stream_seq - 4)}#seq-{hit.stream_seq}"
-        case "proposal" | "lesson":
-            return f"/proposals/{hit.payload['proposal']}"
-        case _:
-            return f"/playbooks/{hit.playbook}"
 
 
 def _schedule(view: ScheduleView) -> ScheduleLine:

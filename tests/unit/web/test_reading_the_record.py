@@ -10,7 +10,8 @@ from control_plane.trend_changes import Mark
 from control_plane.web.charts import charts
 from control_plane.web.levels import levels, shown
 from control_plane.web.port import RecordAway, Trend, TrendPoint
-from control_plane.web.reader import _step_points, asked, bucket_of
+from control_plane.web.reader import asked
+from control_plane.web.trend_points import bucket_of, step_points
 from runtime.record.access import RecordError
 
 DASHES = ["solid", "dashed", "dotted"]
@@ -41,9 +42,9 @@ def row(
 
 def test_a_step_has_one_point_a_bucket_weighted_by_attempts() -> None:
     rows = [row("a", 25, 30, 1.0, 0.1), row("b", 50, 10, 2.0, None)]
-    [point] = _step_points(rows, "step")
+    [point] = step_points(rows, "step")
     assert (point.attempts, point.p50_s, point.cost_usd, point.failed) == (40, 1.25, 0.1, 2)
-    lines = {p.line for p in _step_points(rows, "configuration")}
+    lines = {p.line for p in step_points(rows, "configuration")}
     assert len(lines) == 2
 
 
