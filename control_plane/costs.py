@@ -23,7 +23,7 @@ from runtime.journal.port import JournalReader
 K = TypeVar("K", bound=Hashable)
 _SUMMED: Final = (
     "attempts", "priced", "slot_s", "priced_slot_s", "cost_usd", "spend_usd", "idle_s",
-    "idle_priced_s", "idle_usd",
+    "idle_priced_s", "idle_usd", "tokens", "calls",
 )  # fmt: skip
 
 
@@ -31,7 +31,8 @@ _SUMMED: Final = (
 class StepCost:
     """One step in a time. ``cost_usd`` is what is known; the coverages are shares from 0 to 1.
 
-    ``idle_usd`` is the step's share of what slots cost that stood idle. A line without a
+    ``tokens`` and ``calls`` are what tools reported beside ``spend_usd``; ``idle_usd`` is the
+    step's share of what slots cost that stood idle. A line without a
     playbook is what stood idle where nothing ran that could bear it.
     """
 
@@ -45,6 +46,8 @@ class StepCost:
     slot_coverage: float
     idle_s: float = 0.0
     idle_usd: float = 0.0
+    tokens: int = 0
+    calls: int = 0
 
     @property
     def whole_usd(self) -> float:
@@ -64,6 +67,8 @@ class DayCost:
     idle_s: float
     idle_usd: float
     slot_coverage: float
+    tokens: int = 0
+    calls: int = 0
 
 
 async def ledger(
@@ -85,6 +90,7 @@ def by_step(rows: Iterable[Mapping[str, Any]]) -> list[StepCost]:
         StepCost(
             playbook, step, int(s["attempts"]), s["slot_s"], s["cost_usd"], s["spend_usd"],
             _share(s["priced"], s["attempts"]), _covered(s), s["idle_s"], s["idle_usd"],
+            int(s["tokens"]), int(s["calls"]),
         )
         for (playbook, step), s in _summed(rows, lambda r: (r["playbook"], r["step"])).items()
     ]  # fmt: skip
@@ -96,7 +102,7 @@ def by_day(rows: Iterable[Mapping[str, Any]]) -> list[DayCost]:
     return [
         DayCost(
             day, int(s["attempts"]), s["slot_s"], s["cost_usd"], s["spend_usd"], s["idle_s"],
-            s["idle_usd"], _covered(s),
+            s["idle_usd"], _covered(s), int(s["tokens"]), int(s["calls"]),
         )
         for day, s in sorted(_summed(rows, lambda r: float(r["day"])).items())
     ]  # fmt: skip

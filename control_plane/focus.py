@@ -38,7 +38,10 @@ TEXTS: Final = (
     "SubAccountId", "SubAccountName", "Tags",
     "x_Playbook", "x_Step", "x_Hardware",
 )  # fmt: skip
-COLUMNS: Final = (*TIMES, *NUMBERS, *TEXTS, "x_Attempts", "x_PriceKnown", "x_System", "x_Idle")
+COLUMNS: Final = (
+    *TIMES, *NUMBERS, *TEXTS, "x_Attempts", "x_Tokens", "x_Calls", "x_PriceKnown", "x_System",
+    "x_Idle",
+)  # fmt: skip
 
 
 def focus_rows(
@@ -51,7 +54,7 @@ def focus_rows(
             yield _slots(row, known)
         if row.get("idle_s"):
             yield _idle(row, known)
-        if row["spend_usd"]:
+        if any(row.get(name) for name in ("spend_usd", "tokens", "calls")):
             yield _spend(row)
 
 
@@ -98,10 +101,13 @@ def _where(row: Mapping[str, Any], known: HardwareClass | None) -> dict[str, Any
 
 
 def _spend(row: Mapping[str, Any]) -> dict[str, Any]:
+    tokens, calls = row.get("tokens", 0), row.get("calls", 0)
     return _row(row, row["spend_usd"]) | {
         "ChargeDescription": f"reported by tools of {row['playbook']} › {row['step']}",
-        "PricingQuantity": row["spend_usd"], "PricingUnit": "USD", "ConsumedQuantity": None,
-        "ConsumedUnit": None, "ListUnitPrice": 1.0, "ContractedUnitPrice": 1.0,
+        "PricingQuantity": row["spend_usd"], "PricingUnit": "USD",
+        "ConsumedQuantity": float(tokens or calls) or None,
+        "ConsumedUnit": "Tokens" if tokens else "Calls" if calls else None,
+        "x_Tokens": tokens, "x_Calls": calls, "ListUnitPrice": 1.0, "ContractedUnitPrice": 1.0,
         "PricingCategory": "Other", "ServiceCategory": "Other", "ServiceName": "Tool spend",
         "ServiceSubcategory": "Other (Other)", "ResourceType": "Tool", "SkuId": "tool-spend",
         "SkuPriceId": "tool-spend", "x_PriceKnown": True,
@@ -125,6 +131,7 @@ def _row(row: Mapping[str, Any], cost: float) -> dict[str, Any]:
         "SubAccountName": row["playbook"] or None, "Tags": json.dumps(tags, ensure_ascii=False),
         "x_Playbook": row["playbook"], "x_Step": row["step"], "x_Hardware": row["hardware"],
         "x_Attempts": row["attempts"], "x_System": bool(row["system"]), "x_Idle": False,
+        "x_Tokens": 0, "x_Calls": 0,
     }  # fmt: skip
 
 
@@ -135,7 +142,7 @@ def table(rows: Iterable[Mapping[str, Any]], classes: Mapping[str, HardwareClass
     kinds: dict[str, pa.DataType] = dict.fromkeys(TIMES, pa.timestamp("s", "UTC"))
     kinds |= dict.fromkeys(NUMBERS, pa.float64()) | dict.fromkeys(TEXTS, pa.string())
     kinds |= {"x_Attempts": pa.uint64(), "x_PriceKnown": pa.bool_(), "x_System": pa.bool_()}
-    kinds |= {"x_Idle": pa.bool_()}
+    kinds |= {"x_Idle": pa.bool_(), "x_Tokens": pa.uint64(), "x_Calls": pa.uint64()}
     schema = pa.schema([(name, kinds[name]) for name in COLUMNS])
     return pa.Table.from_pylist(list(focus_rows(rows, classes)), schema=schema)
 

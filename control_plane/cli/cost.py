@@ -29,7 +29,7 @@ def show(
     emit_rows(rows, output, {
         "playbook": lambda c: c["playbook"] or "(idle, nothing ran)", "step": "step",
         "cost": lambda c: dollars(c["cost_usd"]),
-        "of it spend": lambda c: dollars(c["spend_usd"]),
+        "of it spend": lambda c: dollars(c["spend_usd"]), "tools reported": _reported,
         "idle beside": lambda c: dollars(c["idle_usd"]),
         "slot time": lambda c: span(c["slot_s"]),
         "attempts": lambda c: str(c["attempts"]),
@@ -93,6 +93,12 @@ def alerts(
     emit_rows(rows, output, {
         "at": lambda a: local(a["at"]), "type": "type", "playbook": "playbook", "what": _what,
     }, empty="nothing was said")  # fmt: skip
+
+
+def _reported(cost: Row) -> str:
+    """Say the tokens and calls that tools reported, where they did."""
+    told = [(cost["tokens"], "tokens"), (cost["calls"], "calls")]
+    return ", ".join(f"{n:,} {what}" for n, what in told if n)
 
 
 def _what(alert: Row) -> str:

@@ -10,20 +10,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from control_plane.web.words import money
+
 LEVELS: Final = "▁▂▃▄▅▆▇█"
 WIDTH: Final = 24
 
 
 def dollars(value: float | None) -> str:
     """Say dollars, with as many places as it takes to see two figures."""
-    if value is None:
-        return ""
-    if value == 0 or value >= 1:
-        return f"${value:,.2f}"
-    places = 2
-    while places < 8 and round(value, places) * 10 ** (places - 1) < 1:
-        places += 1
-    return f"${value:.{places}f}"
+    return "" if value is None else money(value)
 
 
 def day_of(at: float) -> str:

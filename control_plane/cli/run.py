@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from control_plane.cli.ending import fault_lines, tell
+from control_plane.cli.figures import dollars
 from control_plane.cli.here import KeyFile, here
 from control_plane.cli.output import (
     Code,
@@ -212,7 +213,7 @@ def _lines(view: Row) -> Iterable[str]:
     if view["wall_s"] is not None:
         yield f"took       {span(view['wall_s'])}"
     if view["cost_usd"] is not None:
-        yield f"cost       ${view['cost_usd']:.6f}"
+        yield f"cost       {dollars(view['cost_usd'])}"
     if view["labels"]:
         yield f"labels     {' '.join(f'{k}={v}' for k, v in view['labels'].items())}"
     if view["workload"]:

@@ -222,7 +222,9 @@ def signal(
 def answer(
     ctx: typer.Context, run: OneOrMany,
     step: Annotated[str, typer.Argument(help="The approval step.")],
-    approved: Annotated[bool, typer.Option("--yes/--no", help="Whether it may go on.")],
+    approved: Annotated[
+        bool | None, typer.Option("--yes/--no", help="Whether it may go on; one of them.")
+    ] = None,
     note: Annotated[str, typer.Option(help="Why.")] = "", playbook: Playbook = None,
     status: Status = None, label: Label = None, since: Since = None, until: Until = None,
     in_step: InStep = None, error_class: ErrorClass = None, all_: All = False,
@@ -230,7 +232,9 @@ def answer(
     sure: Annotated[bool, typer.Option("--sure", help="Do not ask first.")] = False,
     key_file: KeyFile = None, output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
-    """Answer an approval step."""
+    """Answer an approval step with --yes or --no."""
+    if approved is None:
+        raise typer.BadParameter("say --yes or --no")
     which = Which.of(
         run, playbook, status, label, since, until, in_step, error_class, all_, dry_run, sure
     )

@@ -100,6 +100,11 @@ def narrowed(values: Sequence[float | None], most: int = WIDEST) -> list[float |
     return [fmean(part) if part else None for part in known]
 
 
+def _name(row: Row) -> str:
+    """The name of a line; attempts may have no worker, experiment or label."""
+    return str(row["line"] or "(none)")
+
+
 def _lines(measure: str) -> Columns:
     def whole(line: Row) -> str:
         known = [v for v in line["values"] if v is not None]
@@ -112,7 +117,7 @@ def _lines(measure: str) -> Columns:
         return said(measure, known[-1]) if known else ""
 
     return {
-        "line": "line", "over time": lambda line: spark(narrowed(line["values"])), "last": last,
+        "line": _name, "over time": lambda line: spark(narrowed(line["values"])), "last": last,
         "in all" if measure in ADDED else "usual": whole,
         "attempts": lambda line: f"{line['attempts']:,}",
         "failed": lambda line: f"{line['failed']:,}",
@@ -121,7 +126,7 @@ def _lines(measure: str) -> Columns:
 
 def _buckets(measure: str) -> Columns:
     return {
-        "from": lambda row: local(row["bucket"]), "line": "line",
+        "from": lambda row: local(row["bucket"]), "line": _name,
         measure: lambda row: said(measure, row[measure]),
         "attempts": lambda row: f"{row['attempts']:,}",
         "failed": lambda row: f"{row['failed']:,}",

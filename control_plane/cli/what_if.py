@@ -15,7 +15,11 @@ from control_plane.clock import span
 
 Knobs = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A knob as step.knob=value, such as fetch.each.batch=200."),
+    typer.Option(
+        "--set",
+        "--override",
+        help="A knob as step.knob=value, such as fetch.each.batch=200.",
+    ),
 ]
 
 

@@ -60,6 +60,14 @@ def read_step(part: Part, number: int, draft: Draft) -> StepDraft:
     return read
 
 
+_ONE_WAY: Final = "it is done in one way at every end of a run: give it retry and timeout"
+_LAST_HINTS: Final = {
+    "hedge": _ONE_WAY, "alternatives": _ONE_WAY, "tune": _ONE_WAY,
+    "each": "loop in its tool, over what with gives it",
+    "compensate": "nothing undoes it: what it does is done at every end",
+}  # fmt: skip
+
+
 def read_last(part: Part, number: int, draft: Draft) -> StepDraft:
     """Read a step of ``finally`` into a draft."""
     named = part.child("step") if part.node.kind == "map" else None
@@ -68,7 +76,8 @@ def read_last(part: Part, number: int, draft: Draft) -> StepDraft:
         return read
     for name, child in part.children().items():
         if name in keys.STEP and name not in keys.FINALLY:
-            child.refuse(f"a step of finally has no {name}", "it runs in its order", at=child.key)
+            hint = _LAST_HINTS.get(name, "it runs in its order, and nothing follows from it")
+            child.refuse(f"a step of finally has no {name}", hint, at=child.key)
     part.keys(keys.STEP, later=keys.STEP_LATER, habits=keys.HABITS)
     _name(read, named)
     if part.child("tool") is None:

@@ -543,6 +543,7 @@ def test_a_search_is_narrowed_by_facets_hardware_and_time_and_widened_again(
     found = page.locator(".facet", has_text="By kind")
     found.get_by_role("link", name="failure").click()
     expect(page.locator(".hits .kind").first).to_have_text("failure")
+    page.get_by_text("Narrow it down").click()
     page.get_by_label("When").select_option("the last hour")
     page.get_by_label("Hardware").select_option("local")
     page.get_by_role("button", name="Search", exact=True).click()

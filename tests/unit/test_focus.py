@@ -77,7 +77,19 @@ def test_idle_slots_are_unused_capacity_of_the_step_that_bears_them_or_of_none()
 def test_every_column_is_of_focus_or_ours() -> None:
     assert set(table(ROWS, CLASSES).column_names) <= FOCUS_1_1 | {
         "x_Playbook", "x_Step", "x_Hardware", "x_Attempts", "x_PriceKnown", "x_System", "x_Idle",
+        "x_Tokens", "x_Calls",
     }  # fmt: skip
+
+
+def test_what_tools_reported_is_consumed_whether_or_not_it_cost_dollars() -> None:
+    free = row("a", 2.0, 1.0) | {"tokens": 1200, "calls": 3}
+    _, told = table([free], CLASSES).to_pylist()
+    assert (told["BilledCost"], told["ConsumedQuantity"], told["ConsumedUnit"]) == (
+        0.0, 1200.0, "Tokens",
+    )  # fmt: skip
+    assert (told["x_Tokens"], told["x_Calls"]) == (1200, 3)
+    (cost,) = by_step([free])
+    assert (cost.tokens, cost.calls) == (1200, 3)
 
 
 def test_csv_and_parquet_hold_the_same() -> None:

@@ -102,6 +102,17 @@ def test_all_faults_of_the_corpus_at_once_are_all_named() -> None:
     assert set(places) <= found
 
 
+@pytest.mark.parametrize(("put", "says"), [
+    ("hedge: {after: 5s}", "a step of finally has no hedge (it is done in one way"),
+    ("alternatives: {}", "a step of finally has no alternatives (it is done in one way"),
+    ("compensate: {kind: shell, run: x}", "a step of finally has no compensate (nothing undoes"),
+])  # fmt: skip
+def test_a_step_of_finally_has_no_second_way_and_is_told_what_to_do(put: str, says: str) -> None:
+    assert "timeout: 20s" in BASE
+    told = [str(fault) for fault in faults_of(BASE.replace("timeout: 20s", put))]
+    assert any(says in fault for fault in told), told
+
+
 def test_faults_come_in_the_order_of_the_text() -> None:
     text, _ = spoilt(CORPUS)
     places = [(fault.line, fault.column) for fault in faults_of(text)]
