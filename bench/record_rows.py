@@ -2,8 +2,9 @@
 
 A run has twenty attempts: one that plans, seventeen batches of ``enrich``, one that checks, one
 that publishes. Forty playbooks share the runs as a power of their rank; half a year goes by.
-Events and transitions are made for the last twentieth of the runs alone: they are read by
-stream, so that what is asked of them does not grow with what else is there.
+One attempt in twenty prints a line. Events and transitions are made for the last twentieth of the
+runs alone: they are read by stream, so that what is asked of them does not grow with what else is
+there.
 """
 
 # ruff: noqa: E501 statements of SQL are read by the line
@@ -45,7 +46,8 @@ INSERT INTO attempt SELECT
   if(step = 'enrich', 25, 0) AS batch_size, if(step = 'enrich', 4, 0) AS in_flight, 3 AS retry_limit, 60 AS timeout_s,
   hardware AS runs_on, if(arm = '', '', concat('x-', toString(intDiv(n * 100, {{total:UInt64}})))) AS experiment,
   arm, if(arm = '', NULL, 0.1) AS share, 0 AS system, 0 AS overridden, 0 AS post_decision,
-  if(cause = 0, '', concat(step, ': ', error_class, ': no answer after <n> s for patient <n>')) AS text
+  if(cause = 0, '', concat(step, ': ', error_class, ': no answer after <n> s for patient <n>')) AS text,
+  if(step = 'check', 900, 0) AS tokens, if(step = 'check', 1, 0) AS calls
 FROM (
   SELECT number AS n, {_RUN}, {_STEP} AS step, 1 + intDiv(number * 10, {{total:UInt64}}) AS version_number,
     if(cityHash64(number, 3) % 100 < 3, toUInt64(1 + floor(200 * pow(cityHash64(number, 4) % 1000 / 1000, 3))), 0) AS cause,
@@ -83,6 +85,19 @@ INSERT INTO event SELECT
 FROM (SELECT number, {_RUN} FROM {_LAST}) ARRAY JOIN [0, 1] AS kind
 """
 
+_OUTPUTS: Final = f"""
+INSERT INTO output SELECT
+  1 AS writer, number * 2 + 1 AS pos, concat('run/', run) AS stream, k * 2 + 4 AS stream_seq, at, run, playbook,
+  {_STEP} AS step, if(step = 'enrich', toInt64(k) - 1, -1) AS batch,
+  concat(run, '/', step, '/', toString(batch), '/1') AS attempt, 'succeeded' AS outcome,
+  concat('Patient ', toString(number), ' has ', if(number % 1000 = 3, 'no', 'all'), ' records\\n') AS printed
+FROM (
+  SELECT number, {_RUN} FROM (
+    SELECT number * 20 + 3 AS number FROM numbers(intDiv({{first:UInt64}}, 20), intDiv({{rows:UInt64}}, 20))
+  )
+)
+"""
+
 _TRANSITIONS: Final = f"""
 INSERT INTO transition SELECT
   1 AS writer, number * 2 AS pos, concat('run/', run) AS stream, k * 2 + 3 AS stream_seq, at, ordinal, run, playbook,
@@ -99,6 +114,7 @@ FILLS: Final = {
     "attempt": _ATTEMPT,
     "run": _RUNS,
     "event": _EVENTS,
+    "output": _OUTPUTS,
     "transition": _TRANSITIONS,
     "proposal": f"""
 INSERT INTO proposal (writer, pos, stream, stream_seq, at, proposal, kind, playbook, step, move, target)

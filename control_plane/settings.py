@@ -147,6 +147,9 @@ class RecordSettings:
     keep_sums_days: int = _set(
         0, "Days after which the sums by the hour may leave it; 0 keeps them.", _within(0, 10_000)
     )
+    memory_mb: int = _set(
+        1_500, "Most memory of the embedded ClickHouse, MiB.", _within(500, 1_000_000)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -452,7 +452,7 @@ Each statement of [the record](record.md), asked of a record with {attempts:,} a
 busiest playbook and the last week where it takes these. Events and transitions are those of the
 last twentieth of the runs. Bytes are those of the columns as they are in memory. The statements
 for `trimtab doctor --verify` read everything: that is what they are for. `printed` looks through
-the body of every event since a time, which no key shortens.
+everything that was printed since a time, which no key shortens.
 """
 HIDDEN: Final = re.compile(
     r"^[ │└├─]*"

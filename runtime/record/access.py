@@ -74,6 +74,8 @@ class RecordSettings:
     """Days after which ClickHouse may drop events, transitions, attempts and runs; None: never."""
     keep_sums_days: int | None = None
     """Days after which it may drop the sums by the hour; those by the day stay."""
+    memory_mb: int | None = None
+    """Most memory of the embedded ClickHouse, MiB; None: 1,500."""
 
     def __post_init__(self) -> None:
         """Refuse days that ClickHouse cannot reckon with: its times end in 2106."""

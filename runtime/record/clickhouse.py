@@ -70,9 +70,13 @@ class ClickHouseSink:
         self._schema.keep(self._settings.keep_days, self._settings.keep_sums_days)
 
     def _fill(self, tables: Sequence[str]) -> None:
-        for name in tables:
+        summed = [name for name in tables if name in sums.TABLES]
+        for name in summed:
+            sums.again(self._client, name)
+        derived = [name for name in tables if name not in summed]
+        for name in derived:
             self._client.command(f"TRUNCATE TABLE {name}")
-        for rows in refilled(self._client, tables) if tables else ():
+        for rows in refilled(self._client, derived) if derived else ():
             self._insert(rows, f"filled {uuid.uuid4()}")
 
     def holds(self, cursor: dict[int, int]) -> bool:

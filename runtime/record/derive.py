@@ -131,6 +131,8 @@ def _rows(r: Recorded, lookup: Lookup) -> Iterator[tuple[str, Row]]:
     if isinstance(event, AttemptFinished):
         if not event.copied:
             yield "attempt", _attempt(r, event, lookup)
+            if event.stdout:
+                yield "output", _output(r, event, lookup)
     elif type(event) in ENDED:
         yield "run", _run(r, lookup)
     elif isinstance(event, ProposalDrafted | ProposalMoved):
@@ -169,7 +171,15 @@ def _attempt(r: Recorded, e: AttemptFinished, lookup: Lookup) -> Row:
         _whole(knobs.get("retry.attempts")), _number(knobs.get("timeout")),
         str(knobs.get("runs_on") or ""), plan.experiment or "", plan.arm or "", plan.share,
         int(run is not None and run.system), int(overridden), int(e.post_decision),
-        fault_text(e.step, fault) if fault else "",
+        fault_text(e.step, fault) if fault else "", e.tokens, e.calls,
+    )  # fmt: skip
+
+
+def _output(r: Recorded, e: AttemptFinished, lookup: Lookup) -> Row:
+    run, _ = submitted(r, lookup)
+    return (
+        *_place(r), r.stream.removeprefix("run/"), run.playbook if run else "", e.step, e.batch,
+        e.attempt, e.outcome, e.stdout,
     )  # fmt: skip
 
 

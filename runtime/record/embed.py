@@ -13,6 +13,7 @@ import hashlib
 import math
 import re
 import threading
+from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,7 +126,8 @@ class Remembering:
 
     def __init__(self, inner: Embedder) -> None:
         self._inner, self.name = inner, inner.name
-        self._kept: OrderedDict[str, Dense] = OrderedDict()
+        # As an index stores them: lists of Python's own numbers take eight times the memory.
+        self._kept: OrderedDict[str, array[float]] = OrderedDict()
         self._turn = threading.Lock()
 
     @property
@@ -136,12 +138,12 @@ class Remembering:
         with self._turn:  # the feed writes while others search
             known = {t: self._kept[t] for t in texts if t in self._kept}
             fresh = [t for t in dict.fromkeys(texts) if t not in known]
-            if fresh:
-                known |= dict(zip(fresh, self._inner.embed(fresh), strict=True))
+            made = self._inner.embed(fresh) if fresh else []
+            known |= {t: array("f", vector) for t, vector in zip(fresh, made, strict=True)}
             self._kept.update(known)
             while len(self._kept) > _REMEMBERED:
                 self._kept.popitem(last=False)
-        return [known[t] for t in texts]
+        return [known[t].tolist() for t in texts]
 
 
 def embedder(model: str | None) -> Embedder:

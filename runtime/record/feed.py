@@ -3,9 +3,9 @@
 ``begin`` the span in the ledger, ``write`` it, ``settle`` the cursor. After a crash, and
 after an error whose effect is unknown, the open span is mended first. A sink that is down
 is tried again with growing pauses; nothing is skipped, and the other feeds go on. A batch
-costs much the same whatever its size, so a feed that keeps up lets events gather for a
-moment, longer when writing was slow, and leaves the machine to the runs; one that is behind
-takes whole batches in a row. While somebody waits for it to catch up it does not pause.
+costs much the same whatever its size, so a feed that keeps up lets events gather for as long
+as they are still in time, and leaves the machine to the runs; one that is behind takes whole
+batches in a row. While somebody waits for it to catch up it does not pause.
 No more than one batch is ever in memory: what is not read yet waits in the journal.
 
 Ledger, sink and journal are three files that can be lost or restored one by one. So a feed
@@ -28,6 +28,7 @@ from runtime.record.derive import Lookup
 from runtime.record.follow import (
     Batch,
     Known,
+    Needs,
     advanced,
     behind,
     is_full,
@@ -38,9 +39,9 @@ from runtime.record.ledger import Ledger
 
 _POLL_S: Final = 1.0
 _GATHER_S: Final = 0.25
-_LONGEST_GATHER_S: Final = 1.0
-_SHARE: Final = 2.0
-"""A feed that keeps up pauses so many times as long as it wrote."""
+"""A feed that keeps up pauses at least so long between two batches."""
+WITHIN_S: Final = 1.5
+"""How late an event may be in a sink whose feed keeps up."""
 _FIRST_RETRY_S: Final = 0.1
 _SLOWEST_RETRY_S: Final = 5.0
 
@@ -90,6 +91,15 @@ class Renewable(Sink, Protocol):
         ...
 
 
+@runtime_checkable
+class Selective(Sink, Protocol):
+    """A sink that most events mean nothing to: the others are not even decoded."""
+
+    def needs(self, type_: str, version: int, body: str) -> bool:
+        """Whether an event of this text can change what is there."""
+        ...
+
+
 @dataclass(slots=True)
 class Progress:
     """How far a feed is; read by other threads."""
@@ -121,14 +131,17 @@ class Feed:
 
     ``kept_as`` names the place that is written to in the ledger: another server, or another
     embedder's collection, is another place with a cursor of its own. ``ours`` says that the
-    place belongs to this data folder alone, so that it may be cleared.
+    place belongs to this data folder alone, so that it may be cleared. ``within_s`` is how
+    late an event may be while the feed keeps up: the later, the fewer and larger its batches.
     """
 
     def __init__(
         self, name: str, kept_as: str, journal: Path, ledger: Path,
         open_sink: Callable[[], Sink], say: Callable[[str], None], ours: bool = True,
+        within_s: float = WITHIN_S,
     ) -> None:  # fmt: skip
         self.name, self.progress, self._ours = name, Progress(), ours
+        self._within_s = within_s
         self._journal, self._ledger_path, self._kept_as = journal, ledger, kept_as
         self._open_sink, self._say = open_sink, say
         self._wake, self._stop = threading.Event(), threading.Event()
@@ -224,7 +237,7 @@ class Feed:
         while not self._stop.is_set():
             if self._renew.is_set() and isinstance(sink, Renewable):
                 cursor = self._made_anew(sink, ledger, source, cursor)
-            found = next_batch(source, cursor)
+            found = next_batch(source, cursor, _needs(sink))
             if found is None:
                 self._is_well()
                 self._rest()
@@ -252,7 +265,7 @@ class Feed:
             fresh = sink.beside()
             fresh.prepare()
             while not self._stop.is_set():
-                batch = next_batch(source, reached)
+                batch = next_batch(source, reached, _needs(fresh))
                 if batch is None:
                     break
                 known.take(batch)
@@ -281,7 +294,7 @@ class Feed:
         if behind(source.heads(), reached):
             return self._start_over(sink, ledger, "it is ahead of the journal, a restored one")
         if span is not None:
-            batch = read_again(source, span)
+            batch = read_again(source, span, _needs(sink))
             known.take(batch)
             sink.mend(batch, known)
             cursor = self._settle(ledger, cursor, batch)
@@ -301,7 +314,7 @@ class Feed:
         return {}
 
     def _gather(self, took_s: float) -> None:
-        pause = min(max(_GATHER_S, _SHARE * took_s), _LONGEST_GATHER_S)
+        pause = gather_s(self._within_s, took_s)
         with self._moved:
             self._moved.wait_for(lambda: self._waiting or self._stop.is_set(), pause)
 
@@ -311,7 +324,7 @@ class Feed:
     def _settle(self, ledger: Ledger, cursor: dict[int, int], batch: Batch) -> dict[int, int]:
         cursor = advanced(cursor, batch.span)
         ledger.settle(cursor)
-        self.progress.events += len(batch.facts)
+        self.progress.events += batch.span.events
         self.progress.batches += 1
         self._is_well()
         self._advance(cursor)
@@ -325,6 +338,21 @@ class Feed:
     def _rest(self) -> None:
         self._wake.wait(_POLL_S)
         self._wake.clear()
+
+
+def gather_s(within_s: float, took_s: float) -> float:
+    """Return how long events may gather so that the first of them is written in time.
+
+    It came right after a batch was read: that was written, then it waited, then it is written.
+
+    >>> gather_s(1.5, 0.3), gather_s(1.5, 0.01), gather_s(1.5, 2.0)
+    (0.9, 1.0, 0.25)
+    """
+    return min(max(_GATHER_S, within_s - 2 * took_s), within_s * 2 / 3)
+
+
+def _needs(sink: Sink) -> Needs | None:
+    return sink.needs if isinstance(sink, Selective) else None
 
 
 def _has_schema(path: Path) -> bool:

@@ -3,16 +3,17 @@
 A cursor is ``{writer: pos}``. A `Batch` holds the facts of one writer without a gap, so
 the three numbers of its `Span` name it for good: read again, it is the same batch. Facts
 carry the journal's own bytes beside the decoded event, because what is compared later is
-what was written. `Known` answers look-ups of earlier facts and remembers the recent ones;
-facts never change, so remembering them cannot make an answer wrong.
+what was written. Who needs few events says which, and the others are passed over without being
+decoded: most of the journal means nothing to search. `Known` answers look-ups of earlier facts
+and remembers the recent ones; facts never change, so remembering them cannot make an answer wrong.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from runtime.journal.wire import decode
 from runtime.run.events import (
@@ -28,6 +29,10 @@ BATCH_BYTES: Final = 16 << 20
 _PAGE: Final = 1_000
 _REMEMBERED: Final = 20_000
 _LOOKED_UP: Final = (AttemptScheduled, ConfigStored, ProposalDrafted, RunSubmitted)
+
+
+Needs: TypeAlias = Callable[[str, int, str], bool]
+"""Type, version and body of an event → whether it is needed."""
 
 
 class JournalGap(Exception):
@@ -69,19 +74,26 @@ class Span:
     first: int
     last: int
 
+    @property
+    def events(self) -> int:
+        """How many events of the journal it stands for."""
+        return self.last - self.first + 1
+
     def __str__(self) -> str:
         return f"{self.writer}:{self.first}-{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All facts of a span, in order."""
+    """All facts of a span, in order, or those of them that are needed."""
 
     span: Span
     facts: tuple[Fact, ...]
 
 
-def next_batch(source: FactSource, cursor: dict[int, int]) -> Batch | None:
+def next_batch(
+    source: FactSource, cursor: dict[int, int], needs: Needs | None = None
+) -> Batch | None:
     """Return the facts that come right after the cursor, or None when there are none yet."""
     rows: list[tuple[Any, ...]] = []
     size, writer, after = 0, -1, cursor
@@ -96,22 +108,22 @@ def next_batch(source: FactSource, cursor: dict[int, int]) -> Batch | None:
             break
         size += sum(len(row[7]) for row in mine)
         after = cursor | {writer: mine[-1][1]}
-    return _batch(writer, rows, cursor.get(writer, 0)) if rows else None
+    return _batch(writer, rows, cursor.get(writer, 0), needs) if rows else None
 
 
 def is_full(batch: Batch) -> bool:
     """Whether a batch is so large that more is likely waiting behind it."""
-    return len(batch.facts) >= BATCH_EVENTS // 2
+    return batch.span.events >= BATCH_EVENTS // 2
 
 
-def read_again(source: FactSource, span: Span) -> Batch:
+def read_again(source: FactSource, span: Span, needs: Needs | None = None) -> Batch:
     """Return the batch that a span names, the same as when it was first read."""
     cursor = source.heads() | {span.writer: span.first - 1}
     rows = source.follow_rows(cursor, span.last - span.first + 1)
     mine = [r for r in rows if r[0] == span.writer]
     if not mine or len(mine) <= span.last - span.first:
         raise JournalGap(span.writer, span.first + len(mine), span.last)
-    return _batch(span.writer, mine, span.first - 1)
+    return _batch(span.writer, mine, span.first - 1, needs)
 
 
 def advanced(cursor: dict[int, int], span: Span) -> dict[int, int]:
@@ -124,14 +136,12 @@ def behind(cursor: dict[int, int], heads: dict[int, int]) -> int:
     return sum(max(0, pos - cursor.get(writer, 0)) for writer, pos in heads.items())
 
 
-def _batch(writer: int, rows: Sequence[tuple[Any, ...]], after: int) -> Batch:
-    facts = []
-    for row in rows:
-        after += 1
-        if row[1] != after:
-            raise JournalGap(writer, after, row[1])
-        facts.append(_fact(row))
-    return Batch(Span(writer, facts[0].recorded.pos, after), tuple(facts))
+def _batch(writer: int, rows: Sequence[tuple[Any, ...]], after: int, needs: Needs | None) -> Batch:
+    for pos, row in enumerate(rows, after + 1):
+        if row[1] != pos:
+            raise JournalGap(writer, pos, row[1])
+    kept = rows if needs is None else [row for row in rows if needs(row[4], row[5], row[7])]
+    return Batch(Span(writer, after + 1, after + len(rows)), tuple(map(_fact, kept)))
 
 
 def _fact(row: tuple[Any, ...]) -> Fact:
@@ -146,9 +156,12 @@ class Known:
     def __init__(self, source: FactSource) -> None:
         self._source = source
         self._kept: OrderedDict[tuple[str, int], Recorded] = OrderedDict()
+        self._taken: tuple[Fact, ...] = ()
+        self._by_stream: dict[str, list[Recorded]] | None = None
 
     def take(self, batch: Batch) -> None:
         """Remember those facts of a batch that others are joined with."""
+        self._taken, self._by_stream = batch.facts, None
         for fact in batch.facts:
             if isinstance(fact.recorded.event, _LOOKED_UP):
                 self._keep(fact.recorded)
@@ -163,8 +176,22 @@ class Known:
         return found
 
     def read(self, stream: str, after: int = 0) -> Iterator[Recorded]:
-        """Yield the events of a stream, in order."""
-        return self._source.read(stream, after)
+        """Yield the events of a stream, in order, at least as far as the last batch goes.
+
+        A run often begins and ends within one batch: then nothing is read or decoded again.
+        """
+        begun = self._begun(stream) if after == 0 else None
+        return self._source.read(stream, after) if begun is None else iter(begun)
+
+    def _begun(self, stream: str) -> list[Recorded] | None:
+        """Return a stream as the last batch has it, if it has it whole from its start."""
+        if self._by_stream is None:
+            self._by_stream = {}
+            for fact in self._taken:
+                self._by_stream.setdefault(fact.recorded.stream, []).append(fact.recorded)
+        mine = self._by_stream.get(stream, [])
+        whole = bool(mine) and mine[0].stream_seq == 1 and mine[-1].stream_seq == len(mine)
+        return mine if whole else None
 
     def _keep(self, recorded: Recorded) -> None:
         self._kept[(recorded.stream, recorded.stream_seq)] = recorded

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from runtime.run.events import Recorded
@@ -35,6 +36,7 @@ class Mark:
     stream_seq: int
 
 
+@lru_cache(maxsize=20_000)
 def point_id(kind: str, *names: str) -> str:
     """Return the id of the point that stands for this."""
     return str(uuid.uuid5(_SPACE, "\x1f".join((kind, *names))))

@@ -18,14 +18,18 @@ HTTP: Final = r"\b(?:answered|http|status(?: code)?)[ :=]{1,2}([45]\d\d)\b(?![.:
 _KEPT: Final = rf"{HTTP}|\b(?:errno|signal|exit (?:code|status))[ :=]{{1,2}}\d{{1,3}}\b(?![.:]\d)"
 _NUMBER: Final = r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)|\d{3,}"
 _RULES: Final = (
-    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?"), "<time>"),
-    (re.compile(r"\b[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
-    (re.compile(r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{12,}\b"), "<id>"),
-    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "<addr>"),
-    (re.compile(r"(?:/[\w.-]+)*/tmp[a-z0-9_]{8}\b"), "<tmp>"),
+    (
+        "-",
+        re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(Z|[+-]\d\d:?\d\d)?"),
+        "<time>",
+    ),
+    ("-", re.compile(r"\b[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<id>"),
+    ("", re.compile(r"\b(?=[0-9a-fA-F]*\d)[0-9a-fA-F]{12,}\b"), "<id>"),
+    ("0x", re.compile(r"\b0x[0-9a-fA-F]+\b"), "<addr>"),
+    ("tmp", re.compile(r"(?:/[\w.-]+)*/tmp[a-z0-9_]{8}\b"), "<tmp>"),
 )
+"""What a text must hold for a pattern to fit, the pattern, and what is put in its place."""
 _NUMBERS: Final = re.compile(f"({_KEPT})|{_NUMBER}", re.IGNORECASE)
-_SPACE: Final = re.compile(r"\s+")
 LIMIT: Final = 1_000
 """Longest text kept, in characters."""
 
@@ -33,7 +37,8 @@ LIMIT: Final = 1_000
 def mask(text: str) -> str:
     """Return the text with what varies between occurrences taken out, cut to `LIMIT`."""
     text = text[: 4 * LIMIT]
-    for pattern, put in _RULES:
-        text = pattern.sub(put, text)
+    for needed, pattern, put in _RULES:
+        if needed in text:  # every line that is printed comes by here
+            text = pattern.sub(put, text)
     text = _NUMBERS.sub(lambda found: found[1] or "<n>", text)
-    return _SPACE.sub(" ", text).strip()[:LIMIT]
+    return " ".join(text.split())[:LIMIT]

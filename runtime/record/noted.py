@@ -102,9 +102,11 @@ def _hard_won(
     r: Recorded, e: AttemptFinished, run: RunSubmitted | None, lookup: Lookup
 ) -> Iterator[Mark]:
     """Yield that an attempt was slow, or that it was not the first try."""
+    limit = _timeout(r, e, lookup)
+    if limit is None and e.number == 1:
+        return  # the most of them by far
     where = f"step {e.step} of {run.playbook if run else ''}"
     told = {"attempt": e.attempt, "hardware": e.hardware, **_payload(r, e.step, run, lookup)}
-    limit = _timeout(r, e, lookup)
     if limit is not None and e.run_s >= max(SLOW_S, SLOW_SHARE * limit):
         text = f"slow {where}: it took long, most of the time that it may have"
         point = point_id("slow", told["playbook"], e.step)

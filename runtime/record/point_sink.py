@@ -8,11 +8,13 @@ from runtime.record.derive import Lookup
 from runtime.record.embed import Embedder
 from runtime.record.follow import Batch
 from runtime.record.mark import Mark, merge
-from runtime.record.points import marks
+from runtime.record.points import marks, means
 from runtime.record.qdrant import Point, Points
 from runtime.record.vectors import dense, sparse
 
 _PUT: Final = 500
+_SAID: Final = ("text", "error", "about")
+"""What of a payload is made into vectors."""
 
 
 class PointSink:
@@ -38,6 +40,10 @@ class PointSink:
         """Remove the collection."""
         self._points.clear()
 
+    def needs(self, type_: str, version: int, body: str) -> bool:
+        """Whether an event of this text may mark a point."""
+        return means(type_, version, body)
+
     def write(self, batch: Batch, lookup: Lookup) -> None:
         """Merge the batch's marks into their points."""
         found: dict[str, list[Mark]] = {}
@@ -46,16 +52,28 @@ class PointSink:
         ids = list(found)
         for start in range(0, len(ids), _PUT):
             self._write({i: found[i] for i in ids[start : start + _PUT]})
+        if found:
+            self._points.flush()
 
     mend = write
 
     def _write(self, found: dict[str, list[Mark]]) -> None:
-        known, payloads = self._points.payloads(list(found)), {}
+        known = self._points.payloads(list(found))
+        fresh, again = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
         for point, said in found.items():
-            payload: dict[str, Any] | None = known.get(point)
+            old = known.get(point)
+            payload = old or {}
             for mark in said:
-                payload = merge(payload, mark)
-            payloads[point] = payload or {}
+                payload = merge(payload or None, mark)
+            if old is None or any(old.get(key) != payload.get(key) for key in _SAID):
+                fresh[point] = payload
+            elif payload != old:
+                again[point] = payload
+        self._put(fresh)
+        # What happened once more, in the same words: the vectors stand as they are.
+        self._points.tell(again)
+
+    def _put(self, payloads: dict[str, dict[str, Any]]) -> None:
         vectors = dense(list(payloads.values()), self._embedder)
         self._points.put(
             [

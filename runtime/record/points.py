@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+import msgspec
+
 from runtime.record.derive import ENDED, Lookup, cause, fault_text, submitted
 from runtime.record.mark import Mark, mark_of, point_id
 from runtime.record.masking import mask
-from runtime.record.noted import about, error_of, noted
+from runtime.record.noted import SLOW_S, about, error_of, noted
 from runtime.run.events import (
     AttemptFinished,
     LessonRecorded,
@@ -24,6 +26,7 @@ from runtime.run.events import (
     ProposalMoved,
     Recorded,
     RunFailed,
+    RunSubmitted,
     StepRouted,
     VerdictReached,
 )
@@ -32,6 +35,45 @@ KINDS: Final = (
     "run", "failure", "slow", "retried", "log", "product", "playbook", "step", "proposal",
     "lesson",
 )  # fmt: skip
+
+
+_ALWAYS: Final[tuple[Any, ...]] = (
+    *ENDED, ProductPublished, PlaybookRegistered, ProposalDrafted, ProposalMoved,
+    LessonRecorded, RunSubmitted,
+)  # fmt: skip
+"""What always marks a point, and what most marks are joined with."""
+_MARKING: Final = frozenset(cls.TYPE for cls in _ALWAYS)
+
+
+class _Glance(msgspec.Struct):
+    """As much of an attempt's end, or of a step that routes, as says whether it is of note."""
+
+    number: int = 1
+    outcome: str = "succeeded"
+    run_s: float = 0.0
+    stdout: str = ""
+    fault: dict[str, Any] | None = None
+    copied: bool = False
+
+    @property
+    def is_of_note(self) -> bool:
+        """Whether it may mark a point."""
+        told = self.fault is not None or self.stdout or self.number > 1 or self.run_s >= SLOW_S
+        return bool(told) and not self.copied
+
+
+_GLANCED: Final = {cls.TYPE: cls.VERSION for cls in (AttemptFinished, StepRouted)}
+_glance: Final = msgspec.json.Decoder(_Glance).decode
+
+
+def means(type_: str, version: int, body: str) -> bool:
+    """Whether an event of this text may mark a point, or is joined with one that does.
+
+    What says no marks none, and of its body hardly anything was read.
+    """
+    if type_ in _GLANCED:
+        return version != _GLANCED[type_] or _glance(body).is_of_note
+    return type_ in _MARKING
 
 
 def marks(facts: Iterable[Recorded], lookup: Lookup) -> Iterator[Mark]:

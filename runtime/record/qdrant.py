@@ -51,7 +51,7 @@ class Found:
 
 
 class Points(Protocol):
-    """One collection of points. What `put` wrote is kept when it returns."""
+    """One collection of points. What was written is kept once `flush` returns."""
 
     def exists(self) -> bool:
         """Whether the collection was made."""
@@ -67,6 +67,14 @@ class Points(Protocol):
 
     def put(self, points: Sequence[Point]) -> None:
         """Write points; one that exists is replaced."""
+        ...
+
+    def tell(self, payloads: Mapping[str, dict[str, Any]]) -> None:
+        """Replace the payloads of points that exist; their vectors stay."""
+        ...
+
+    def flush(self) -> None:
+        """Make durable what was written."""
         ...
 
     def near(self, dense: Dense, where: Where, limit: int) -> list[Found]:
@@ -150,8 +158,19 @@ class EdgePoints:
             )
             for p in points
         ]
+        if made:
+            with self._turn:
+                self._shard.update(edge.UpdateOperation.upsert_points(made))
+
+    def tell(self, payloads: Mapping[str, dict[str, Any]]) -> None:
+        overwrite = self._edge.UpdateOperation.overwrite_payload
         with self._turn:
-            self._shard.update(edge.UpdateOperation.upsert_points(made))
+            for point, payload in payloads.items():
+                self._shard.update(overwrite([point], payload))
+
+    def flush(self) -> None:
+        # It waits for a dozen files, however little was written.
+        with self._turn:
             self._shard.flush()
 
     def near(self, dense: Dense, where: Where, limit: int) -> list[Found]:

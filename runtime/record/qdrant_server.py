@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runtime.record.embed import Dense, Sparse
@@ -58,7 +58,22 @@ class ServerPoints:
             )
             for p in points
         ]
-        self._client.upsert(self._at, made, wait=True)
+        if made:
+            self._client.upsert(self._at, made, wait=True)
+
+    def tell(self, payloads: Mapping[str, dict[str, Any]]) -> None:
+        m = self._models
+        said = [
+            m.OverwritePayloadOperation(
+                overwrite_payload=m.SetPayload(payload=payload, points=[point])
+            )
+            for point, payload in payloads.items()
+        ]
+        if said:
+            self._client.batch_update_points(self._at, said, wait=True)
+
+    def flush(self) -> None:
+        """Nothing to do: a server answers when what it wrote is in its log."""
 
     def near(self, dense: Dense, where: Where, limit: int) -> list[Found]:
         return self._query(dense, DENSE, where, limit)

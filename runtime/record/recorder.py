@@ -11,6 +11,7 @@ second process that as much as opens an Edge shard breaks the first.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import fcntl
 import gc
 import hmac
@@ -33,7 +34,7 @@ from runtime.record.access import ROLES, SINKS, RecordSettings, Role, tokens
 from runtime.record.clickhouse import ClickHouseSink, connect
 from runtime.record.embedded import Engine
 from runtime.record.endpoint import Endpoint, Receive, Send, reply
-from runtime.record.feed import Feed, describe
+from runtime.record.feed import WITHIN_S, Feed, describe
 from runtime.record.index import VectorIndex
 from runtime.record.loopback import BodyTooLarge, listening_at, read_body, say_no, token_of
 from runtime.record.statements import allowed
@@ -42,7 +43,10 @@ LOCKED: Final = 3
 """Exit code when another recorder has the folder."""
 _LOCK_WAIT_S: Final = 2.0
 _THREADS: Final = 32
-_MEMORY_BYTES: Final = 1_500_000_000
+_MEMORY_MB: Final = 1_500
+_GIVE_BACK_S: Final = 10.0
+_POINTS_WITHIN_S: Final = 3.5
+"""How late a point may be: a batch of them waits for many files, however few there are."""
 _NICE: Final = 5
 _GARBAGE: Final = (50_000, 20, 100)
 """A batch makes hundreds of thousands of small values and no cycles among them."""
@@ -83,17 +87,28 @@ class Recorder:
         self._folder, self._settings = folder, RecordSettings.of(folder)
         self._tokens = tokens(folder)
         self._engine = (
-            None if self._settings.clickhouse else Engine(folder.clickhouse, _MEMORY_BYTES)
+            None
+            if self._settings.clickhouse
+            else Engine(folder.clickhouse, (self._settings.memory_mb or _MEMORY_MB) << 20)
         )
         _die_of_faults()
         self._endpoint = None if self._engine is None else Endpoint(self._engine, allowed())
         self._vectors = VectorIndex(folder, self._settings)
         kept_as, s = self._settings.places(), self._settings
         self._feeds = [
-            Feed(name, kept_as[name], folder.journal, folder.recorder_db, open_sink, say, ours)
-            for name, open_sink, ours in (
-                ("clickhouse", self._clickhouse, s.clickhouse is None),
-                ("qdrant", self._vectors.sink, s.qdrant is None),
+            Feed(
+                name,
+                kept_as[name],
+                folder.journal,
+                folder.recorder_db,
+                open_sink,
+                say,
+                ours,
+                within_s,
+            )
+            for name, open_sink, ours, within_s in (
+                ("clickhouse", self._clickhouse, s.clickhouse is None, WITHIN_S),
+                ("qdrant", self._vectors.sink, s.qdrant is None, _POINTS_WITHIN_S),
             )
         ]
         self._began = time.time()
@@ -116,7 +131,9 @@ class Recorder:
         )
         for feed in self._feeds:
             feed.start()
+        giving_back = asyncio.create_task(_give_back())
         await self._until_told(serving)
+        giving_back.cancel()
         await asyncio.to_thread(self._close_feeds)
         server.should_exit = True
         await serving
@@ -236,6 +253,18 @@ class Recorder:
         return {"begun": feed.renew()}
 
 
+async def _give_back() -> None:
+    """Return memory that batches and questions have left free, now and then.
+
+    The allocator keeps what was once used, for each thread anew: after catching up that is
+    more than the recorder needs all in all.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+    while trim is not None:
+        await asyncio.sleep(_GIVE_BACK_S)
+        await asyncio.to_thread(trim, 0)
+
+
 def _yield_to_runs() -> None:
     """Let runs come first where both want a processor: the record can be late, they cannot.
 
@@ -274,6 +303,8 @@ def main(argv: list[str]) -> int:
         say("usage: python -m runtime.record.recorder DATA_FOLDER")
         return 2
     os.environ["TZ"] = "UTC"
+    # Arrow's own pool keeps what it had; what it takes from the system can be given back.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     time.tzset()
     gc.set_threshold(*_GARBAGE)
     _yield_to_runs()

@@ -35,7 +35,7 @@ _FILLS: Final = re.compile(r"^-- fills (.+)$", re.MULTILINE)
 _TTL: Final = re.compile(r"^TTL \w+\(\w+\) \+ toIntervalDay\((\d+)\)$", re.MULTILINE)
 _OLD: Final = {"step_hour": "hour", "cause_hour": "hour"}
 """Tables that tell time by another column than ``at``."""
-ROWS: Final = ("event", "transition", "attempt", "run")
+ROWS: Final = ("event", "transition", "attempt", "run", "output")
 """The tables that ``record.keep_days`` is about."""
 SUMS: Final = ("step_hour", "cause_hour")
 """The tables that ``record.keep_sums_days`` is about. Days are kept for good."""

@@ -30,6 +30,7 @@ ALL: Final = (
     Sums("step_hour", "toDate(hour)", "attempts", follows=("step_day",)),
     Sums("cause_hour", "toDate(hour)", "failures", "fingerprint != ''"),
     Sums("price", "day", "attempts", "price_usd_hour IS NOT NULL"),
+    Sums("cost_day", "day", "attempts"),
 )
 TABLES: Final = tuple(name for s in ALL for name in (s.table, *s.follows))
 VIEWS: Final = (
@@ -44,6 +45,21 @@ def mend(client: Any, keep_days: int | None = None) -> dict[str, list[date]]:
         if made[s.table]:
             _again(client, s, made[s.table])
     return {table: days for table, days in made.items() if days}
+
+
+def again(client: Any, table: str) -> None:
+    """Make a table again from the attempts, for the days on which it has all of them.
+
+    For sums that count in a new way. The other days are mended, or all that is left is theirs.
+    """
+    (s,) = (s for s in ALL if s.table == table)
+    counts = (
+        f"SELECT toDate(at) AS day, count() AS n FROM attempt WHERE {s.of} GROUP BY day",  # noqa: S608
+        f"SELECT {s.day} AS day, sum({s.counted}) AS n FROM {s.table} GROUP BY day",  # noqa: S608
+    )
+    sql = f"SELECT day FROM ({counts[0]} INTERSECT {counts[1]}) ORDER BY day"  # noqa: S608
+    if days := [row[0] for row in client.query(sql).result_rows]:
+        _again(client, s, days)
 
 
 def _wrong(client: Any, s: Sums, keep_days: int | None) -> list[date]:

@@ -61,7 +61,15 @@ ATTEMPT: Final = Table(
         ("config", "text"), ("batch_size", "u32"), ("in_flight", "u32"), ("retry_limit", "u16"),
         ("timeout_s", "f64?"), ("runs_on", "text"), ("experiment", "text"), ("arm", "text"),
         ("share", "f64?"), ("system", "u8"), ("overridden", "u8"), ("post_decision", "u8"),
-        ("text", "text"),
+        ("text", "text"), ("tokens", "u64"), ("calls", "u64"),
+    ),
+)  # fmt: skip
+
+OUTPUT: Final = Table(
+    "output",
+    (
+        *_PLACE, ("run", "text"), ("playbook", "text"), ("step", "text"), ("batch", "i64"),
+        ("attempt", "text"), ("outcome", "text"), ("printed", "text"),
     ),
 )  # fmt: skip
 
@@ -126,5 +134,5 @@ PRODUCT: Final = Table(
 )  # fmt: skip
 
 TABLES: Final = (
-    EVENT, TRANSITION, ATTEMPT, RUN, PROPOSAL, VERDICT, OUTCOME, EXPERIMENT, PRODUCT,
+    EVENT, TRANSITION, ATTEMPT, RUN, PROPOSAL, VERDICT, OUTCOME, EXPERIMENT, PRODUCT, OUTPUT,
 )  # fmt: skip

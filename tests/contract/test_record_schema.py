@@ -23,11 +23,11 @@ from runtime.data.folder import DataFolder
 from runtime.journal.wire import encode
 from runtime.record import sums
 from runtime.record.access import RecordSettings, port, tokens
-from runtime.record.clickhouse import ClickHouseSink
+from runtime.record.clickhouse import ClickHouseSink, arrow
 from runtime.record.follow import Batch, Fact, Span
 from runtime.record.schema import Schema, StrangeSchema, parse, steps, told
 from runtime.record.statements import statement
-from runtime.record.tables import TABLES
+from runtime.record.tables import TABLES, Table
 from runtime.run.events import (
     AttemptFinished,
     AttemptScheduled,
@@ -141,7 +141,8 @@ class Lived:
             self.add(stream, AttemptFinished(
                 attempt, "s", 1, "failed" if fault else "succeeded", len(self.of(stream)),
                 batch, fault, queue_s=0.5, run_s=1.0 + batch, total_s=1.5 + batch, rows_out=7,
-                hardware="local", price_usd_hour=0.05, cost_usd=0.25, worker="w",
+                hardware="local", price_usd_hour=0.05, cost_usd=0.25, worker="w", tokens=batch,
+                calls=1, stdout=f"read part {batch}\n" if batch % 4 == 0 else "",
             ), at=at + 300 * batch)  # fmt: skip
         published = ProductPublished(
             "s", "lake/a", 4, "x.parquet", "parquet", 7, 99, "h", {"a": "int64"}
@@ -188,6 +189,7 @@ def summed(client: Any) -> dict[str, Any]:
         ).result_rows,
         "causes": ask(client, "failures_by_cause"),
         "prices": ask(client, "prices_paid"),
+        "costs": ask(client, "cost_steps"),
         "trend": ask(client, "trend_steps"),
     }
 
@@ -208,7 +210,9 @@ def test_a_database_of_any_earlier_state_is_brought_up_to_date(fresh: Any, state
     fresh.insert("migration", [[name] for name in names], column_names=["name"])
     lived, there = Lived(), set(fresh.command("SHOW TABLES").splitlines())
     sink = ClickHouseSink(fresh)
-    sink._insert({k: v for k, v in _rows(lived).items() if k in there}, "before")
+    for table in TABLES:
+        if rows := _rows(lived).get(table.name, []) if table.name in there else []:
+            _insert_as_it_was(fresh, table, rows)
     assert not sink.is_new()
     sink.prepare()
     assert told(fresh) == (GOLDEN / "record.sql").read_text(encoding="utf-8")
@@ -217,6 +221,18 @@ def test_a_database_of_any_earlier_state_is_brought_up_to_date(fresh: Any, state
     counts = {row["table"]: row["rows"] for row in ask(fresh, "counts")}
     assert counts == {name: len(rows) for name, rows in _rows(lived).items()}
     assert sum(r["attempts"] for r in ask(fresh, "trend_steps", bucket=86_400)) == 40
+    printed = ask(fresh, "printed", text="READ PART")
+    assert [(r["batch"], r["printed"]) for r in printed[:2]] == [
+        (16, "read part 16\n"), (12, "read part 12\n"),
+    ]  # fmt: skip
+
+
+def _insert_as_it_was(client: Any, table: Table, rows: list[Any]) -> None:
+    """Insert what an earlier release would have: the columns that the table has."""
+    there = {row[0] for row in client.query(f"DESCRIBE TABLE {table.name}").result_rows}
+    kept = [n for n, name in enumerate(table.names) if name in there]
+    cut = Table(table.name, tuple(table.columns[n] for n in kept))
+    client.insert_arrow(table.name, arrow(cut, [tuple(row[n] for n in kept) for row in rows]))
 
 
 def _rows(lived: Lived) -> dict[str, list[Any]]:
@@ -319,6 +335,97 @@ def test_what_a_crash_lost_of_a_table_is_made_again(ready: Any, table: str) -> N
     sink.mend(lived.batch, lived)
     assert summed(ready) == before
     assert ask(ready, "checksum_attempts")[0]["rows"] == 40
+
+
+def test_sums_that_counted_otherwise_are_made_again_where_all_attempts_are_there(
+    ready: Any,
+) -> None:
+    sink, lived = ClickHouseSink(ready), Lived()
+    sink.write(lived.batch, lived)
+    before = summed(ready)
+    odd = "SELECT * REPLACE (toUInt64(9) AS failed) FROM step_hour_of_attempt"
+    for table in ("step_hour", "step_day"):
+        ready.command(f"TRUNCATE TABLE {table}")
+    ready.command(f"INSERT INTO step_hour {odd} SETTINGS insert_deduplicate = 0")
+    assert sums.mend(ready) == {}
+    assert summed(ready)["days"] != before["days"]
+    sums.again(ready, "step_hour")
+    assert summed(ready) == before
+    ready.command("DELETE FROM attempt WHERE toDate(at) = '2026-03-02' AND batch > 3")
+    sums.again(ready, "step_hour")
+    assert summed(ready) == before
+
+
+WINDOWS = [
+    (0, 4_000_000_000), (NOON, NOON + DAY), (NOON - 100, NOON + 1_700), (NOON + 500, NOON + 900),
+    (NOON - DAY / 2, NOON + DAY / 2), (NOON - DAY, NOON + DAY + 4_000),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lived_in(server: dict[str, Any]) -> Iterator[Any]:
+    """A client of a database that holds what `Lived` did; nobody changes it."""
+    with database(server) as client:
+        sink, lived = ClickHouseSink(client), Lived()
+        sink.prepare()
+        sink.write(lived.batch, lived)
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("by", "windows", "buckets"),
+    [
+        ("step", WINDOWS, (60, 3_600, 7 * 86_400)),
+        *((by, WINDOWS[-1:], (86_400,)) for by in (
+            "playbook", "hardware", "configuration", "arm", "version",
+        )),
+    ],
+)  # fmt: skip
+def test_measures_from_sums_are_those_of_the_attempts(
+    lived_in: Any, by: str, windows: list[tuple[float, float]], buckets: tuple[int, ...]
+) -> None:
+    for since, until in windows:
+        for bucket in buckets:
+            said = ask(
+                lived_in,
+                "trend_measures",
+                by=by,
+                bucket=bucket,
+                since=int(since),
+                until=int(until),
+            )
+            raw = lived_in.query(
+                f"SELECT intDiv(toUnixTimestamp(toDateTime(at)), {bucket}) * {bucket} AS b,"
+                " count(), countIf(outcome != 'succeeded'), sum(retried),"
+                " sumIf(items, outcome = 'succeeded'),"
+                " sum(cost_usd), min(run_s), max(run_s) FROM attempts"
+                f" WHERE at >= toDateTime({int(since)}) AND at <= toDateTime({int(until)})"
+                " GROUP BY b ORDER BY b"
+            ).result_rows
+            told = [
+                (r["bucket"], r["attempts"], r["failed"], r["retried"], r["items"], r["cost_usd"])
+                for r in said
+            ]
+            assert told == [row[:6] for row in raw], (by, since, until, bucket)
+            for r, row in zip(said, raw, strict=True):
+                assert row[6] <= r["run_p50_s"] <= r["run_p99_s"] <= row[7]
+
+
+def test_costs_from_sums_are_those_of_the_attempts(lived_in: Any) -> None:
+    for since, until in WINDOWS:
+        said = ask(lived_in, "cost_steps", since=int(since), until=int(until))
+        raw = lived_in.query(
+            "SELECT toUnixTimestamp(toStartOfDay(toDateTime(at))) AS d, hardware, price_usd_hour,"
+            " count(), countIf(cost_usd IS NOT NULL), sum(cost_usd), sum(total_s - queue_s),"
+            " sum(tokens), sum(calls) FROM attempts"
+            f" WHERE at >= toDateTime({int(since)}) AND at < toDateTime({int(until)})"
+            " GROUP BY d, hardware, price_usd_hour ORDER BY d"
+        ).result_rows
+        assert [
+            (r["day"], r["hardware"], r["price_usd_hour"], r["attempts"], r["priced"],
+             r["cost_usd"], r["slot_s"], r["tokens"], r["calls"])
+            for r in said
+        ] == raw, (since, until)  # fmt: skip
 
 
 def test_sums_outlive_their_attempts(ready: Any) -> None:

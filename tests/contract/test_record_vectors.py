@@ -125,6 +125,13 @@ class TestPoints:
         filled.put([_point(1, [0.0, 1.0], 9, kind="run", count=5)])
         assert filled.payloads([_id(1), _id(99)]) == {_id(1): {"kind": "run", "count": 5}}
 
+    def test_what_a_point_is_told_leaves_its_vectors(self, filled: Points) -> None:
+        filled.tell({_id(1): {"kind": "run", "count": 8}, _id(3): {"kind": "failure", "count": 9}})
+        filled.flush()
+        found = filled.near([1.0, 0.0], {"kind": "run"}, 5)
+        assert [(p.id, p.payload["count"]) for p in found] == [(_id(1), 8)]
+        assert [p.payload["count"] for p in filled.saying(([9], [1.0]), {}, 5)] == [9]
+
     def test_all_ids_are_told(self, filled: Points) -> None:
         assert sorted(filled.ids()) == [_id(1), _id(2), _id(3)]
 

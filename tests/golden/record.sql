@@ -50,6 +50,8 @@ CREATE TABLE attempt
     `overridden` UInt8 COMMENT '1: the run had knob values of its own',
     `post_decision` UInt8 COMMENT '1: it was still running when its own experiment was decided',
     `text` String COMMENT 'step, class, message and place of the error, ids and numbers masked; empty: no error' CODEC(ZSTD(1)),
+    `tokens` UInt64 COMMENT 'tokens of a model that the tool said it used' CODEC(T64, ZSTD(1)),
+    `calls` UInt64 COMMENT 'calls of a service that the tool said it made' CODEC(T64, ZSTD(1)),
     INDEX by_run run TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
@@ -86,6 +88,29 @@ PARTITION BY toYYYYMM(hour)
 ORDER BY (playbook, step, hour, error_class, fingerprint, hardware, config, arm, system)
 SETTINGS non_replicated_deduplication_window = 1000, ttl_only_drop_parts = 1, index_granularity = 8192
 COMMENT 'what an hour of attempts failed of: by cause, class, hardware, configuration and arm';
+
+CREATE TABLE cost_day
+(
+    `day` Date COMMENT 'the day on which they ended; UTC' CODEC(Delta(2), ZSTD(1)),
+    `playbook` LowCardinality(String) COMMENT 'path of the playbook',
+    `step` LowCardinality(String) COMMENT 'name of the step; in a loop with its round, as step~2',
+    `hardware` LowCardinality(String) COMMENT 'hardware class that they ran on',
+    `price_usd_hour` Float64 COMMENT 'price of a slot then, USD an hour; -1: unknown' CODEC(ZSTD(1)),
+    `system` UInt8 COMMENT '1: of a playbook of the system' CODEC(ZSTD(1)),
+    `attempts` SimpleAggregateFunction(sum, UInt64) COMMENT 'attempts that ended' CODEC(ZSTD(1)),
+    `priced` SimpleAggregateFunction(sum, UInt64) COMMENT 'attempts whose cost is known' CODEC(ZSTD(1)),
+    `slot_s` SimpleAggregateFunction(sum, Float64) COMMENT 'seconds that they held a slot' CODEC(ZSTD(1)),
+    `priced_slot_s` SimpleAggregateFunction(sum, Float64) COMMENT 'seconds of a slot of those whose cost is known' CODEC(ZSTD(1)),
+    `cost_usd` SimpleAggregateFunction(sum, Float64) COMMENT 'cost where it is known, else what the tool spent, USD' CODEC(ZSTD(1)),
+    `spend_usd` SimpleAggregateFunction(sum, Float64) COMMENT 'what the tools said that they spent, USD' CODEC(ZSTD(1)),
+    `tokens` SimpleAggregateFunction(sum, UInt64) COMMENT 'tokens of a model that the tools said they used' CODEC(ZSTD(1)),
+    `calls` SimpleAggregateFunction(sum, UInt64) COMMENT 'calls of a service that the tools said they made' CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(day)
+ORDER BY (playbook, step, day, hardware, price_usd_hour, system)
+SETTINGS non_replicated_deduplication_window = 1000, ttl_only_drop_parts = 1, index_granularity = 8192
+COMMENT 'what a day of a step\'s attempts cost, by hardware and the price that was paid';
 
 CREATE TABLE event
 (
@@ -167,6 +192,27 @@ PARTITION BY toYYYYMM(at)
 ORDER BY (stream, stream_seq)
 SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192
 COMMENT 'predicted against realised effect: the ledger';
+
+CREATE TABLE output
+(
+    `writer` UInt32 COMMENT 'number of the process that wrote the event',
+    `pos` UInt64 COMMENT 'position of the event among those of its writer' CODEC(Delta(8), ZSTD(1)),
+    `stream` String COMMENT 'run/<id>' CODEC(ZSTD(1)),
+    `stream_seq` UInt64 COMMENT 'position in the run of the event that ended the attempt' CODEC(Delta(8), ZSTD(1)),
+    `at` DateTime64(6, 'UTC') COMMENT 'when it ended; UTC, microseconds' CODEC(Delta(8), ZSTD(1)),
+    `run` String COMMENT 'id of the run' CODEC(ZSTD(1)),
+    `playbook` LowCardinality(String) COMMENT 'path of its playbook',
+    `step` LowCardinality(String) COMMENT 'name of the step; in a loop with its round, as step~2',
+    `batch` Int64 COMMENT 'number of the batch of an each, from 0; -1: the step is no each' CODEC(Delta(8), ZSTD(1)),
+    `attempt` String COMMENT 'name of the attempt: <run>/<step>/<batch>/<number>' CODEC(ZSTD(1)),
+    `outcome` LowCardinality(String) COMMENT 'how it ended: succeeded, failed, timed_out, lost or cancelled',
+    `printed` String COMMENT 'what it printed, its last 64 KiB' CODEC(ZSTD(3))
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(at)
+ORDER BY (playbook, step, at, stream, stream_seq)
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1, index_granularity = 8192
+COMMENT 'one row an attempt that printed anything';
 
 CREATE TABLE price
 (
@@ -465,7 +511,9 @@ CREATE VIEW attempts
     `system` UInt8,
     `overridden` UInt8,
     `post_decision` UInt8,
-    `text` String
+    `text` String,
+    `tokens` UInt64,
+    `calls` UInt64
 )
 AS SELECT *
 FROM attempt
@@ -585,6 +633,88 @@ GROUP BY
     arm,
     system;
 
+CREATE MATERIALIZED VIEW cost_day_feed TO cost_day
+(
+    `day` Date,
+    `playbook` LowCardinality(String),
+    `step` LowCardinality(String),
+    `hardware` LowCardinality(String),
+    `price_usd_hour` Float64,
+    `system` UInt8,
+    `attempts` UInt64,
+    `priced` UInt64,
+    `slot_s` Float64,
+    `priced_slot_s` Float64,
+    `cost_usd` Float64,
+    `spend_usd` Float64,
+    `tokens` UInt64,
+    `calls` UInt64
+)
+AS SELECT
+    toDate(t.at, 'UTC') AS day,
+    playbook,
+    step,
+    hardware,
+    ifNull(t.price_usd_hour, -1) AS price_usd_hour,
+    system,
+    count() AS attempts,
+    countIf(t.cost_usd IS NOT NULL) AS priced,
+    sum(t.total_s - t.queue_s) AS slot_s,
+    sumIf(t.total_s - t.queue_s, t.cost_usd IS NOT NULL) AS priced_slot_s,
+    sum(ifNull(t.cost_usd, t.spend_usd)) AS cost_usd,
+    sum(t.spend_usd) AS spend_usd,
+    sum(t.tokens) AS tokens,
+    sum(t.calls) AS calls
+FROM attempt AS t
+GROUP BY
+    day,
+    playbook,
+    step,
+    hardware,
+    price_usd_hour,
+    system;
+
+CREATE VIEW cost_day_of_attempt
+(
+    `day` Date,
+    `playbook` LowCardinality(String),
+    `step` LowCardinality(String),
+    `hardware` LowCardinality(String),
+    `price_usd_hour` Float64,
+    `system` UInt8,
+    `attempts` UInt64,
+    `priced` UInt64,
+    `slot_s` Float64,
+    `priced_slot_s` Float64,
+    `cost_usd` Float64,
+    `spend_usd` Float64,
+    `tokens` UInt64,
+    `calls` UInt64
+)
+AS SELECT
+    toDate(t.at, 'UTC') AS day,
+    playbook,
+    step,
+    hardware,
+    ifNull(t.price_usd_hour, -1) AS price_usd_hour,
+    system,
+    count() AS attempts,
+    countIf(t.cost_usd IS NOT NULL) AS priced,
+    sum(t.total_s - t.queue_s) AS slot_s,
+    sumIf(t.total_s - t.queue_s, t.cost_usd IS NOT NULL) AS priced_slot_s,
+    sum(ifNull(t.cost_usd, t.spend_usd)) AS cost_usd,
+    sum(t.spend_usd) AS spend_usd,
+    sum(t.tokens) AS tokens,
+    sum(t.calls) AS calls
+FROM attempt AS t
+GROUP BY
+    day,
+    playbook,
+    step,
+    hardware,
+    price_usd_hour,
+    system;
+
 CREATE VIEW events
 (
     `writer` UInt32,
@@ -647,6 +777,25 @@ CREATE VIEW outcomes
 )
 AS SELECT *
 FROM outcome
+FINAL;
+
+CREATE VIEW outputs
+(
+    `writer` UInt32,
+    `pos` UInt64,
+    `stream` String,
+    `stream_seq` UInt64,
+    `at` DateTime64(6, 'UTC'),
+    `run` String,
+    `playbook` LowCardinality(String),
+    `step` LowCardinality(String),
+    `batch` Int64,
+    `attempt` String,
+    `outcome` LowCardinality(String),
+    `printed` String
+)
+AS SELECT *
+FROM output
 FINAL;
 
 CREATE MATERIALIZED VIEW price_feed TO price

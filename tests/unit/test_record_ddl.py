@@ -47,5 +47,5 @@ def test_a_view_that_feeds_sums_and_the_one_that_makes_them_again_are_the_same()
         for t in way
         if (m := re.match(r"CREATE (MATERIALIZED )?VIEW (\w+)(?: TO \w+)? AS (.*)", t, re.DOTALL))
     }
-    for table in ("step_hour", "cause_hour", "price"):
+    for table in ("step_hour", "cause_hour", "price", "cost_day"):
         assert made[f"{table}_feed"] == made[f"{table}_of_attempt"], table

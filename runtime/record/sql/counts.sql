@@ -12,6 +12,7 @@ SELECT table, count() AS rows FROM (
   UNION ALL SELECT 'outcome' AS table, writer, pos, at FROM outcome
   UNION ALL SELECT 'experiment' AS table, writer, pos, at FROM experiments
   UNION ALL SELECT 'product' AS table, writer, pos, at FROM products
+  UNION ALL SELECT 'output' AS table, writer, pos, at FROM outputs
 )
 WHERE at >= toDateTime({since:UInt32}, 'UTC')
   AND (empty({writers:Array(UInt32)}) OR (has({writers:Array(UInt32)}, writer)
