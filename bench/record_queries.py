@@ -55,13 +55,13 @@ def measured(path: Path, attempts: int) -> dict[str, Any]:
     new = not path.exists()
     if new:
         _prepare(path)
-    engine = _open(path)
+    engine = opened(path)
     try:
         kept = path.parent / "fill.json"
         if new:
             kept.write_text(json.dumps(fill(engine, attempts)), encoding="utf-8")
         _settle(engine)
-        known = _known(engine, attempts)
+        known = known_values(engine, attempts)
         return {
             "attempts": attempts, "fill": json.loads(kept.read_text(encoding="utf-8")),
             "tables": _tables(engine),
@@ -72,11 +72,12 @@ def measured(path: Path, attempts: int) -> dict[str, Any]:
         engine.close()
 
 
-def _open(path: Path) -> Any:
+def opened(path: Path) -> Any:
+    """Open a database as the recorder's engine has it."""
     from chdb.state.sqlitelike import Connection
 
     made = Connection(f"{path}?max_server_memory_usage={MEMORY}&mark_cache_size={64 << 20}")
-    made.query("SET use_skip_indexes_if_final_exact_mode = 0")  # as the recorder's engine has it
+    made.query("SET use_skip_indexes_if_final_exact_mode = 0")
     return made
 
 
@@ -111,17 +112,17 @@ def _settle(engine: Any) -> None:
     deadline = time.monotonic() + 300
     while (
         time.monotonic() < deadline
-        and _rows(engine, "SELECT count() AS n FROM system.merges")[0]["n"]
+        and rows_of(engine, "SELECT count() AS n FROM system.merges")[0]["n"]
     ):
         time.sleep(1)
 
 
-def _known(engine: Any, attempts: int) -> dict[str, Any]:
+def known_values(engine: Any, attempts: int) -> dict[str, Any]:
     """The parameters that statements are asked with: the busiest playbook, the last week."""
     end = BEGIN + DAYS * 86_400
     sql = "SELECT run FROM attempts ORDER BY at DESC LIMIT 1"
     return {
-        "playbook": "team/flow-0", "step": "enrich", "run": _rows(engine, sql)[0]["run"],
+        "playbook": "team/flow-0", "step": "enrich", "run": rows_of(engine, sql)[0]["run"],
         "proposal": "p-1", "experiment": "x-1", "text": "has no records",
         "since": end - 7 * 86_400, "until": end, "bucket": 3_600,
     }  # fmt: skip
@@ -164,11 +165,12 @@ def _tables(engine: Any) -> dict[str, Any]:
         " FROM system.parts WHERE active AND database = 'default' GROUP BY table ORDER BY table"
     )
     return {
-        r["table"]: {k: int(v) for k, v in r.items() if k != "table"} for r in _rows(engine, sql)
+        r["table"]: {k: int(v) for k, v in r.items() if k != "table"} for r in rows_of(engine, sql)
     }
 
 
-def _rows(engine: Any, sql: str) -> list[dict[str, Any]]:
+def rows_of(engine: Any, sql: str) -> list[dict[str, Any]]:
+    """Return the rows that a statement gives."""
     answer = engine.query(
         f"{sql} SETTINGS output_format_json_quote_64bit_integers = 0", "JSONEachRow"
     )

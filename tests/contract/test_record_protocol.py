@@ -79,7 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFolder]:
     yield folder
     assert process.stdin is not None
     process.stdin.close()
-    process.wait(20)
+    process.wait(240)
 
 
 @pytest.fixture(
@@ -117,7 +117,7 @@ def client(house: House) -> Iterator[Any]:
 
 
 def until(true: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while not (found := true()):
         assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.02)

@@ -63,6 +63,8 @@ from runtime.run.events import (
 )
 
 ROOT = Path(__file__).parents[2]
+PATIENT_S = 240.0
+"""Longer than a recorder needs on a machine where others have most of it."""
 KILLS = int(os.environ.get("TRIMTAB_RECORDER_KILLS", "5"))
 SOURCE = """\
 apiVersion: trimtab/v1
@@ -138,10 +140,10 @@ def recording(folder: DataFolder) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             assert process.stdin is not None
             process.stdin.close()
-            process.wait(20)
+            process.wait(PATIENT_S)
 
 
-def until(true: Callable[[], Any], deadline_s: float = 20.0) -> Any:
+def until(true: Callable[[], Any], deadline_s: float = PATIENT_S) -> Any:
     """Wait for a condition and return what it gave."""
     deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline:
@@ -158,7 +160,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
     for _ in range(2):
         lived.run()
     with recording(lived.folder) as process:
-        await_caught_up(lived.folder, lived.journal.heads())
+        await_caught_up(lived.folder, lived.journal.heads(), PATIENT_S)
         yield lived
     assert process.returncode == 0
     lived.journal.close()
@@ -238,7 +240,7 @@ def test_what_went_down_with_the_server_is_no_failure_no_cause_and_no_evidence(
         RunCompleted(),
     )  # fmt: skip
     with recording(lived.folder):
-        await_caught_up(lived.folder, lived.journal.heads())
+        await_caught_up(lived.folder, lived.journal.heads(), PATIENT_S)
         history = History.open(lived.folder)
         (trend,) = history.rows("trend_steps", bucket=86_400 * 365)
         (step,) = history.rows("steps_summary")
@@ -266,7 +268,7 @@ def test_a_try_that_another_one_beat_is_no_failure_and_its_cost_counts(tmp_path:
         RunCompleted(),
     )  # fmt: skip
     with recording(lived.folder):
-        await_caught_up(lived.folder, lived.journal.heads())
+        await_caught_up(lived.folder, lived.journal.heads(), PATIENT_S)
         history = History.open(lived.folder)
         (trend,) = history.rows("trend_steps", bucket=86_400 * 365)
         (step,) = history.rows("steps_summary")
@@ -358,14 +360,14 @@ def test_points_are_made_anew_while_the_old_ones_serve(tmp_path: Path) -> None:
     lived = Lived(tmp_path)
     lived.run()
     with recording(lived.folder):
-        await_caught_up(lived.folder, lived.journal.heads())
+        await_caught_up(lived.folder, lived.journal.heads(), PATIENT_S)
         search = Search.open(lived.folder)
         before = search.ids()
         assert search.reindex() == {"begun": True}
         log = lived.folder.logs / "recorder.log"
         until(lambda: search.ids() == before and "made anew" in log.read_text())
         lived.run()
-        await_caught_up(lived.folder, lived.journal.heads())
+        await_caught_up(lived.folder, lived.journal.heads(), PATIENT_S)
         assert search.search("timeout no answer", kind="failure")[0].count == 4
         assert verify(lived.folder).differences() == []
     lived.journal.close()
@@ -511,7 +513,7 @@ def test_what_a_crash_left_half_written_is_mended(tmp_path: Path) -> None:
     lived = Lived(tmp_path)
     lived.run()
     with recording(lived.folder):
-        await_caught_up(lived.folder, lived.journal.heads())
+        await_caught_up(lived.folder, lived.journal.heads(), PATIENT_S)
         head = lived.journal.heads()[1]
         client = connect(lived.folder, "write")
         client.command(f"DELETE FROM attempt WHERE pos > {head - 20}")
@@ -537,13 +539,13 @@ def test_a_batch_that_was_begun_is_there_once(tmp_path: Path, written: str) -> N
     lived = Lived(tmp_path)
     lived.run()
     with recording(lived.folder):
-        await_caught_up(lived.folder, lived.journal.heads())
+        await_caught_up(lived.folder, lived.journal.heads(), PATIENT_S)
     before = lived.journal.heads()[1]
     lived.run()
     head = lived.journal.heads()[1]
     if written == "everything":
         with recording(lived.folder):
-            await_caught_up(lived.folder, lived.journal.heads())
+            await_caught_up(lived.folder, lived.journal.heads(), PATIENT_S)
     lived.journal.close()
     later = Lived(tmp_path)  # another writer, which has gone on before the batch is mended
     with sqlite3.connect(lived.folder.recorder_db) as db:
@@ -566,7 +568,7 @@ def test_whatever_of_the_record_is_lost_is_made_again(tmp_path: Path, lost: str)
     lived = Lived(tmp_path)
     lived.run()
     with recording(lived.folder):
-        await_caught_up(lived.folder, lived.journal.heads())
+        await_caught_up(lived.folder, lived.journal.heads(), PATIENT_S)
         before = ask(lived.folder, "/search", {"text": "timeout"})["hits"]
     shutil.rmtree(tmp_path / lost) if lost != "recorder.db" else (tmp_path / lost).unlink()
     with recording(lived.folder):
@@ -591,7 +593,7 @@ def test_rows_that_settings_let_go_are_not_missed(tmp_path: Path) -> None:
     lived = Lived(tmp_path)
     lived.run()
     with recording(folder):
-        await_caught_up(folder, lived.journal.heads(), timeout_s=120)
+        await_caught_up(folder, lived.journal.heads(), PATIENT_S)
         client = connect(folder, "write")
         assert "toIntervalDay(2)" in client.command("SHOW CREATE TABLE event")
         for table in ("event", "transition", "run"):  # as if ClickHouse had let them go by now
@@ -616,7 +618,7 @@ def test_a_supervised_recorder_comes_back_and_goes_on(tmp_path: Path) -> None:
         await recorder.start()
         history = History.open(lived.folder)
         lived.run()
-        await recorder.caught_up(lived.journal.heads())
+        await recorder.caught_up(lived.journal.heads(), PATIENT_S)
         first = recorder.pid
         assert first is not None
         os.kill(first, signal.SIGKILL)
@@ -624,7 +626,7 @@ def test_a_supervised_recorder_comes_back_and_goes_on(tmp_path: Path) -> None:
         recorder.notify()
         rows = await asyncio.to_thread(history.rows, "runs_recent")
         assert rows
-        await recorder.caught_up(lived.journal.heads())
+        await recorder.caught_up(lived.journal.heads(), PATIENT_S)
         assert (recorder.restarts, recorder.pid != first) == (1, True)
         assert await recorder.lag() == (0, 0.0)
         assert len(await asyncio.to_thread(history.rows, "runs_recent")) == 2
@@ -644,7 +646,7 @@ def test_a_fault_of_native_code_ends_the_recorder(tmp_path: Path, fault: signal.
     with recording(folder) as process:
         until(lambda: read_json(folder.recorder_json))
         process.send_signal(fault)
-        assert process.wait(20) == -fault
+        assert process.wait(PATIENT_S) == -fault
 
 
 def test_a_recorder_that_is_not_there_is_said(tmp_path: Path) -> None:
