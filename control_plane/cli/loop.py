@@ -80,7 +80,9 @@ def backtest(
         return
     searches = [row for row in found if row.get("kind", "search") == "search"]
     gates = [row for row in found if row.get("kind") == "gate"]
-    for rows, columns in ((searches, _SEARCHES), (gates, _GATES)):
+    tables = [(searches, _SEARCHES), (gates, _GATES)]
+    tables += [([r for r in found if r.get("kind") == kind], _MODELS[kind]) for kind in _MODELS]
+    for rows, columns in tables:
         if rows:
             emit_rows(rows, output, {**_WHICH, **columns})
 
@@ -110,6 +112,18 @@ _GATES: Final[dict[str, Any]] = {
     "ECE": lambda row: "-" if row["ece"] is None else f"{row['ece']:.3f}",
     "interval %": _whole("interval"), "harm after %": _tenth("after_harm"),
     "capture after %": _whole("after_capture"), "trials": _tenth("arms"), "ms": _tenth("ms"),
+}  # fmt: skip
+_MODELS: Final[dict[str, dict[str, Any]]] = {
+    "batch": {
+        "error %": _tenth("error"), "p90": _tenth("error_p90"), "of oracle %": _tenth("oracle"),
+        "broken %": _tenth("broken"), "abstained %": _tenth("abstained"),
+        "interval %": _tenth("covered"), "ms": _tenth("ms"),
+    },
+    "retry": {
+        "logged": "logged", "over oracle %": lambda row: f"{row['over_oracle']:.2f}",
+        "tries on permanent": lambda row: f"{row['on_permanent'] or 0:.2f}",
+    },
+    "outage": {"amplification": lambda row: f"{row['amplification']:.2f}"},
 }  # fmt: skip
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from optimizer.backtest import passive_jobs
-from optimizer.backtest.datasets import NoData, available
+from optimizer.backtest import parts, passive_jobs
+from optimizer.backtest.datasets import RECIPES, NoData, available
 from optimizer.backtest.jobs import finish, plan
 from optimizer.backtest.methods import METHODS
 from optimizer.backtest.passive import GATES
@@ -22,7 +22,7 @@ class NoSuchMethod(ValueError):
     """A method is not among those that can be compared."""
 
     def __init__(self, name: str) -> None:
-        known = ", ".join((*METHODS, *GATES))
+        known = ", ".join(dict.fromkeys((*METHODS, *GATES, *parts.METHODS)))
         super().__init__(f"no method is called {name!r}; there are {known}")
 
 
@@ -31,16 +31,17 @@ def run(
     kept: Path, workers: int, progress: Callable[[int, int], None], noise: bool = False,
     same_family: bool = False,
 ) -> list[dict[str, Json]]:  # fmt: skip
-    """Return one row a data set, objective and method: of searches, then of the gate.
+    """Return one row a data set, objective and method: of searches, the gate, then the models.
 
     Raises:
         NoData, UnknownDataset, NoSuchMethod: nothing was run.
     """
-    datasets = sets or available(folder)
-    if not datasets:
+    datasets = [s for s in sets if s in RECIPES or s not in parts.DATASETS]
+    datasets = datasets if sets else available(folder)
+    if not datasets and not sets:
         raise NoData(f"{folder} holds none of the data sets that there are recipes for")
     for name in methods:
-        if name not in METHODS and name not in GATES:
+        if name not in METHODS and name not in GATES and name not in parts.METHODS:
             raise NoSuchMethod(name)
     seeds = min(seeds, QUICK_SEEDS) if quick else seeds
     every = [n for n, m in METHODS.items() if not (quick and m.slow)]
@@ -51,6 +52,10 @@ def run(
     total = len(jobs) + len(passive)
     found = rows(finish(jobs, kept, workers, lambda done, _: progress(done, total)))
     beside = kept.with_name(f"{kept.stem}-gate{kept.suffix}")
-    return found + passive_jobs.finish(
+    found += passive_jobs.finish(
         passive, beside, workers, lambda done, _: progress(len(jobs) + done, total)
+    )
+    models = kept.with_name(f"{kept.stem}-models{kept.suffix}")
+    return found + parts.rows(
+        folder, sets, methods, seeds=seeds, kept=models, progress=lambda *_: None
     )

@@ -1,0 +1,131 @@
+"""The backtest's other rows: batch sizes, retries and an outage, each model by itself.
+
+A row's ``kind`` says which: the search has rows of kind ``search``. Finished rows are kept in
+a file beside that of the search, found again by the data, the seeds and the code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, Final, TypeAlias, get_args
+
+from optimizer.backtest import curves, outage, retrying, sizing
+
+Json: TypeAlias = Any
+Rows: TypeAlias = list[dict[str, Json]]
+
+DATASETS: Final = (*curves.SOURCES, retrying.DATASET)
+METHODS: Final = (*sizing.METHODS, *retrying.METHODS)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some rows that are made together, and all that they depend on."""
+
+    name: str
+    data: Path
+    seeds: int
+    make: Callable[[], Rows]
+
+    @property
+    def key(self) -> str:
+        """A short name of what the rows depend on."""
+        told = [self.name, self.seeds, _digest(self.data), _code()]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
+
+
+def rows(
+    folder: Path, sets: Sequence[str], methods: Sequence[str], *, seeds: int, kept: Path,
+    progress: Callable[[int, int], None],
+) -> Rows:  # fmt: skip
+    """Return the rows of all parts there is data for; see `sizing`, `retrying` and `outage`."""
+    parts = list(_parts(folder, sets or DATASETS, methods or METHODS, seeds))
+    known, found = _kept(kept), []
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with kept.open("a", encoding="utf-8") as lines:
+        for done, part in enumerate(parts):
+            progress(done, len(parts))
+            made = known.get(part.key)
+            if made is None:
+                made = part.make()
+                lines.write(json.dumps({"key": part.key, "rows": made}) + "\n")
+                lines.flush()
+            found += made
+    progress(len(parts), len(parts))
+    return found
+
+
+def _parts(
+    folder: Path, sets: Sequence[str], methods: Sequence[str], seeds: int
+) -> Iterator[Part]:
+    for name in curves.available(folder):
+        path = curves.path(folder, name, curves.SOURCES[name])
+        for design in get_args(sizing.Design) if name in sets else ():
+            for method in (m for m in sizing.METHODS if m in methods):
+                yield Part(
+                    f"batch/{name}/{design}/{method}", path, seeds,
+                    lambda n=name, d=design, m=method: [_sized(folder, n, d, m, seeds)],  # type: ignore[misc]
+                )  # fmt: skip
+    if retrying.DATASET not in sets or not retrying.path(folder).exists():
+        return
+    path = retrying.path(folder)
+    for method in (m for m in retrying.METHODS if m in methods):
+        yield Part(
+            f"retry/{method}", path, seeds,
+            lambda m=method: retrying.rows(_reruns(folder), [m], seeds),  # type: ignore[misc]
+        )  # fmt: skip
+    if retrying.OURS in methods:
+        yield Part("outage", path, seeds, lambda: outage.rows(_reruns(folder), seeds))
+
+
+def _sized(
+    folder: Path, dataset: str, design: sizing.Design, method: str, seeds: int
+) -> dict[str, Json]:
+    played = sizing.play(_curves(folder, dataset), design, method, seeds)
+    return {
+        "kind": "batch", "dataset": dataset, "objective": f"three_{design}", "method": method,
+        "seeds": seeds, **sizing.summary(played),
+    }  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _curves(folder: Path, dataset: str) -> list[curves.Curve]:
+    return curves.load(folder, dataset)
+
+
+@lru_cache(maxsize=1)
+def _reruns(folder: Path) -> retrying.Reruns:
+    return retrying.load(folder)
+
+
+def _kept(path: Path) -> dict[str, Rows]:
+    """The kept rows by key; a line that a crash left half written is made again."""
+    found: dict[str, Rows] = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            told = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        found[told["key"]] = told["rows"]
+    return found
+
+
+@cache
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """The digest of the models and of what plays them."""
+    here = Path(__file__).parent
+    files = [*(here.parent / "models").glob("*.py"), *(here / f"{name}.py" for name in _PLAYERS)]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).hexdigest()
+
+
+_PLAYERS: Final = ("curves", "outage", "retrying", "sizing")

@@ -1,0 +1,155 @@
+"""Batch sizes from a few measured ones: what is said of others, and what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optimizer.backtest import curves, parts, retrying, sizing
+from optimizer.models.shapes import Curve, fit
+from optimizer.models.sizing import choose, largest
+
+SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+
+
+def flat_then_line(n: float) -> float:
+    return max(1.0, 0.4 + n / 100)
+
+
+def seconds(sizes: list[int]) -> list[float]:
+    return [flat_then_line(n) for n in sizes]
+
+
+def test_sizes_between_those_measured_are_known_and_sizes_far_beyond_are_not() -> None:
+    some = [1, 64, 512]
+    belief = fit(some, seconds(some), [0.0] * 3, reach=(1, 512)).at([200, 5000])
+    assert np.exp(belief.mean[0]) == pytest.approx(2.4, rel=0.12)
+    assert belief.spread[0] < 0.15 < belief.spread[1]
+
+
+def test_sizes_close_together_say_nothing_of_sizes_far_away() -> None:
+    fan = fit([8, 9, 10], [1.0, 1.0, 1.0], [0.02] * 3, reach=(1, 512))
+    assert fan.at([512]).spread[0] > 0.4
+    assert largest([8, 9, 10], 9) == 18
+
+
+def test_what_is_known_of_others_narrows_what_is_believed() -> None:
+    others: list[Curve] = [
+        (SIZES, [k * flat_then_line(n) for n in SIZES]) for k in (0.3, 2.0, 9.0)
+    ]
+    near = [8, 9, 10]
+    alone = fit(near, seconds(near), [0.0] * 3, reach=(1, 512)).at([512])
+    lent = fit(near, seconds(near), [0.0] * 3, others, reach=(1, 512)).at([512])
+    assert lent.spread[0] < 0.8 * alone.spread[0]
+    assert np.exp(lent.mean[0]) == pytest.approx(flat_then_line(512), rel=0.2)
+
+
+@pytest.mark.parametrize("limit", [1.5, 3.0, 5.0])
+def test_the_choice_is_near_the_best_and_within_the_limit(limit: float) -> None:
+    some = [1, 64, 512]
+    place = choose(fit(some, seconds(some), [0.0] * 3, reach=(1, 512)), SIZES, limit)
+    assert place is not None
+    taken = SIZES[place]
+    best = max(n for n in SIZES if flat_then_line(n) <= limit)
+    assert flat_then_line(taken) <= limit * 1.05
+    assert taken >= best / 2
+
+
+def test_where_no_size_is_safe_there_is_nothing_to_choose() -> None:
+    some = [1, 64, 512]
+    assert choose(fit(some, seconds(some), [0.0] * 3), SIZES, 0.5) is None
+
+
+@settings(max_examples=12)
+@given(scale=st.floats(1e-4, 1e4), seed=st.integers(0, 1000))
+def test_units_scale_out_and_the_order_of_sizes_means_nothing(scale: float, seed: int) -> None:
+    some = [1, 64, 512]
+    one = fit(some, seconds(some), [0.0] * 3, reach=(1, 512)).at(SIZES)
+    turned = np.random.default_rng(seed).permutation(3)
+    two = fit(
+        [some[i] for i in turned], [scale * seconds(some)[i] for i in turned], [0.0] * 3,
+        reach=(1, 512),
+    ).at(SIZES)  # fmt: skip
+    assert two.mean - np.log(scale) == pytest.approx(one.mean, abs=1e-6)
+    assert two.spread == pytest.approx(one.spread, abs=1e-6)
+
+
+@settings(max_examples=12)
+@given(st.lists(st.sampled_from(SIZES), min_size=1, max_size=6, unique=True))
+def test_what_is_chosen_is_allowed_and_more_sizes_say_more(some: list[int]) -> None:
+    some = sorted(some)
+    fan = fit(some, seconds(some), [0.01] * len(some), reach=(1, 512))
+    most = largest(some, some[0])
+    place = choose(fan, SIZES, 2.0, most)
+    assert place is None or SIZES[place] <= most * (1 + 1e-6)
+    every = fit(SIZES, seconds(SIZES), [0.01] * 10, reach=(1, 512))
+    assert every.at(SIZES).spread.mean() <= fan.at(SIZES).spread.mean() + 0.01
+
+
+# ---- the backtest -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small data sets with the layout of known ones."""
+    folder = tmp_path_factory.mktemp("curves")
+    rng = np.random.default_rng(0)
+    rows = [
+        {"gpu": gpu, "model": model, "tensor_parallel": 1, "num_tokens": n,
+         "layer_ms": pace * flat_then_line(n) * float(np.exp(rng.normal(0, 0.01)))}
+        for model, pace in (("a", 1.0), ("b", 3.0), ("c", 0.2))
+        for gpu in ("x", "y")
+        for n in [*SIZES, 700, 900]
+    ]  # fmt: skip
+    tests = [
+        {"family": f, "fails": fails, "passes": 2000 - fails}
+        for f in "pq"
+        for fails in (2000, 2000, 20, 60, 400)
+    ]
+    for name, file, table in (
+        ("vidur_mlp", "service_time", rows), ("flaky_reruns", "tests", tests)
+    ):  # fmt: skip
+        (folder / name).mkdir()
+        pq.write_table(pa.Table.from_pylist(table), folder / name / f"{file}.parquet")
+    return folder
+
+
+def test_the_rows_of_the_models_are_made_once_and_kept(data: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    told: list[tuple[int, int]] = []
+
+    def made() -> list[dict[str, object]]:
+        return parts.rows(
+            data, [], ["trimtab", "linear", "fixed_3"], seeds=2, kept=kept,
+            progress=lambda d, n: told.append((d, n)),
+        )  # fmt: skip
+
+    first = made()
+    assert {row["kind"] for row in first} == {"batch", "retry", "outage"}
+    assert told[-1] == (len(kept.read_text().splitlines()),) * 2
+    assert made() == first
+
+
+def test_ours_keeps_limits_that_a_line_breaks_and_is_nearer(data: Path) -> None:
+    known = curves.load(data, "vidur_mlp")
+    mine, line = (
+        sizing.summary(sizing.play(known, "spread", method, 6)) for method in ("trimtab", "linear")
+    )
+    assert mine["error"] < line["error"]
+    assert mine["broken"] <= 5.0
+    assert mine["oracle"] > 85.0
+
+
+def test_limits_learnt_from_a_few_tries_are_near_the_oracles(data: Path) -> None:
+    rows = retrying.rows(retrying.load(data), ["trimtab", "fixed_3"], 3)
+    by = {(r["method"], r["objective"], r["logged"]): r for r in rows}
+    for price in ("price_5", "price_20", "price_100"):
+        assert by["trimtab", price, 20]["over_oracle"] < 3.0
+        assert by["trimtab", price, 20]["on_permanent"] <= 1.1
+        assert by["fixed_3", price, 20]["over_oracle"] > by["trimtab", price, 20]["over_oracle"]
