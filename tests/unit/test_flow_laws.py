@@ -7,14 +7,14 @@ fail or are lost, deadlines pass, loops go round, losers are killed, all in any 
 from __future__ import annotations
 
 import random
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
+from test_soundness_laws import few, flows
 
+from driven import OK, Driver, World
 from runtime.net.compile import NotSound, compile_net
 from runtime.net.flow import FlowArc, FlowNet, FlowStep, describe
 from runtime.net.net import Marking
@@ -25,11 +25,6 @@ from runtime.run.decide import Decision, Ended, losers
 from runtime.run.route import Route, route
 from runtime.run.state import RunState, Try
 from runtime.run.tokens import LOSER
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_run import OK, Driver, World
-from test_soundness_laws import few, flows
 
 MOST_MOVES = 2_000
 OF_TOOLS = ("permanent", "timeout")

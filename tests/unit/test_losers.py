@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from driven import OK, Driver, World, failed, step, world
 from runtime.playbook.model import Arc, Hedge, Join, Playbook, Repeat, Retry, Step
 from runtime.playbook.model import Each as EachSpec
 from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended, losers
 from runtime.run.state import Try
 from runtime.run.tokens import LOSER
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_run import OK, Driver, World, failed, step, world
 
 KILLED = Ended("", "cancelled", LOSER)
 
@@ -93,7 +88,7 @@ def test_what_also_leads_elsewhere_is_left_alone() -> None:
 def test_an_effect_that_happens_once_and_may_be_under_way_finishes() -> None:
     d = won(race(step("slow", "later", effect="once"), step("later", "meet")))
     [tried] = d.flying("slow")
-    d._take([ev.AttemptLeased(tried.attempt, "slow", "")], into_state=True)
+    d.take([ev.AttemptLeased(tried.attempt, "slow", "")], into_state=True)
     assert kill(d) == []
     d.end(tried)
     assert statuses(d, "slow", "later") == ["done", "skipped"]
@@ -107,7 +102,7 @@ def test_an_effect_that_happens_once_and_is_not_yet_allowed_is_withdrawn() -> No
 def test_a_loser_of_which_nobody_knows_whether_it_acted_fails_the_run() -> None:
     d = won(race(step("slow", "meet", effect="once")))
     [tried] = d.flying("slow")
-    d._take([ev.AttemptLeased(tried.attempt, "slow", "")], into_state=True)
+    d.take([ev.AttemptLeased(tried.attempt, "slow", "")], into_state=True)
     d.end(tried, Ended("", "lost", ev.Fault("lost", "gone")))
     assert d.state.status == "failing"
     assert d.of(ev.RunFailing)[0].fault.cls == "unknown"

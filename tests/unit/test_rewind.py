@@ -2,141 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.net.compile import compile_net
-from runtime.playbook.model import Arc, Each, Hedge, Join, Playbook, Reduce, Retry, Step
+from driven import OK, Driver, World, failed, mapped, step, world
+from runtime.playbook.model import Arc, Hedge, Join, Playbook, Reduce, Retry, Step
 from runtime.run import events as ev
 from runtime.run.decide import Decision, Ended
-from runtime.run.evolve import evolve
-from runtime.run.layers import Resolved
 from runtime.run.rewind import RewindFault, Rewound, Wanted, rewind
-from runtime.run.route import Route, route
-from runtime.run.state import Each as EachState
-from runtime.run.state import RunState, Try, new_run
-
-OK = Ended("", "succeeded", result=1)
-
-
-def failed(cls: str = "transient") -> Ended:
-    return Ended("", "failed", ev.Fault(cls, "no luck"))
-
-
-@dataclass
-class World:
-    """An edge that knows a playbook's own values, and what the test says of conditions."""
-
-    playbook: Playbook
-    conditions: dict[str, bool] = field(default_factory=dict)
-    items_of: dict[str, int] = field(default_factory=dict)
-    at: float = 100.0
-
-    def now(self) -> float:
-        return self.at
-
-    def chance(self) -> float:
-        return 0.5
-
-    def route(
-        self, state: RunState, step: Step, value: Any, fault: ev.Fault | None
-    ) -> Route | None:
-        return route(step, lambda text: self.conditions[text], fault.cls if fault else None)
-
-    def holds(self, state: RunState, step: Step, text: str, value: Any) -> bool:
-        return bool(value)
-
-    def render(self, state: RunState, step: Step) -> dict[str, Any]:
-        return {"tool": dict(step.tool or {}), "with": {}}
-
-    def items(self, state: RunState, step: Step) -> tuple[int, Any]:
-        return self.items_of[step.name], {"$ref": "x", "rows": self.items_of[step.name]}
-
-    def fold(self, state: RunState, step: Step, result: Any) -> dict[str, Any]:
-        reduce = step.each.reduce if step.each else {}
-        return {name: {wanted.op: result} for name, wanted in reduce.items()}
-
-    def gather(self, state: RunState, step: Step, each: EachState) -> Any:
-        return {"failed": each.failed_items, "results": list(each.results)}
-
-    def configure(self, state: RunState, step: Step, experiment: Any, arm: Any) -> Resolved:
-        return Resolved(step.name, self.effective(step.name), (), False)
-
-    def effective(self, config: str) -> dict[str, Any]:
-        step = self.playbook.step(config)
-        each = step.each or Each("")
-        return {
-            "retry.attempts": step.retry.attempts, "each.batch": each.batch,
-            "each.in_flight": each.in_flight,
-        }  # fmt: skip
-
-    def experiment(self, state: RunState, step: Step) -> None:
-        return None
-
-    def is_live(self, experiment: str) -> bool:
-        return False
-
-
-class Driver:
-    """Plays a run by hand, and checks the fold after every event."""
-
-    def __init__(self, world: World, made: list[ev.RunEvent] | None = None) -> None:
-        self.world, self.net = world, compile_net(world.playbook)
-        self.state, self.twin = new_run("r", self.net), new_run("r", self.net)
-        self.log: list[ev.RunEvent] = []
-        self.take(made or [ev.RunSubmitted("p", "v", 1, {}, "me")])
-        if made is None:
-            self.act(Decision.begin)
-
-    def take(self, new: list[ev.RunEvent], *, into_state: bool = True) -> None:
-        for event in new:
-            if into_state:
-                evolve(self.state, event, self.world.at)
-            evolve(self.twin, event, self.world.at)
-            self.log.append(event)
-        assert self.twin.hash() == self.state.hash()
-
-    def act(self, command: Callable[[Decision], object]) -> None:
-        decision = Decision(self.state, self.world.playbook, self.world)
-        command(decision)
-        self.take(decision.events, into_state=False)
-
-    def end(self, attempt: Try, how: Ended = OK) -> None:
-        self.act(lambda d: d.ended(replace(how, attempt=attempt.attempt)))
-
-    def flying(self, step: str | None = None) -> list[Try]:
-        return [t for t in self.state.attempts.values() if step in (None, t.step)]
-
-    def run_out(self, judge: Callable[[Try], Ended] = lambda _: OK) -> None:
-        while not self.state.ended:
-            if flying := self.flying():
-                self.end(flying[0], judge(flying[0]))
-            else:
-                self.world.at += 60
-                self.act(Decision.due)
-
-    def of(self, kind: type) -> list[Any]:
-        return [e for e in self.log if isinstance(e, kind)]
-
-
-def step(name: str, *to: str, **kw: Any) -> Step:
-    kw.setdefault("tool", {"kind": "python", "call": "m:f"})
-    return Step(name, arcs=tuple(Arc(t) for t in to), **kw)
-
-
-def world(*steps: Step, **kw: Any) -> World:
-    return World(Playbook("p", steps), **kw)
-
-
-def mapped(count: int, batch: int, in_flight: int, allow: float = 0.0) -> World:
-    each = Each("{{ x }}", batch, in_flight, allow)
-    return world(step("map", each=each), items_of={"map": count})
-
 
 GONE = Ended("", "cancelled", ev.Fault("cancelled", "the run was ending"))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field, replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from driven import OK, Driver, World, failed, step, world
 from runtime.net.flow import describe
 from runtime.net.soundness import Sound, Unsound, check
 from runtime.playbook.model import Arc, Join, Playbook, Step
@@ -17,10 +16,6 @@ from runtime.playbook.model import Each as EachSpec
 from runtime.run import events as ev
 from runtime.run.decide import Ended
 from runtime.run.state import RunState
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from test_run import OK, Driver, World, failed, step, world
 
 TOO_OFTEN = "the loop of head has begun again 2 times and not ended"
 
