@@ -120,7 +120,7 @@ def answers(port: int) -> bool:
         return False
 
 
-def until(look: Callable[[], Any], wait_s: float = 60.0) -> Any:
+def until(look: Callable[[], Any], wait_s: float = 240.0) -> Any:
     deadline = time.monotonic() + wait_s
     while not (found := look()):
         assert time.monotonic() < deadline, "it did not happen in time"

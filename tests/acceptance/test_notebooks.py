@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFolder]:
         for _ in range(3):
             assert client.wait(client.submit(path)["run"], 60)["state"] == "completed"
         reader = SqliteReader.open(folder.journal)
-        await_caught_up(folder, reader.heads(), 60)
+        await_caught_up(folder, reader.heads(), 240)
         reader.close()
         yield folder
 

@@ -53,7 +53,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"clickhouse://write:{tokens(folder)['write']}@127.0.0.1:{port(folder, 60)}"
         assert recorder.stdin is not None
         recorder.stdin.close()
-        recorder.wait(30)
+        recorder.wait(120)
 
 
 Sql = Callable[..., dict[str, Any]]

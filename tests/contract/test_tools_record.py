@@ -54,11 +54,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFolder]:
         recorder = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=ROOT
         )
-        await_caught_up(folder, journal.heads(), 60)
+        await_caught_up(folder, journal.heads(), 240)
         yield folder
         assert recorder.stdin is not None
         recorder.stdin.close()
-        recorder.wait(30)
+        recorder.wait(120)
     journal.close()
 
 

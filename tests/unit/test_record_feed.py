@@ -141,9 +141,9 @@ def test_every_event_is_there_once_wherever_the_sink_died(
     house.another_writer()
     house.grow()
     with house.feeding(*deaths) as feed:
-        assert feed.caught_up(house.journal.heads(), 20)
+        assert feed.caught_up(house.journal.heads(), 120)
         house.grow()
-        assert feed.caught_up(house.journal.heads(), 20)
+        assert feed.caught_up(house.journal.heads(), 120)
     assert sorted(house.kept.places) == house.expected()
     assert all(any(death in line for line in house.said) for death in deaths[:1])
 
@@ -152,11 +152,11 @@ def test_every_event_is_there_once_wherever_the_sink_died(
 def test_a_sink_that_was_lost_is_fed_from_the_start(house: House, deaths: tuple[str, ...]) -> None:
     house.grow()
     with house.feeding() as feed:
-        assert feed.caught_up(house.journal.heads(), 20)
+        assert feed.caught_up(house.journal.heads(), 120)
     house.kept = Kept()
     with house.feeding(*deaths) as feed:
         until(lambda: house.kept.places)
-        assert feed.caught_up(house.journal.heads(), 20)
+        assert feed.caught_up(house.journal.heads(), 120)
     assert house.kept.places == house.expected()
 
 
@@ -164,10 +164,10 @@ def test_a_sink_that_was_lost_is_fed_from_the_start(house: House, deaths: tuple[
 def test_a_ledger_that_was_lost_makes_no_row_twice(house: House, deaths: tuple[str, ...]) -> None:
     house.grow()
     with house.feeding() as feed:
-        assert feed.caught_up(house.journal.heads(), 20)
+        assert feed.caught_up(house.journal.heads(), 120)
     (house.root / "recorder.db").unlink()
     with house.feeding(*deaths) as feed:
-        assert feed.caught_up(house.journal.heads(), 20)
+        assert feed.caught_up(house.journal.heads(), 120)
     assert house.kept.places == house.expected()
     assert any("filled anew" in line for line in house.said)
 
@@ -180,7 +180,7 @@ def test_a_journal_that_was_restored_is_recorded_as_it_is_now(house: House) -> N
     ledger.close()
     with house.feeding() as feed:
         until(lambda: house.kept.places == house.expected())
-        assert feed.caught_up(house.journal.heads(), 20)
+        assert feed.caught_up(house.journal.heads(), 120)
 
 
 def test_a_server_that_holds_strange_rows_is_left_alone_and_that_is_said(house: House) -> None:
@@ -198,7 +198,7 @@ def test_an_error_that_stays_is_written_down_once(house: House) -> None:
     house.grow()
     house.kept.made = True
     with house.feeding(*["before writing", *["before mending"] * 4]) as feed:
-        assert feed.caught_up(house.journal.heads(), 20)
+        assert feed.caught_up(house.journal.heads(), 120)
         assert feed.progress.error is None
     assert sum("before mending" in line for line in house.said) == 1
 

@@ -35,7 +35,7 @@ def run(api: Any) -> str:
     api.post("/api/playbooks", {"source": PLAYBOOK})
     line = api.post("/api/runs", {"playbook": "tests/history"})
     assert api.ended(line["run"], 60)["state"] == "failed"
-    await_caught_up(api.folder, api.written(), 60, ("clickhouse",))
+    await_caught_up(api.folder, api.written(), 240, ("clickhouse",))
     return str(line["run"])
 
 

@@ -24,7 +24,7 @@ def ran(api: Any) -> Any:
     view = api.ended(line["run"])
     history = History.open(api.folder)
     try:
-        history.await_caught_up(api.written())
+        history.await_caught_up(api.written(), 240)
     finally:
         history.close()
     assert view["state"] == "completed"
