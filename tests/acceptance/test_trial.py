@@ -9,12 +9,12 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from calls import change, write
 from control_plane.experiments import ExperimentService
 from control_plane.review.policy import Policy, Stage
 from control_plane.review.profiles import load as load_policy
 from control_plane.reviews import ReviewService
 from control_plane.shadows import Shadows
-from optimizer.proposal import Candidate
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.local import open_local
@@ -22,41 +22,8 @@ from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import load
 from runtime.run.events import EachCut, ExperimentEnded, OverlayAppended
 
-YAML = """
-apiVersion: trimtab/v1
-kind: Playbook
-metadata: {path: test/calls}
-objective: time
-workflow:
-  - step: make
-    tool: {kind: python, code: "result = list(range(1200))"}
-    next: call
-  - step: call
-    each: {in: "{{ make }}", batch: 5, in_flight: 2}
-    tool: {kind: python, call: "calls:call"}
-    effect: idempotent
-    retry: {attempts: 2, initial: 5ms, on: [transient]}
-    tune: {each.batch: {min: 1, max: 100}}
-"""
-CODE = """
-import time
-
-def call(items):
-    time.sleep(0.004)
-    if len(items) > 12:
-        raise ConnectionError("503: too many ids")
-    return items
-"""
 PASSING = ("approved", "scheduled", "shadow", "rolling_back")
 CALM = frozenset({"approver"})
-
-
-def candidate(before: int, to: int) -> Candidate:
-    return Candidate(
-        "change", "test/calls", "call", "batch", "time",
-        [{"knob": "each.batch", "from": before, "to": to}], {"each.batch": before},
-        {"support": 1.0}, {"time": {"lower": -0.6, "median": -0.5, "upper": -0.4}},
-    )  # fmt: skip
 
 
 async def opened(engine: Engine, policy: Policy) -> tuple[ReviewService, ExperimentService]:
@@ -88,22 +55,21 @@ async def settled(engine: Engine, reviews: ReviewService, proposal: str) -> str:
 def test_a_better_size_is_kept_and_a_harmful_one_rolled_back_with_real_workers(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "calls.yaml").write_text(YAML)
-    (tmp_path / "calls.py").write_text(CODE)
+    book = write(tmp_path, 1200)
     demo = load_policy("demo")
     policy = replace(demo, ramp=(Stage(0.2, 5), Stage(0.5, 40)))
 
     async def story() -> None:
         folder = DataFolder(tmp_path / "data")
         async with open_local(folder, slots=2) as engine:
-            await engine.register(load(tmp_path / "calls.yaml"), "author")
+            await engine.register(load(book), "author")
             reviews, experiments = await opened(engine, policy)
-            good = await reviews.propose(candidate(5, 10), "opt", frozenset({"author"}))
+            good = await reviews.propose(change(5, 10), "opt", frozenset({"author"}))
             await reviews.approve(good.id, "ann", CALM, good.bound_hash)
             assert await settled(engine, reviews, good.id) == "kept"
             bound = engine.catalogue.latest("test/calls").bound("call")
             assert engine.layers.stable("test/calls", "call", bound) == {"each.batch": 10}
-            bad = await reviews.propose(candidate(10, 20), "opt", frozenset({"author"}))
+            bad = await reviews.propose(change(10, 20), "opt", frozenset({"author"}))
             await reviews.approve(bad.id, "ann", CALM, bad.bound_hash)
             assert await settled(engine, reviews, bad.id) == "rolled_back"
             assert reviews.get(bad.id).verdict["verdict"] == "worse"
@@ -124,28 +90,27 @@ def test_a_better_size_is_kept_and_a_harmful_one_rolled_back_with_real_workers(
 def test_what_history_speaks_against_never_touches_live_work_and_what_it_cannot_say_is_tried(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "calls.yaml").write_text(YAML.replace("1200", "300"))
-    (tmp_path / "calls.py").write_text(CODE.replace("0.004", "0.02"))
+    book = write(tmp_path, 300, call_s=0.02)
     demo = load_policy("demo")
     verify = replace(demo.verify, shadow=replace(demo.verify.shadow, vetoes=True))
     policy = replace(demo, verify=verify, ramp=(Stage(0.2, 5), Stage(0.5, 40)))
 
     async def story() -> None:
         async with open_local(DataFolder(tmp_path / "data"), slots=2) as engine:
-            await engine.register(load(tmp_path / "calls.yaml"), "author")
+            await engine.register(load(book), "author")
             reviews, experiments = await opened(engine, policy)
             for size in (3, 5, 5, 5):
                 chosen = {} if size == 5 else {"call": {"each.batch": size}}
                 wanted = Submit("test/calls", overrides=chosen)
                 assert (await engine.wait(await engine.submit(wanted))).state == "completed"
-            known = await reviews.propose(candidate(5, 3), "opt", frozenset({"author"}))
+            known = await reviews.propose(change(5, 3), "opt", frozenset({"author"}))
             await reviews.approve(known.id, "ann", CALM, known.bound_hash)
             await passed(reviews, known.id)
             ended = reviews.get(known.id)
             assert (ended.state, ended.reason) == ("failed", "simulated_worse"), ended.history[-1]
             assert ended.history[-1]["facts"]["makespan_delta"] > 0.2
             assert ended.experiment is None
-            unknown = await reviews.propose(candidate(5, 9), "opt", frozenset({"author"}))
+            unknown = await reviews.propose(change(5, 9), "opt", frozenset({"author"}))
             await reviews.approve(unknown.id, "ann", CALM, unknown.bound_hash)
             await passed(reviews, unknown.id)
             tried = reviews.get(unknown.id)

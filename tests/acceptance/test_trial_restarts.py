@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from calls import change, write
 from control_plane.experiments import ExperimentService
 from control_plane.review.policy import Policy, Stage
 from control_plane.review.profiles import load as load_policy
 from control_plane.reviews import ReviewService
 from control_plane.shadows import Shadows
-from optimizer.proposal import Candidate
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.local import open_local
@@ -39,31 +39,7 @@ from runtime.run.events import (
     VerdictReached,
 )
 
-YAML = """
-apiVersion: trimtab/v1
-kind: Playbook
-metadata: {path: test/calls}
-objective: time
-workflow:
-  - step: make
-    tool: {kind: python, code: "result = list(range(900))"}
-    next: call
-  - step: call
-    each: {in: "{{ make }}", batch: 5, in_flight: 2}
-    tool: {kind: python, call: "calls:call"}
-    effect: idempotent
-    retry: {attempts: 2, initial: 5ms, on: [transient, lost]}
-    tune: {each.batch: {min: 1, max: 100}}
-"""
-CODE = """
-import time
-
-def call(items):
-    time.sleep(0.004)
-    if len(items) > 12:
-        raise ConnectionError("503: too many ids")
-    return items
-"""
+ITEMS = 900
 PEOPLE = frozenset({"approver"})
 
 
@@ -95,14 +71,6 @@ class Shop:
         return [r.event for r in found if isinstance(r.event, kind)]
 
 
-def change(before: int, to: int) -> Candidate:
-    return Candidate(
-        "change", "test/calls", "call", "batch", "time",
-        [{"knob": "each.batch", "from": before, "to": to}], {"each.batch": before},
-        {"support": 1.0}, {"time": {"lower": -0.6, "median": -0.5, "upper": -0.4}},
-    )  # fmt: skip
-
-
 @asynccontextmanager
 async def opened(root: Path, policy: Policy) -> AsyncIterator[Shop]:
     async with open_local(DataFolder(root / "data"), slots=2) as engine:
@@ -125,8 +93,7 @@ async def opened(root: Path, policy: Policy) -> AsyncIterator[Shop]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    (tmp_path / "calls.yaml").write_text(YAML)
-    (tmp_path / "calls.py").write_text(CODE)
+    write(tmp_path, ITEMS)
     return tmp_path
 
 
@@ -204,7 +171,7 @@ def test_a_server_that_stops_before_the_rescue_rescues_at_its_next_start(
 ) -> None:
     """The end of a trial is durable; what it left half cut is cut again after the restart."""
 
-    (root / "calls.py").write_text(CODE.replace("0.004", "0.03"))
+    write(root, ITEMS, call_s=0.03)
 
     async def story() -> None:
         async with opened(root, policy) as shop:
@@ -242,7 +209,7 @@ def test_new_code_in_the_middle_of_a_trial_ends_it_and_suspends_what_was_kept(
             proposal = await shop.proposed((8, 10))
             run = await engine.submit(Submit("test/calls"))
             await shop.until(lambda: len(shop.events(AttemptFinished)) > 10)
-            (root / "calls.py").write_text(CODE + "\nMORE = 1\n")
+            write(root, ITEMS, more="\nMORE = 1\n")
             await engine.register(load(root / "calls.yaml"), "author")
             await taken_back(shop, proposal)
             view = shop.reviews.get(proposal)
