@@ -336,6 +336,14 @@ class Client:
         """Start one cycle of the optimizer and return its run."""
         return self._dict("POST", "/api/optimize")
 
+    def calibrate(self) -> dict[str, Json]:
+        """Replay the record to see how far stated chances can be trusted; return the run."""
+        return self._dict("POST", "/api/calibrate")
+
+    def calibration(self) -> dict[str, Json]:
+        """Return what the latest calibration said; empty when there is none."""
+        return self._dict("GET", "/api/calibration")
+
     def drafted(self, run: str, count: int, timeout_s: float = 10.0) -> list[dict[str, Json]]:
         """Return the proposals that a cycle led to, waiting until ``count`` were drafted."""
         began = time.monotonic()

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from agents.calibrator import read_others
 from agents.observer import Reader, observe
 from agents.tuner import tune
 from agents.verifier import review
 from optimizer.guard import Reason
 from optimizer.proposal import Candidate
+from optimizer.tune import CHOSEN
 
 Json: TypeAlias = Any
 
@@ -40,8 +42,16 @@ def run_cycle(
     scopes: Sequence[Mapping[str, Json]],
     policy: Mapping[str, Json],
     rng: random.Random,
+    calibration: Mapping[str, Json] | None = None,
+    now: float = 0.0,
 ) -> CycleResult:
-    """Return the proposals of one cycle. The same record, scopes and rng give the same."""
+    """Return the proposals of one cycle. The same record, scopes and rng give the same.
+
+    ``calibration`` is what `agents.calibrator.calibrate` last said, ``now`` the time by
+    which its age is judged.
+    """
     seen, silent = observe(reader, scopes)
-    candidates, reasons = tune(seen, policy, rng)
+    chosen = any(tuned["name"] in CHOSEN for one in seen for tuned in one.scope.get("tune") or ())
+    others = read_others(reader, calibration, now) if chosen else None
+    candidates, reasons = tune(seen, policy, rng, others)
     return CycleResult(tuple(candidates), (*silent, *reasons, *review(seen)))

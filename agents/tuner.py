@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from agents.observer import Observation
+from optimizer.choice import Others
 from optimizer.guard import Limits, Reason
 from optimizer.models.chains import Cells, by_class, together
 from optimizer.models.recovery import ANYTHING, Rates
@@ -21,7 +22,10 @@ Json: TypeAlias = Any
 
 
 def tune(
-    observations: Sequence[Observation], policy: Mapping[str, Json], rng: random.Random
+    observations: Sequence[Observation],
+    policy: Mapping[str, Json],
+    rng: random.Random,
+    others: Others | None = None,
 ) -> tuple[list[Candidate], list[Reason]]:
     """Return the candidates of one cycle and, for all else, the reasons."""
     candidates: list[Candidate] = []
@@ -30,7 +34,7 @@ def tune(
     chains = [by_class(one.tries) for one in observations]
     for place, one in enumerate(observations):
         priors = _priors([c for other, c in enumerate(chains) if other != place])
-        tuned = tune_step(one.scope, one.history, limits, rng, one.tries, priors)
+        tuned = tune_step(one.scope, one.history, limits, rng, one.tries, priors, others)
         reasons += tuned.reasons
         if tuned.candidate is not None:
             candidates.append(tuned.candidate)

@@ -93,5 +93,7 @@ def _faded(one: Observation) -> Reason | None:
 def _run_levels(history: Batches) -> list[float]:
     _, codes = np.unique(history.run, return_inverse=True)
     seconds = np.bincount(codes, weights=history.seconds)
-    levels: list[float] = np.log(seconds / np.bincount(codes, weights=history.items)).tolist()
+    levels: list[float] = np.log(
+        seconds / np.bincount(codes, weights=np.maximum(history.items, 1))
+    ).tolist()
     return levels

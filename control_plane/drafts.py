@@ -33,6 +33,7 @@ from runtime.run.layers import digest
 
 _LOG: Final = logging.getLogger("trimtab.drafts")
 OPTIMIZE: Final = "system/optimize"
+CALIBRATE: Final = "system/calibrate"
 OPTIMIZER: Final = "optimizer"
 """The principal that is the author of every cycle's proposals."""
 RECENT: Final = 20
@@ -148,8 +149,26 @@ class Drafts:
             "scopes": self.scopes(),
             "policy": describe(self._reviews.policy),
             "cycle": f"c-{self._new_id()}",
-            "cursor": {str(writer): pos for writer, pos in self._host.journal.heads().items()},
+            "calibration": self.calibration(),
+            **self.asked(),
         }
+
+    def asked(self) -> dict[str, Json]:
+        """Return what a reading of the record that is asked for now has to hold."""
+        heads = self._host.journal.heads()
+        return {"at": self._clock(), "cursor": {str(w): pos for w, pos in heads.items()}}
+
+    def calibration(self) -> dict[str, Json]:
+        """Return what the latest calibration said, with its run; empty when there is none."""
+        rows = self._host.journal.runs(
+            state="completed", playbook=CALIBRATE, system=True, limit=1
+        )  # fmt: skip
+        for row in rows:
+            last = self._host.journal.event(f"run/{row.run}", row.length)
+            if last is not None and isinstance(last.event, RunCompleted):
+                value = Objects(self._host.folder.objects).open(last.event.result)
+                return {**value, "run": row.run} if isinstance(value, dict) else {}
+        return {}
 
     def scopes(self) -> list[dict[str, Json]]:
         """Return every step that may be tuned, with what is known of it outside the record."""

@@ -17,6 +17,7 @@ from runtime.engine.engine import Engine, Submit
 from runtime.run.events import Json, KillSet
 
 OPTIMIZE: Final = "system/optimize"
+CALIBRATE: Final = "system/calibrate"
 SHIPPED_BY: Final = "trimtab"
 
 
@@ -24,9 +25,11 @@ class Loop:
     """Starts cycles, and stops what they changed."""
 
     def __init__(
-        self, engine: Engine, workload: Callable[[], dict[str, Json]], clock: Clock
-    ) -> None:
+        self, engine: Engine, workload: Callable[[], dict[str, Json]], clock: Clock,
+        asked: Callable[[], dict[str, Json]],
+    ) -> None:  # fmt: skip
         self._engine, self._workload, self._clock = engine, workload, clock
+        self._asked = asked
 
     async def register(self) -> None:
         """Enter the system playbooks that ship with this release in the catalogue."""
@@ -37,6 +40,12 @@ class Loop:
         """Start one cycle and return its run."""
         return await self._engine.submit(Submit(
             playbook=OPTIMIZE, workload=self._workload(), actor=actor, system=True,
+        ))  # fmt: skip
+
+    async def calibrate(self, actor: str) -> str:
+        """Replay the record to see how far stated chances can be trusted; return the run."""
+        return await self._engine.submit(Submit(
+            playbook=CALIBRATE, workload=self._asked(), actor=actor, system=True,
         ))  # fmt: skip
 
     async def kill(self, scope: str, on: bool, actor: str, reason: str) -> list[str]:

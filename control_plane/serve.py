@@ -32,7 +32,7 @@ from control_plane.clock import Clock, wall
 from control_plane.drafts import Drafts
 from control_plane.experiments import ExperimentService
 from control_plane.ground import Ground, PortTaken, bind, break_ground
-from control_plane.loop import OPTIMIZE, Loop
+from control_plane.loop import CALIBRATE, OPTIMIZE, Loop
 from control_plane.metrics import Metrics
 from control_plane.parts import Parts
 from control_plane.playbooks import Playbooks
@@ -170,9 +170,12 @@ async def _open_parts(
     reviews, experiments, drafts = await _open_review(opened, engine, settings, clock)
     readings = Readings(folder)
     opened.callback(readings.close)
-    loop = Loop(engine, drafts.workload, clock)
+    loop = Loop(engine, drafts.workload, clock, drafts.asked)
     await loop.register()
-    schedules = Schedules(engine, Table(folder.schedules), clock, {OPTIMIZE: drafts.workload})
+    schedules = Schedules(
+        engine, Table(folder.schedules), clock,
+        {OPTIMIZE: drafts.workload, CALIBRATE: drafts.asked},
+    )  # fmt: skip
     schedules.open()
     opened.push_async_callback(schedules.close)
     upkeep = Upkeep(engine, settings.retention, clock)
@@ -235,14 +238,15 @@ async def _end_processes(engine: Engine, recorder: RecorderProcess | None, grace
 
 
 async def _start_schedules(parts: Parts) -> None:
-    """Start ticking; the first time, with the schedule of the optimizer."""
-    cron = parts.settings.optimize.cron
+    """Start ticking; the first time, with the schedules of the optimizer."""
+    optimize = parts.settings.optimize
     await parts.schedules.start()
-    journal = parts.engine.journal
-    if cron and journal.length("schedule/optimize") == 0:
-        await parts.schedules.set(ScheduleSet(
-            "optimize", cron, parts.settings.optimize.zone, OPTIMIZE, {}, "trimtab"
-        ))  # fmt: skip
+    ours = (("optimize", optimize.cron, OPTIMIZE), ("calibrate", optimize.calibrate, CALIBRATE))
+    for name, cron, playbook in ours:
+        if cron and parts.engine.journal.length(f"schedule/{name}") == 0:
+            await parts.schedules.set(ScheduleSet(
+                name, cron, optimize.zone, playbook, {}, "trimtab"
+            ))  # fmt: skip
 
 
 def _app(parts: Parts) -> Litestar:

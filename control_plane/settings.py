@@ -168,7 +168,10 @@ class OptimizeSettings:
     """When the optimizer runs by itself."""
 
     cron: str = _set("7 * * * *", "When the optimize playbook is fired; empty for never.", _cron)
-    zone: str = _set("UTC", "The time zone of that cron text.", _zone)
+    calibrate: str = _set(
+        "23 3 * * *", "When stated chances are compared with history; empty for never.", _cron
+    )
+    zone: str = _set("UTC", "The time zone of these cron texts.", _zone)
 
 
 @dataclass(frozen=True, slots=True)

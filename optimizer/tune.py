@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from optimizer import batch, hedge, in_flight, retry, timeout
+from optimizer import batch, choice, hedge, in_flight, retry, timeout
+from optimizer.choice import Others
 from optimizer.evidence import Batches
 from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
@@ -34,6 +35,8 @@ TURNED_DOWN = frozenset(
 """States after which the same content is not proposed again."""
 OF_TRIES = frozenset({"retry.attempts", "retry.on", "timeout", "hedge"})
 """Knobs whose effect is worked out from single tries."""
+CHOSEN = frozenset({"runs_on", "alternatives"})
+"""Knobs that have choices alone."""
 MOST_LESSONS = 3
 """Times the same experiment may be repeated while what it asks about stays uncertain."""
 
@@ -49,11 +52,13 @@ class Tuned:
 def tune_step(
     scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
     tries: Tries | None = None, priors: Mapping[str, Rates] | None = None,
+    others: Others | None = None,
 ) -> Tuned:  # fmt: skip
     """Return the proposal for one step, or why there is none.
 
     ``tries`` are the step's attempts one by one, without which nothing is said of retries,
-    timeouts and hedges; ``priors`` say how classes of error recover in other steps.
+    timeouts and hedges; ``priors`` say how classes of error recover in other steps, and
+    ``others`` what those took on which hardware.
     """
     name = f"{scope['playbook']}#{scope['step']}"
     if scope.get("live"):
@@ -70,6 +75,8 @@ def tune_step(
     found = [
         _of_tries(scope, tune, history, limits, rng, tries, priors or {}, suppressed)
         if tune["name"] in OF_TRIES
+        else _chosen(scope, tune, history, limits, others, suppressed)
+        if tune["name"] in CHOSEN
         else _study(scope, tune, history, limits, rng)
         for tune in scope.get("tune") or []
     ]
@@ -98,6 +105,17 @@ def _study(
     if known == "batch":
         return batch.study(scope, knob, stable, history, limits, rng)
     return in_flight.study(scope, knob, stable, history, limits)
+
+
+def _chosen(
+    scope: Mapping[str, Json], tune: Mapping[str, Json], history: Batches, limits: Limits,
+    others: Others | None, suppressed: frozenset[str],
+) -> Candidate | Reason:  # fmt: skip
+    """Ask the study of a knob that has choices."""
+    name = str(tune["name"])
+    values = {**scope.get("defaults", {}), **(scope.get("stable") or {})}
+    asked = Asked(scope, name, values.get(name), tune, history)
+    return choice.study(asked, others, limits, suppressed)
 
 
 def _of_tries(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -9,6 +11,7 @@ from litestar.params import JSONBody
 from control_plane.api.guards import requires
 from control_plane.api.problems import Anyone
 from control_plane.api.schemas import KillSend
+from control_plane.drafts import Drafts
 from control_plane.loop import Loop
 from control_plane.runs import RunLine, Runs
 from runtime.engine.engine import Engine
@@ -21,6 +24,22 @@ async def optimize(
 ) -> RunLine:
     """Start one cycle of the optimizer and return its run."""
     return runs.line(await loop.optimize(request.user.name))
+
+
+@post("/api/calibrate", guards=[requires("operator")], operation_id="calibrateOnce",
+      tags=["loop"])  # fmt: skip
+async def calibrate(
+    request: Anyone, loop: NamedDependency[Loop], runs: NamedDependency[Runs]
+) -> RunLine:
+    """Replay the record to see how far stated chances can be trusted, and return the run."""
+    return runs.line(await loop.calibrate(request.user.name))
+
+
+@get("/api/calibration", guards=[requires("viewer")], operation_id="getCalibration",
+     tags=["loop"], sync_to_thread=False)  # fmt: skip
+def calibration(drafts: NamedDependency[Drafts]) -> dict[str, Any]:
+    """Return what the latest calibration said; empty when there is none."""
+    return drafts.calibration()
 
 
 @get("/api/kill", guards=[requires("viewer")], operation_id="listKilled", tags=["loop"],

@@ -45,6 +45,33 @@ def once(
 
 
 @app.command()
+def calibrate(
+    ctx: typer.Context,
+    now: Annotated[bool, typer.Option("--now", help="Replay history first.")] = False,
+    timeout_s: Annotated[float, typer.Option(min=1, help="How long to wait.")] = 600.0,
+    key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Say how stated chances came true on this installation's own history."""
+    with here(ctx).client(key_file, record=True) as client:
+        if now:
+            run = client.calibrate()["run"]
+            say(f"run {run} replays what the record holds")
+            _ended(client, run, timeout_s)
+        told = client.calibration()
+    emit_one(told, output, _calibrated)
+
+
+def _calibrated(told: Row) -> Iterator[str]:
+    if not told:
+        yield "nothing was calibrated yet: trimtab optimize calibrate --now"
+        return
+    yield f"{told['knob']}: {told['steps']} steps on {', '.join(told['settings']) or 'no class'}"
+    for objective, text in told["says"].items():
+        yield f"{objective}: {text}"
+    yield f"version {told['id'][:12]}, run {told['run']}"
+
+
+@app.command()
 def backtest(
     data: Annotated[Path, typer.Option(help="The folder above the data sets.", exists=True)],
     sets: Annotated[str, typer.Option(help="Data sets, with commas; all without.")] = "",
@@ -140,7 +167,8 @@ def kill(
     emit_one({"killed": scopes}, output, lambda t: [f"killed: {', '.join(t['killed']) or 'none'}"])
 
 
-def _cycle(client: Client, run: str, timeout_s: float) -> dict[str, Any]:
+def _ended(client: Client, run: str, timeout_s: float) -> dict[str, Any]:
+    """Wait for a run of the optimizer's; a run that failed is a refusal."""
     ended = client.wait(run, timeout_s)
     if ended["state"] != "completed":
         fault = ended["fault"] or {"message": ended["state"]}
@@ -148,7 +176,11 @@ def _cycle(client: Client, run: str, timeout_s: float) -> dict[str, Any]:
             f"the optimizer's run failed: {fault['message']}",
             command=f"trimtab run show {run}", code=Code.FAILED,
         )  # fmt: skip
-    result = ended["result"] or {}
+    return ended["result"] or {}
+
+
+def _cycle(client: Client, run: str, timeout_s: float) -> dict[str, Any]:
+    result = _ended(client, run, timeout_s)
     proposals = client.drafted(run, len(result.get("candidates", ())))
     return {"run": run, "proposals": proposals, "reasons": result.get("reasons", [])}
 

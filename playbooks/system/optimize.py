@@ -39,4 +39,7 @@ def observe(workload: Mapping[str, Any], history: History) -> dict[str, Any]:
 def tune(workload: Mapping[str, Any], history: History) -> dict[str, Any]:
     """Return the candidates of this cycle, and why there are no others."""
     rng = random.Random(workload["cycle"])  # noqa: S311 - for resampling; equal for a replay
-    return run_cycle(history, workload["scopes"], workload["policy"], rng).to_json()
+    return run_cycle(
+        history, workload["scopes"], workload["policy"], rng,
+        workload.get("calibration"), float(workload.get("at", 0.0)),
+    ).to_json()  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import clickhouse_connect
 import pytest
 
 from bench.optimizer_evidence import A_RUN, FILL, SCOPE, ask, asked_of
+from optimizer.elsewhere import elsewhere
 from runtime.record.clickhouse import ClickHouseSink
 
 ATTEMPTS = 20 * A_RUN
@@ -46,3 +48,15 @@ def test_the_bench_reads_groups_and_proposes_what_is_known_to_be_better(client: 
     assert told["proposal"].startswith("each.batch 25 → 200")
     truth = (0.1 / 200) / (0.065 / 25) - 1
     assert told["causal"]["adjusted"] == pytest.approx(truth, abs=0.02)
+
+
+def test_what_a_step_took_on_each_class_of_hardware_is_summed_up(client: Any) -> None:
+    table = ask(client, "evidence_settings")
+    told = table.to_pylist()
+    assert sum(one["attempts"] for one in told) == ATTEMPTS
+    seen = elsewhere(table)
+    for one in told:
+        step = (one["playbook"], one["step"])
+        share = one["failed"] / one["attempts"]
+        expected = one["log_s"] - math.log1p(-share)
+        assert seen.of("time", step, one["setting"]) == pytest.approx(expected)

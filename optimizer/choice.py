@@ -1,0 +1,255 @@
+"""The study of a knob with choices: the class of hardware, or which alternative does the work.
+
+Three sources, the surest first. A trial of this step measured a choice beside the stable
+one: its effect speaks for itself. Other steps ran under both: the gate says whether that is
+enough for a change, or for a trial and what that is worth. Nothing is known: a bounded trial
+may ask, if enough runs are to come. What a step did under another choice by itself, outside
+of a trial, is not believed: it may have been at night.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.effect import Effect
+from optimizer.elsewhere import Elsewhere, space_of
+from optimizer.evidence import Batches, record
+from optimizer.finding import Asked, Finding, propose
+from optimizer.gate.calibration import Calibration
+from optimizer.gate.gate import Judgement, Terms, judge
+from optimizer.gate.moves import LARGER, SMALLER, Moves
+from optimizer.gate.outlook import Outlook, outlook
+from optimizer.guard import Limits, Reason
+from optimizer.knobs import knob_class
+from optimizer.proposal import Candidate
+from optimizer.search.history import History
+from optimizer.search.mixture import Mixture, Posterior
+
+Json: TypeAlias = Any
+Array: TypeAlias = NDArray[Any]
+
+FEWEST_RUNS: Final = 3
+"""Runs of the step that say how large it is, before anything is said of other choices."""
+DECLARED: Final = 0.5
+"""Standard deviation of the log ratio of a choice that an author thought worth declaring."""
+LONGEST: Final = 50
+"""The most runs to come that a saving is counted over."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Others:
+    """What other steps show, with the map of how far its chances can be trusted.
+
+    ``said`` is why there is no map, for the proposal to say.
+    """
+
+    elsewhere: Elsewhere
+    maps: Mapping[str, Calibration]
+    said: str = ""
+
+
+def study(
+    asked: Asked, others: Others | None, limits: Limits, suppressed: Collection[str]
+) -> Candidate | Reason:
+    """Return the change or the trial that is worth proposing, or why there is none."""
+    choices = [str(one) for one in asked.tune.get("choices") or ()]
+    rest = [one for one in choices if one != asked.stable]
+    if not rest or asked.stable not in choices:
+        return asked.no("not_tunable", f"there is no choice beside {asked.stable}")
+    measured = dict(_measured(asked, limits))
+    notes = []
+    for value, effect in sorted(measured.items(), key=lambda one: one[1].log):
+        found = _finding(asked, value, effect, len(measured))
+        answer = propose(asked, found, limits, suppressed)
+        if isinstance(answer, Candidate):
+            return answer
+        notes.append(answer.text)
+    unknown = [one for one in rest if one not in measured]
+    if not unknown:
+        return asked.no("not_worthwhile", "; ".join(notes))
+    return _unmeasured(asked, [asked.stable, *unknown], others, limits, suppressed)
+
+
+# ---- what a trial has measured --------------------------------------------------------------
+
+
+def _measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, Effect]]:
+    """Yield the effect of each choice that a trial of this knob has measured."""
+    for told in asked.scope.get("last") or ():
+        if told.get("state") != "learned":
+            continue
+        experiment = "x-" + str(told.get("proposal", "")).removeprefix("p-")
+        mine = asked.history.where(asked.history.experiment == experiment)
+        for line in told.get("diff") or ():
+            if line.get("knob") == asked.knob and line.get("from") == asked.stable:
+                for number, value in enumerate(line.get("values") or (), 1):
+                    effect = _effect(mine, f"candidate.{number}", asked, limits)
+                    if effect is not None:
+                        yield str(value), effect
+
+
+def _effect(mine: Batches, arm: str, asked: Asked, limits: Limits) -> Effect | None:
+    """The difference in mean log outcome an item, units of one trial against each other."""
+    sides = [_units(mine.where(mine.arm == one), asked) for one in (arm, "control")]
+    if min(map(len, sides)) < limits.least_units:
+        return None
+    variances = [float(np.var(side, ddof=1)) / len(side) for side in sides]
+    freedom = sum(map(len, sides)) - 2
+    spread = math.sqrt(sum(float(np.var(side, ddof=1)) for side in sides) / limits.ramp_units)
+    log = float(np.mean(sides[0]) - np.mean(sides[1]))
+    return Effect(log, math.sqrt(sum(variances)), spread, freedom)
+
+
+def _units(side: Batches, asked: Asked) -> Array:
+    """The log outcome an item of each unit: a block, or without blocks a run."""
+    taken = side.cost if asked.objective == "cost" else side.seconds
+    names = np.char.add(np.char.add(side.run.astype(str), "/"), side.block.astype(str))
+    _, unit = np.unique(names, return_inverse=True)
+    sums = np.bincount(unit, weights=taken)
+    items = np.bincount(unit, weights=np.maximum(side.items, 1))
+    return np.log(sums[sums > 0.0] / items[sums > 0.0])
+
+
+def _finding(asked: Asked, value: str, effect: Effect, compared: int) -> Finding:
+    note = f"{asked.knob} {asked.stable} → {value}, measured side by side"
+    units = int(effect.freedom) + 2
+    return Finding(value, effect, "units of a trial", units, note, compared)
+
+
+# ---- what others and chance say --------------------------------------------------------------
+
+
+def _unmeasured(
+    asked: Asked, choices: list[str], others: Others | None, limits: Limits,
+    suppressed: Collection[str],
+) -> Candidate | Reason:  # fmt: skip
+    runs = len(np.unique(asked.history.run))
+    if runs < FEWEST_RUNS:
+        return asked.no("too_little_history", f"{runs} runs are known; {FEWEST_RUNS} are needed")
+    view = _View.of(asked, choices, others, Terms(
+        horizon=min(runs, LONGEST), least_chance=limits.confidence,
+    ))  # fmt: skip
+    told = view.judged()
+    if told.verdict == "cannot_say":
+        return asked.no("history_cannot_say", "; ".join(told.why) or "no trial is worth its price")
+    candidate = _candidate(asked, view, told)
+    if candidate.content in suppressed:
+        return asked.no("not_worthwhile", f"{candidate.note}: turned down, and nothing is new")
+    return candidate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """Other steps' history over the choices of this step; the stable choice comes first."""
+
+    choices: list[str]
+    history: History
+    known: Calibration | None
+    level: float
+    terms: Terms
+    said: str
+
+    @classmethod
+    def of(cls, asked: Asked, choices: list[str], others: Others | None, terms: Terms) -> _View:
+        objective, step = asked.objective, (asked.scope["playbook"], asked.scope["step"])
+        nothing = History.of([], [], len(choices))
+        if others is None or knob_class(asked.knob) != "placement":
+            return cls(choices, nothing, None, 0.0, terms, "only a trial of this step can tell")
+        history = others.elsewhere.history(objective, choices, without=step)
+        level = others.elsewhere.of(objective, step, choices[0])
+        if not math.isfinite(level):
+            return cls(choices, nothing, None, 0.0, terms, f"no {objective} of it is known yet")
+        known = others.maps.get(objective)
+        return cls(choices, history, known, level, terms, "" if known else others.said)
+
+    def judged(self) -> Judgement:
+        if len(self.history):
+            mixture = Mixture(space_of(self.choices), self.history)
+            return judge(outlook(mixture, self.history, 0, self.level), self.known, self.terms)
+        size = len(self.choices)
+        declared = Posterior(np.ones(1), np.zeros((1, size)), np.full((1, size), DECLARED**2))
+        moves = Moves.of(self.history, 0, self.level)
+        return judge(Outlook(0, declared, moves, 1.0), None, self.terms)
+
+    def facts(self, pick: int) -> dict[str, Json]:
+        """Return which steps speak, of what size, and what made the same move."""
+        rows = self.history.rows
+        both = np.isfinite(rows[:, 0]) & np.isfinite(rows[:, pick]) if len(rows) else np.zeros(0)
+        moved = [family for family, made in zip(self.history.families, both, strict=True) if made]
+        levels = rows[np.isfinite(rows[:, 0]), 0] if len(rows) else np.zeros(0)
+        held = (
+            [math.exp(levels.min() - SMALLER), math.exp(levels.max() + LARGER)]
+            if len(levels)
+            else []
+        )
+        return {
+            "steps": len(rows),
+            "families": len(set(self.history.families)),
+            "made_this_move": {"steps": len(moved), "families": sorted(set(moved))},
+            "sizes_that_count": held,
+            "own_size": math.exp(self.level),
+        }
+
+
+def _candidate(asked: Asked, view: _View, told: Judgement) -> Candidate:
+    change, value = told.verdict == "propose", view.choices[told.candidate]
+    line: dict[str, Json] = {"knob": asked.knob, "from": asked.stable}
+    line |= {"to": value} if change else {"values": [value]}
+    low, middle, high = told.saving
+    effect = {"lower": -high, "median": -middle, "upper": -low}
+    predicted: dict[str, dict[str, float]] = {str(asked.objective): effect} if change else {}
+    facts = {
+        "support": 1.0 if told.known else 0.0,
+        "covered": [],
+        "causal": {
+            "estimand": f"log {asked.objective} per item",
+            "method": "other steps that made the move" if change else "none",
+            "adjusted_for": ["size"] if change else [],
+        },
+        "prediction": predicted,
+        "objective": asked.objective,
+        "gate": {name: one for name, one in asdict(told).items() if name != "candidate"},
+        "others": view.facts(told.candidate),
+        "calibration": view.known.to_json() if view.known else view.said,
+        "would_change": _would_change(view, told),
+        **({} if change else {"reason": "history_cannot_say"}),
+    }
+    return Candidate(
+        kind="change" if change else "experiment", playbook=str(asked.scope["playbook"]),
+        step=str(asked.scope["step"]), knob_class=knob_class(asked.knob),
+        objective=asked.objective, diff=[line], base={asked.knob: asked.stable},
+        evidence=record(asked.scope, [line], asked.history, facts), predicted=predicted,
+        note=_note(asked, view, told, value),
+    )  # fmt: skip
+
+
+def _would_change(view: _View, told: Judgement) -> list[str]:
+    """What would have to be seen for the answer to be another."""
+    terms = view.terms
+    if told.verdict == "propose":
+        chance = f"a chance of a saving below {terms.least_chance:.0%} (now {told.chance:.0%})"
+        harm = f"a chance of harm above {terms.most_harm:.0%} (now {told.harm:.1%})"
+        return [chance, harm, "an outcome of this step outside of the sizes that count"]
+    return [*told.why, f"a trial worth less than {told.price:.2f} runs (now {told.worth:.2f})"]
+
+
+def _note(asked: Asked, view: _View, told: Judgement, value: str) -> str:
+    move = f"{asked.knob} {asked.stable} → {value}"
+    if told.verdict == "propose":
+        low, middle, high = (f"{-one:+.0%}" for one in told.saving)
+        trust = f"; {view.known.says()}" if view.known else ""
+        return (
+            f"{move}: {asked.objective} per item {middle} ({high} to {low}) by what other steps "
+            f"saw; 5% or more with a chance of {told.chance:.0%}{trust}"
+        )
+    why = view.said or "; ".join(told.why)
+    return (
+        f"history cannot say what {move} would do ({why}); a trial is expected to save "
+        f"{told.worth:.1f} runs of the next {view.terms.horizon} and to cost {told.price:.1f}"
+    )

@@ -1,0 +1,16 @@
+-- evidence_settings: what each step took an item on each class of hardware, as means of logs and counts, for what steps learn from each other.
+-- default since = 0
+SELECT
+  playbook, step, hardware AS setting, count() AS attempts, uniqExact(run) AS runs,
+  countIf(outcome NOT IN ('succeeded', 'cancelled')) AS failed,
+  avgIf(log(run_s / greatest(items, 1)), outcome = 'succeeded' AND run_s > 0) AS log_s,
+  avgIf(log(cost_usd / greatest(items, 1)), outcome = 'succeeded' AND cost_usd > 0) AS log_usd,
+  countIf(outcome = 'succeeded' AND cost_usd > 0) AS priced,
+  countIf(outcome = 'succeeded') AS succeeded
+FROM attempts AS t
+WHERE t.at >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1e6))
+  AND system = 0 AND overridden = 0 AND post_decision = 0 AND hardware != ''
+  AND NOT (t.outcome = 'lost' AND t.error_class = 'lost' AND t.worker = '')
+GROUP BY playbook, step, setting
+HAVING succeeded > 0
+ORDER BY playbook, step, setting
