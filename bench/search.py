@@ -6,6 +6,7 @@ counts is ``test``. Then queries are timed over 100,000 and 300,000 points made 
 and a journal that grows by 2,000 attempts a second is followed. One JSON object is printed::
 
     python -m bench.search --save bench/results/search.json
+    python -m bench.search --only speed     # one part of it: quality, speed or lag
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import numpy as np
 
@@ -31,19 +33,21 @@ from bench.search_corpus import run as make_corpus
 from bench.search_traffic import RATE
 from runtime.data.folder import DataFolder
 from runtime.journal.sqlite import SqliteReader
-from runtime.record import vectors
+from runtime.record import ranking, vectors
 from runtime.record.embed import MINILM, Embedder, embedder
 from runtime.record.feed import Feed, describe
 from runtime.record.follow import Known, advanced, next_batch
 from runtime.record.point_sink import PointSink
 from runtime.record.qdrant import EdgePoints, Point
 from runtime.record.ranking import found_by, hits
+from runtime.record.reading import Read
 from runtime.record.scoring import Question, as_json, read, scores
 from runtime.record.vectors import sparse
 
 QUESTIONS: Final = Path(__file__).with_name("search_questions.json")
 EMBEDDERS: Final = {"static": None, "minilm": MINILM}
 SIZES: Final = {"100k": 100_000, "300k": 300_000}
+PARTS: Final = ("quality", "speed", "lag")
 _PUT: Final = 1_000
 
 
@@ -54,6 +58,7 @@ def main() -> None:
     asked.add_argument("--embedders", nargs="*", default=list(EMBEDDERS), choices=EMBEDDERS)
     asked.add_argument("--lag-s", type=float, default=30.0, help="seconds of traffic; 0: none")
     asked.add_argument("--sizes", nargs="*", default=list(SIZES), choices=SIZES)
+    asked.add_argument("--only", nargs="*", default=list(PARTS), choices=PARTS)
     asked.add_argument("--save", type=Path)
     args = asked.parse_args()
     place = Path(tempfile.mkdtemp(prefix="bench-search-"))
@@ -70,19 +75,19 @@ def main() -> None:
 def measured(place: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Measure everything that was asked for."""
     corpus = args.corpus or place / "corpus"
-    if args.corpus is None:
+    if args.corpus is None and args.only != ["lag"]:
         make_corpus(corpus, args.each)
     told: dict[str, Any] = {"machine": machine(), "ndcg10": {}, "recall10": {}, "mrr": {}}
-    for name in args.embedders:
+    for name in args.embedders if "quality" in args.only else ():
         say(f"scoring {name}")
         found = _scored(place / name, corpus, embedder(EMBEDDERS[name]))
         for measure in ("ndcg10", "recall10", "mrr"):
             told[measure][name] = found["test"][measure]
         told.setdefault("executions", found.pop("executions"))
         told.setdefault("more", {})[name] = found
-    if args.sizes:
+    if args.sizes and "speed" in args.only:
         told |= _speed(place / "many", corpus, args.sizes)
-    if args.lag_s:
+    if args.lag_s and "lag" in args.only:
         say("following traffic")
         told |= _lag(place / "traffic", args.lag_s)
     return told
@@ -104,13 +109,29 @@ def _scored(path: Path, corpus: Path, model: Embedder) -> dict[str, Any]:
             told[split] = _ask(points, model, read(rows, split))
         every = [Question(q.text, q.relevant) for q in read(rows, "test")]
         told["test_all_kinds"] = _ask(points, model, every)
-    plain, vectors.gloss = vectors.gloss, lambda text: ""  # what the errors' own words can do
-    try:
-        with _indexed(path.with_name(f"{path.name}-plain"), corpus, model) as (points, _):
-            told["test_without_plain_words"] = _ask(points, model, read(rows, "test"))
-    finally:
-        vectors.gloss = plain
+    with (
+        _no_catalogue(),
+        _indexed(path.with_name(f"{path.name}-plain"), corpus, model) as (points, _),
+    ):
+        told["test_without_plain_words"] = _ask(points, model, read(rows, "test"))
     return told
+
+
+class _Unread:
+    """Reads nothing into a question."""
+
+    def of(self, text: str, vector: list[float]) -> Read:
+        return Read({}, vector)
+
+
+@contextmanager
+def _no_catalogue() -> Iterator[None]:
+    """Show what the errors' own words can do."""
+    with (
+        patch.object(vectors, "gloss", lambda text: ""),
+        patch.object(ranking, "reading", lambda embedder: _Unread()),
+    ):
+        yield
 
 
 def _ask(points: EdgePoints, model: Embedder, questions: Sequence[Question]) -> dict[str, Any]:

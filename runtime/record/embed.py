@@ -1,7 +1,8 @@
 """Embedding: texts become vectors, dense for meaning and sparse for words.
 
 One port for dense models. The default is a static model that ships with us (distilled from
-MiniLM by ``bench/distill_model.py``; no torch, some 20,000 texts a second); any
+MiniLM by ``bench/distill_model.py`` and taught how people complain by ``bench/tune_model.py``; no
+torch, some 20,000 texts a second); any
 sentence-transformers model by name or path takes its place with the ``[embeddings]`` extra.
 Sparse vectors are BM25's term weights under hashed words; the index supplies the rarity of
 words. Both are loaded when the first text comes.
@@ -19,9 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-STATIC: Final = "static-minilm-256-1"
+STATIC: Final = "static-minilm-256-2"
 """The name of the model that ships with us; a new one gets a new name."""
-WORDS: Final = 3
+WORDS: Final = 4
 """Counts the ways in which texts were made into words; points made in another way are others."""
 MINILM: Final = "all-MiniLM-L6-v2"
 """The model that the static one was distilled from."""

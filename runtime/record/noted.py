@@ -13,6 +13,7 @@ from typing import Any, Final
 from runtime.record.derive import Lookup, cause, fault_text, submitted
 from runtime.record.mark import Mark, mark_of, point_id
 from runtime.record.masking import LIMIT, mask
+from runtime.record.wording import kinds_of
 from runtime.run.events import (
     AttemptFinished,
     AttemptScheduled,
@@ -88,13 +89,14 @@ def _failure(
     lookup: Lookup,
 ) -> Mark:  # fmt: skip
     playbook, why = run.playbook if run else "", cause(e.step, fault)
+    error = error_of(fault)
     attempt = e if isinstance(e, AttemptFinished) else None
     return mark_of(
         r, point_id("failure", playbook, e.step, why), "failure",
         f"failed step {fault_text(e.step, fault)}",
         state=fault.cls, fingerprint=why, message=fault.message[:LIMIT], where=fault.where,
         attempt=attempt.attempt if attempt else "", hardware=attempt.hardware if attempt else "",
-        error=error_of(fault), **_payload(r, e.step, run, lookup),
+        error=error, kinds=list(kinds_of(error)), **_payload(r, e.step, run, lookup),
     )  # fmt: skip
 
 
@@ -141,5 +143,5 @@ def _line(
     return mark_of(
         r, point_id("log", playbook, e.step, line), "log", line[:_SHOWN],
         state=e.outcome, attempt=e.attempt, hardware=e.hardware, error=line[:_SHOWN],
-        **_payload(r, e.step, run, lookup),
+        kinds=list(kinds_of(line[:_SHOWN])), **_payload(r, e.step, run, lookup),
     )  # fmt: skip

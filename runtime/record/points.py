@@ -17,6 +17,7 @@ from runtime.record.derive import ENDED, Lookup, cause, fault_text, submitted
 from runtime.record.mark import Mark, mark_of, point_id
 from runtime.record.masking import mask
 from runtime.record.noted import SLOW_S, about, error_of, noted
+from runtime.record.wording import kinds_of
 from runtime.run.events import (
     AttemptFinished,
     LessonRecorded,
@@ -117,7 +118,8 @@ def _run(r: Recorded, lookup: Lookup) -> Mark:
         r, point_id("run", playbook, state, step, why, mask(labels)), "run", text, run=name,
         playbook=playbook, state=state, step=step, number=run.number if run else 0,
         actor=run.actor if run else "", system=int(run is not None and run.system),
-        fingerprint=why, error=error, about=about(run, step, lookup),
+        fingerprint=why, error=error, kinds=list(kinds_of(error)),
+        about=about(run, step, lookup),
     )  # fmt: skip
 
 

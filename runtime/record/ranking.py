@@ -1,15 +1,16 @@
 """Ranking: the two ways in which points are near a question, fused into one list of hits.
 
-A hit's score is its cosine and its share of the best BM25, weighted. What one ranking did not
-return is taken to be as near as the last that it did. The weights, like those of `vectors`,
-were chosen on the questions for tuning alone.
+The question is read first (`runtime.record.reading`). A hit's score is its cosine to the question
+as it was read, its share of the best BM25, and the share of the kind of error that it tells of,
+each weighted. What one ranking did not return is taken to be as near as the last that it did. The
+weights, like those of `vectors`, were chosen on the questions for tuning alone.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,13 +18,18 @@ import numpy as np
 from runtime.record.embed import Embedder, sparse_query, stem, words
 from runtime.record.masking import mask
 from runtime.record.qdrant import Found, Points, Where
+from runtime.record.reading import reading
 from runtime.record.search import LIMIT, Hit
 from runtime.record.vectors import texts_of
 from runtime.record.wording import gloss
 
 SIMILAR: Final = 0.2
 """Below this cosine two texts have nothing to do with each other."""
-_MEANING: Final = 0.7
+_SAYING: Final = 0.3
+"""What the best BM25 counts, and a kind that has all shares, where a cosine counts 1."""
+_KIND: Final = 1.0
+_SECOND: Final = 0.7
+"""An error's second kind is a guess more often than its first."""
 _DEEP: Final = 100
 FACETS: Final = ("kind", "playbook", "step", "state", "hardware")
 _BREAKS: Final = re.compile(r"[.;:]\s+")
@@ -52,9 +58,11 @@ def found_by(
     depth, asked, masked = max(limit, _DEEP), sparse_query(text), mask(text)
     # What is a number or an id alone has no meaning to be near to.
     meant = model.embed([masked]) if by != "words" and words(masked) else []
-    near = points.near(meant[0], where, depth) if meant else []
+    read = reading(model).of(masked, meant[0]) if meant else None
+    near = points.near(read.vector, where, depth) if read else []
     said = points.saying(asked, where, depth) if asked[0] and by != "meaning" else []
-    return fuse(text, [p for p in near if p.score >= SIMILAR], said, limit)
+    shares = read.shares if read else {}
+    return fuse(text, [p for p in near if p.score >= SIMILAR], said, limit, shares)
 
 
 def facets(points: Points, model: Embedder, text: str, where: Where) -> dict[str, dict[str, int]]:
@@ -67,20 +75,29 @@ def facets(points: Points, model: Embedder, text: str, where: Where) -> dict[str
 
 
 def fuse(
-    text: str, meant: Sequence[Found], said: Sequence[Found], limit: int = LIMIT
-) -> list[Hit]:
-    """Return both rankings as one, best first."""
+    text: str, meant: Sequence[Found], said: Sequence[Found], limit: int = LIMIT,
+    shares: Mapping[str, float] | None = None,
+) -> list[Hit]:  # fmt: skip
+    """Return both rankings as one, best first; a kind of error counts by its share."""
     payloads = {p.id: p.payload for p in (*meant, *said)}
     near, best = {p.id: p.score for p in meant}, max((p.score for p in said), default=1.0)
     last = min(near.values()) if len(meant) >= _DEEP else 0.0
     told = {p.id: p.score / (best or 1.0) for p in said}
     scores = {
-        name: _MEANING * near.get(name, last) + (1 - _MEANING) * told.get(name, 0.0)
-        for name in payloads
+        name: near.get(name, last)
+        + _SAYING * told.get(name, 0.0)
+        + _KIND * _share(payload, shares or {})
+        for name, payload in payloads.items()
     }
     ranked = sorted(scores, key=lambda name: (-scores[name], name))[:limit]
     why = _why(words(text), meant, said, set(ranked))
     return [_hit(name, payloads[name], scores[name], why[name]) for name in ranked]
+
+
+def _share(payload: Mapping[str, Any], shares: Mapping[str, float]) -> float:
+    """Return the share of the kind of error that a point tells of."""
+    first, *rest = [shares.get(kind, 0.0) for kind in payload.get("kinds", ())] or [0.0]
+    return max([first, *(_SECOND * share for share in rest)])
 
 
 def _why(

@@ -18,7 +18,9 @@ from runtime.record.embed import Dense, Embedder, Sparse, sparse_document, unit
 from runtime.record.masking import mask
 from runtime.record.wording import gloss
 
-_DENSE: Final = (0.3, 1.0, 0.4)
+_DENSE: Final = (0.3, 0.7, 0.7)
+_UNKNOWN: Final = (1.0, 0.0, 0.4)
+"""What counts where nobody knows the error, or there is none."""
 _WORDS: Final = (1.0, 1.0, 0.7)
 
 
@@ -53,7 +55,7 @@ def sparse(payload: Mapping[str, Any]) -> Sparse:
 
 
 def _sum(parts: Sequence[Dense | None], embedder: Embedder) -> Dense:
-    weights = _DENSE if parts[1] is not None else (1.0, 0.0, _DENSE[2])
+    weights = _DENSE if parts[1] is not None else _UNKNOWN
     there = [(w, v) for w, v in zip(weights, parts, strict=True) if v is not None]
     if not there:
         return embedder.embed([""])[0]

@@ -1,0 +1,81 @@
+"""The catalogue of errors, and questions read by it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from runtime.record.embed import Embedder, embedder
+from runtime.record.reading import reading
+from runtime.record.wording import MOST, catalogue, kinds_of, name_of
+
+
+@pytest.fixture(scope="module")
+def model() -> Embedder:
+    return embedder(None)
+
+
+def test_the_examples_of_a_kind_are_of_that_kind_first() -> None:
+    wrong = {
+        error: kinds_of(error)
+        for kind in catalogue()
+        for error in kind.errors
+        if name_of(error) != kind.name
+    }
+    assert wrong == {}
+
+
+def test_each_kind_has_a_name_of_its_own_plain_words_and_complaints() -> None:
+    kinds = catalogue()
+    assert [name for name, n in Counter(k.name for k in kinds).items() if n > 1] == []
+    assert [k.name for k in kinds if len(k.complaints) < 2 or len(k.gloss) < 20] == []
+    assert len(kinds) > 80
+
+
+def test_no_complaint_is_of_two_kinds() -> None:
+    said = Counter(c.lower() for kind in catalogue() for c in kind.complaints)
+    assert [c for c, n in said.items() if n > 1] == []
+
+
+def test_an_error_is_of_few_kinds_and_an_unknown_one_of_none() -> None:
+    assert kinds_of("the flux capacitor is discharged") == ()
+    assert len(kinds_of("JSONDecodeError: KeyError: MemoryError: errno 28")) == MOST
+
+
+ASKED = (
+    ("the machine had no storage left for the film", "disk full"),
+    ("whoever we called has not started its server", "connection refused"),
+    ("they want us to call less often", "too many requests"),
+    ("no one renewed the certificate of the partner", "certificate not trusted"),
+    ("somebody else edited the order at the same time", "conflict"),
+    ("the employees' names with umlauts broke the export", "wrong text encoding"),
+)
+
+
+@pytest.mark.parametrize(("question", "kind"), ASKED)
+def test_a_question_is_read_as_what_it_complains_of(
+    question: str, kind: str, model: Embedder
+) -> None:
+    read = reading(model).of(question, model.embed([question])[0])
+    assert kind in sorted(read.shares, key=lambda name: -read.shares[name])[:2]
+    assert sum(read.shares.values()) == pytest.approx(1)
+    assert sum(x * x for x in read.vector) == pytest.approx(1)
+
+
+def test_a_question_moves_toward_what_it_was_read_as(model: Embedder) -> None:
+    asked = model.embed(["the machine had no storage left"])[0]
+    read = reading(model).of("the machine had no storage left", asked)
+    gloss = model.embed([next(k.gloss for k in catalogue() if k.name == "disk full")])[0]
+    assert _cosine(read.vector, gloss) > _cosine(asked, gloss)
+
+
+def test_what_is_no_complaint_is_of_no_kind_above_all(model: Embedder) -> None:
+    text = "a walk along the river with my grandmother"
+    shares = reading(model).of(text, model.embed([text])[0]).shares
+    assert max(shares.values()) < 0.5
+
+
+def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
