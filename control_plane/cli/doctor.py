@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -217,6 +217,36 @@ def _prices(place: Here) -> Found:
     return known >= LEAST_PRICED, f"{whose}; {known:.0%} of this month's slot time priced", hint
 
 
+def _hardware(place: Here) -> Found:
+    """Whether the server has the classes of workers that the file says."""
+    from runtime.engine.prices import BadCatalogue, load_prices
+
+    try:
+        written = load_prices(place.folder.root).hardware.slots
+    except BadCatalogue:
+        return True, "as they were: hardware.yaml has faults, see prices", ""
+    url = place.server()
+    if url is None:
+        return True, _slots(written), ""
+    from trimtab import Client
+
+    with Client(url, place.key()) as client:
+        return of_hardware(client.status()["engine"]["hardware"], written)
+
+
+def of_hardware(here: Mapping[str, int | None], written: Mapping[str, int | None]) -> Found:
+    """What is to be said of the classes that a server has, beside those of the file."""
+    if dict(here) == dict(written):
+        return True, _slots(here), ""
+    told = f"the server has {_slots(here)}; hardware.yaml says {_slots(written)}"
+    return False, told, "it takes the file within seconds: look again, then at its log"
+
+
+def _slots(slots: Mapping[str, int | None]) -> str:
+    told = [name if n is None else f"{name} ({n} slots)" for name, n in sorted(slots.items())]
+    return ", ".join(told) or "no class but local"
+
+
 LOOKS: Final[tuple[tuple[str, Callable[[Here], Found]], ...]] = (
     ("python", _python), ("import names", _names), ("engines", _engines), ("data folder", _folder),
     ("disk", _disk), ("settings", _settings), ("journal", _journal), ("keys", _keys),
@@ -224,6 +254,7 @@ LOOKS: Final[tuple[tuple[str, Callable[[Here], Found]], ...]] = (
     ("runs", _parked),
     ("recorder", _recorder),
     ("prices", _prices),
+    ("hardware", _hardware),
 )  # fmt: skip
 
 

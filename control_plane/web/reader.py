@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from control_plane.clock import Clock
-from control_plane.readings import Readings
+from control_plane.readings import MeasuresQuestion, Readings
 from control_plane.readings import TrendQuestion as Asked
 from control_plane.runs import ProgressView, progress_of
 from control_plane.schedule import Schedules, ScheduleView
@@ -38,7 +38,14 @@ from control_plane.web.port import (
     TrendQuestion,
 )
 from control_plane.web.story import RunStory
-from control_plane.web.trend_points import bucket_of, run_point, step_points
+from control_plane.web.trend_points import (
+    MEASURED,
+    bucket_of,
+    measured_point,
+    run_point,
+    step_points,
+)
+from control_plane.web.words import plural
 from runtime.engine.catalogue import Version
 from runtime.engine.engine import Engine
 from runtime.engine.errors import UnknownPlaybook
@@ -214,6 +221,11 @@ class JournalPages:
                 since=int(since), until=int(until),
             ))  # fmt: skip
             points = [run_point(row) for row in rows]
+        elif question.by in MEASURED:
+            rows = await asked(self._readings.measures(MeasuresQuestion(
+                since, until, bucket, MEASURED[question.by], question.playbook, question.step,
+            )))  # fmt: skip
+            points = [measured_point(row) for row in rows]
         else:
             rows = await asked(self._readings.trends(wanted))
             points = step_points(rows, question.by)
@@ -283,9 +295,10 @@ class JournalPages:
         said = dict(self._engine.status)
         workers, pool = said.pop("workers"), said.pop("pool")
         poison, parked = said.pop("poison"), said.pop("parked")
+        about = {**self._about, "hardware classes": _classes(said.pop("hardware"))}
         written = {"events": sum(journal.heads().values()), **said}
         recorder = await self._recorder_status()
-        return System(workers, recorder, written, self._about, pool, poison, parked)
+        return System(workers, recorder, written, about, pool, poison, parked)
 
     async def _recorder_status(self) -> dict[str, Json]:
         if self._recorder is None:
@@ -294,6 +307,18 @@ class JournalPages:
             return _recorder_line(await asyncio.wait_for(self._recorder.status(), PATIENCE_S))
         except (RecordError, OSError, TimeoutError) as error:
             return {"state": "does not answer at the moment", "why": str(error) or "no answer"}
+
+
+def _classes(slots: Mapping[str, int | None]) -> str:
+    """Say the classes of workers with their slots.
+
+    >>> _classes({"gpu-l4": 2, "local": None})
+    'gpu-l4 (2 slots), local'
+    """
+    told = {LOCAL: None, **slots}
+    return ", ".join(
+        name if n is None else f"{name} ({plural(n, 'slot')})" for name, n in sorted(told.items())
+    )
 
 
 def _recorder_line(said: Mapping[str, Any]) -> dict[str, Json]:

@@ -23,7 +23,10 @@ KINDS: Final = (
     ("retried", "retried attempts"), ("product", "data products"), ("proposal", "proposals"),
     ("lesson", "lessons"),
 )  # fmt: skip
-BYS: Final = (("step", "step"), ("playbook", "playbook"), ("configuration", "configuration"))
+BYS: Final = (
+    ("step", "step"), ("playbook", "playbook"), ("configuration", "configuration"),
+    ("hardware", "hardware"), ("version", "version"), ("arm", "arm of an experiment"),
+)  # fmt: skip
 SPANS: Final = (
     (1.0, "the last hour"), (24.0, "the last day"), (168.0, "the last week"),
     (720.0, "the last month"),

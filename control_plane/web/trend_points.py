@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
+from control_plane.measures import Dimension
 from control_plane.web.port import TrendPoint
+
+MEASURED: Final[dict[str, Dimension]] = {
+    "hardware": "hardware", "version": "version", "arm": "arm",
+}  # fmt: skip
+"""Lines of a trend that the record measures from the attempts themselves."""
 
 
 def bucket_of(hours: float) -> int:
@@ -24,6 +30,14 @@ def run_point(row: Mapping[str, Any]) -> TrendPoint:
     return TrendPoint(
         row["playbook"], float(row["bucket"]), int(row["runs"]), row["p50_s"], row["p95_s"],
         row["p99_s"], row["cost_usd"], int(row["failed"]),
+    )  # fmt: skip
+
+
+def measured_point(row: Mapping[str, Any]) -> TrendPoint:
+    """Return the point of a bucket of attempts by one dimension; a line may have no name."""
+    return TrendPoint(
+        row["line"] or "(none)", float(row["bucket"]), int(row["attempts"]), row["total_p50_s"],
+        row["total_p95_s"], row["total_p99_s"], row["cost_usd"], int(row["failed"]),
     )  # fmt: skip
 
 

@@ -120,8 +120,9 @@ PRICES: Final = cleandoc("""
 
     Without `slots` they are as many as this machine has; with 0 there are none. A change of the
     file holds within seconds, without a restart: what waited for a slot goes on as soon as there
-    are more, what runs is left to end when there are fewer. How many processes work at all
-    (`workers.slots`) is read at the start.
+    are more, what runs is left to end when there are fewer; `trimtab doctor` says when a server
+    has others than the file. How many processes work at all (`workers.slots`) is read at the
+    start.
 
     Slots are paid for while a server is up, busy or not: all `slots` of a class, of `local` the
     server's `workers.slots`. Another number of them, or none where a class is paid by use, is

@@ -322,7 +322,7 @@ class Engine(Branching):
                 for run, parked in self.parked.items()
             ],
             "writer": self._writing.writer, "commits": self._writing.commits,
-            "workers": self._pool.workers(),
+            "workers": self._pool.workers(), "hardware": dict(self.hardware.slots),
         }  # fmt: skip
 
     async def clear(self, playbook: str, step: str, actor: str, reason: str = "") -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from control_plane.cli.doctor import of_pool
+from control_plane.cli.doctor import of_hardware, of_pool
 from control_plane.cli.serve import status_lines
 from control_plane.web.port import System
 from control_plane.web.render import render
@@ -46,6 +46,17 @@ def test_doctor_is_not_content_with_either_and_says_what_to_do() -> None:
     assert (well, told) == (False, "poison: a/b load (exit code 3)")
     assert "trimtab playbook clear" in hint
     assert of_pool(WELL, [])[:2] == (True, "the pool works")
+
+
+def test_doctor_names_classes_that_a_server_has_not_taken_from_the_file() -> None:
+    assert of_hardware({"gpu": 2, "big": None}, {"big": None, "gpu": 2}) == (
+        True, "big, gpu (2 slots)", "",
+    )  # fmt: skip
+    well, told, _ = of_hardware({"gpu": 2}, {"gpu": 4})
+    assert (well, told) == (
+        False, "the server has gpu (2 slots); hardware.yaml says gpu (4 slots)",
+    )  # fmt: skip
+    assert of_hardware({}, {})[1] == "no class but local"
 
 
 def test_the_system_page_tells_of_both() -> None:

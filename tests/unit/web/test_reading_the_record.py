@@ -11,7 +11,7 @@ from control_plane.web.charts import charts
 from control_plane.web.levels import levels, shown
 from control_plane.web.port import RecordAway, Trend, TrendPoint
 from control_plane.web.reader import asked
-from control_plane.web.trend_points import bucket_of, step_points
+from control_plane.web.trend_points import bucket_of, measured_point, step_points
 from runtime.record.access import RecordError
 
 DASHES = ["solid", "dashed", "dotted"]
@@ -46,6 +46,12 @@ def test_a_step_has_one_point_a_bucket_weighted_by_attempts() -> None:
     assert (point.attempts, point.p50_s, point.cost_usd, point.failed) == (40, 1.25, 0.1, 2)
     lines = {p.line for p in step_points(rows, "configuration")}
     assert len(lines) == 2
+
+
+def test_attempts_without_a_worker_have_a_line_with_a_name() -> None:
+    told = {"line": "", "bucket": 60, "attempts": 3, "total_p50_s": 1.0, "total_p95_s": 2.0,
+            "total_p99_s": 3.0, "cost_usd": None, "failed": 1}  # fmt: skip
+    assert measured_point(told) == TrendPoint("(none)", 60.0, 3, 1.0, 2.0, 3.0, None, 1)
 
 
 def test_a_chart_says_its_latest_figures_and_marks_what_changed() -> None:
