@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from control_plane.trend_changes import Change
+from control_plane.trend_changes import Change, Mark
 from control_plane.web import words
 from control_plane.web.port import Trend, TrendPoint
 from runtime.run.events import Json
@@ -65,8 +65,9 @@ def _latency(name: str, points: list[TrendPoint], trend: Trend) -> Chart:
               "p99": [p.p99_s for p in points]}  # fmt: skip
     series = [_series(p, dash, points, values[p]) for p, dash in PERCENTILES]
     moved = [change for change in trend.changes if change.line == name]
-    if trend.marks or moved:
-        series[0]["markLine"] = _marks(trend.marks, moved)
+    marks = [mark for mark in trend.marks if concerns(mark, name)]
+    if marks or moved:
+        series[0]["markLine"] = _marks(marks, moved)
     last = points[-1]
     said = (
         f"Latency of {name}. Latest: p50 {words.seconds(last.p50_s)}, "
@@ -75,6 +76,21 @@ def _latency(name: str, points: list[TrendPoint], trend: Trend) -> Chart:
     )
     option = {"series": series, "window": window(trend)}
     return Chart(f"Latency of {name}", option, "s", said)
+
+
+def concerns(mark: Mark, line: str) -> bool:
+    """Whether what was changed can have moved a line: it is of its playbook, and of its step.
+
+    >>> batch = Mark(0.0, "etl/load", "clean", "configuration", "each.batch 64")
+    >>> [
+    ...     concerns(batch, line)
+    ...     for line in ("etl/load › clean, batch 64", "etl/load › a", "etl/load")
+    ... ]
+    [True, False, True]
+    """
+    playbook, _, rest = line.partition(SEPARATOR)
+    step = rest.partition(",")[0].partition(SEPARATOR)[0]
+    return playbook == mark.playbook and (not mark.step or not step or step == mark.step)
 
 
 def _cost(lines: dict[str, list[TrendPoint]], trend: Trend) -> Chart:
@@ -114,12 +130,12 @@ def _series(
     }  # fmt: skip
 
 
-def _marks(marks: Sequence[tuple[float, str]], changes: Sequence[Change] = ()) -> dict[str, Json]:
+def _marks(marks: Sequence[Mark], changes: Sequence[Change] = ()) -> dict[str, Json]:
     """Lines on the time axis: solid where something was changed, dashed where a level began."""
     return {
         "symbol": "none", "lineStyle": {"type": "solid", "width": 1},
         "data": [
-            *({"xAxis": round(at * 1000), "name": said} for at, said in marks),
+            *({"xAxis": round(m.at * 1000), "name": m.what} for m in marks),
             *({"xAxis": round(c.since * 1000), "name": words.moved(c.factor),
                "lineStyle": {"type": "dashed", "width": 2},
                "label": {"position": "insideStartBottom"}} for c in changes),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from control_plane.trend_changes import Change, Mark, changes_in
-from control_plane.web.charts import MOST_LINES, busiest
+from control_plane.web.charts import MOST_LINES, SEPARATOR, busiest
 from control_plane.web.port import TrendPoint
 from optimizer.changes import Sensitivity
 
@@ -26,14 +26,14 @@ def levels(points: Sequence[TrendPoint], bucket_s: int, marks: Sequence[Mark]) -
 
 def shown(
     marks: Sequence[Mark], points: Sequence[TrendPoint], step: str, since: float
-) -> list[tuple[float, str]]:
-    """Return the marks that concern what is drawn: when, and what was changed."""
-    playbooks = {p.line.partition(" › ")[0] for p in points}
+) -> list[Mark]:
+    """Return the marks that concern what is drawn, the earliest first."""
+    playbooks = {p.line.partition(SEPARATOR)[0] for p in points}
     return sorted(
-        (m.at, m.what)
-        for m in marks
-        if m.at >= since
-        and m.playbook in playbooks
-        and (not m.step or step in ("", m.step))
-        and m.what != FIRST
-    )
+        (
+            m for m in marks
+            if m.at >= since and m.playbook in playbooks and m.what != FIRST
+            and (not m.step or step in ("", m.step))
+        ),
+        key=lambda m: m.at,
+    )  # fmt: skip

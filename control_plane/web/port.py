@@ -16,7 +16,7 @@ from typing import Protocol
 
 from control_plane.auth import Principal
 from control_plane.runs import ProgressView
-from control_plane.trend_changes import Change
+from control_plane.trend_changes import Change, Mark
 from control_plane.web.dossier import Dossier
 from control_plane.web.story import RunStory
 from runtime.journal.port import RunRow
@@ -162,7 +162,7 @@ class Trend:
 
     points: Sequence[TrendPoint]
     bucket_s: float
-    marks: Sequence[tuple[float, str]] = ()
+    marks: Sequence[Mark] = ()
     """When an overlay changed or a version entered, and which."""
     changes: Sequence[Change] = ()
     """Where lines went over to another level."""

@@ -56,7 +56,10 @@ def test_attempts_without_a_worker_have_a_line_with_a_name() -> None:
 
 def test_a_chart_says_its_latest_figures_and_marks_what_changed() -> None:
     points = [TrendPoint("p", 60.0 * i, 10, 0.1, 0.2, 0.3, 0.5, 0) for i in range(1, 4)]
-    latency, cost = charts(Trend(points, 60, [(100.0, "each.batch 50")]))
+    latency, cost = charts(Trend(points, 60, [
+        Mark(100.0, "p", "", "configuration", "each.batch 50"),
+        Mark(110.0, "q", "", "version", "another playbook's"),
+    ]))  # fmt: skip
     assert "p95 0.20 s" in latency.says
     assert [s["lineStyle"]["type"] for s in latency.option["series"]] == DASHES
     [mark] = latency.option["series"][0]["markLine"]["data"]
@@ -85,7 +88,7 @@ def test_a_line_that_got_slower_is_marked_with_what_came_just_before() -> None:
     ]  # fmt: skip
     [change] = levels(points, 3600, marks)
     assert (change.since, change.cause) == (40 * hour, "version 2")
-    assert shown(marks, points, "", 0.0) == [(39.5 * hour, "version 2")]
+    assert [(m.at, m.what) for m in shown(marks, points, "", 0.0)] == [(39.5 * hour, "version 2")]
     [latency] = charts(Trend(points, 3600, shown(marks, points, "", 0.0), [change]))
     told = latency.option["series"][0]["markLine"]["data"]
     assert [line["name"] for line in told] == ["version 2", "2.00× slower"]
