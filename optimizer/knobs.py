@@ -10,24 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
+
+from runtime.playbook.knobs import KNOBS, KnobClass
 
 Json: TypeAlias = Any
-KnobClass: TypeAlias = Literal[
-    "batch", "concurrency", "retry", "timeout", "placement", "alternative", "schedule"
-]
-CLASSES: Final[dict[str, KnobClass]] = {
-    "each.batch": "batch",
-    "each.in_flight": "concurrency",
-    "retry.attempts": "retry",
-    "retry.on": "retry",
-    "retry.initial": "retry",
-    "timeout": "timeout",
-    "hedge": "timeout",
-    "runs_on": "placement",
-    "alternatives": "alternative",
-    "schedule": "schedule",
-}
+CLASSES: Final[dict[str, KnobClass]] = {**KNOBS, "schedule": "schedule"}
 COLUMNS: Final = {"each.batch": "batch_size", "each.in_flight": "in_flight"}
 """Knobs that the optimizer has a model for, and the column of the record that holds them."""
 

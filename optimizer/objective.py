@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from optimizer.knobs import KnobClass
+from runtime.playbook.knobs import KnobClass
 
 Objective: TypeAlias = Literal["cost", "time"]
 

@@ -17,10 +17,11 @@ from optimizer.causal import causal, support
 from optimizer.effect import Effect, describe
 from optimizer.evidence import Batches, Value, record
 from optimizer.guard import Limits, Reason, objections
-from optimizer.knobs import KnobClass, Range
+from optimizer.knobs import Range
 from optimizer.models.levels import Level
 from optimizer.objective import Objective
 from optimizer.proposal import Candidate, Kind
+from runtime.playbook.knobs import KnobClass
 
 Json: TypeAlias = Any
 
