@@ -344,6 +344,10 @@ class Client:
         """Return what the latest calibration said; empty when there is none."""
         return self._dict("GET", "/api/calibration")
 
+    def optimizer_inputs(self) -> dict[str, Json]:
+        """Read what a cycle that starts now would be given: steps that may be tuned, policy."""
+        return self._dict("GET", "/api/optimize")
+
     def drafted(self, run: str, count: int, timeout_s: float = 10.0) -> list[dict[str, Json]]:
         """Return the proposals that a cycle led to, waiting until ``count`` were drafted."""
         began = time.monotonic()

@@ -13,10 +13,11 @@ from typing import Any, TypeAlias
 
 from agents.calibrator import read_others
 from agents.observer import Reader, observe
-from agents.tuner import tune
+from agents.tuner import priors_of, tune
 from agents.verifier import review
-from optimizer.guard import Reason
+from optimizer.guard import Limits, Reason
 from optimizer.proposal import Candidate
+from optimizer.reasoning import reasoning
 from optimizer.tune import CHOSEN
 
 Json: TypeAlias = Any
@@ -35,6 +36,22 @@ class CycleResult:
             "candidates": [candidate.to_json() for candidate in self.candidates],
             "reasons": [reason.to_json() for reason in self.reasons],
         }
+
+
+def study(
+    reader: Reader, workload: Mapping[str, Json], scope: Mapping[str, Json], seed: str, now: float
+) -> dict[str, Json] | None:
+    """Return the whole reasoning about one step of a cycle's inputs; None without a history."""
+    seen, _ = observe(reader, workload["scopes"])
+    mine = [one for one in seen if one.scope == scope]
+    if not mine:
+        return None
+    one = mine[0]
+    priors = priors_of([other.tries for other in seen if other is not one])
+    chosen = any(tuned["name"] in CHOSEN for tuned in scope.get("tune") or ())
+    others = read_others(reader, workload.get("calibration"), now) if chosen else None
+    limits = Limits.from_policy(workload["policy"])
+    return reasoning(one.scope, one.history, limits, seed, one.tries, priors, others)
 
 
 def run_cycle(

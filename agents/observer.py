@@ -25,7 +25,7 @@ MOST: Final = 1_000_000
 class Reader(Protocol):
     """The record, as much of it as an agent may see."""
 
-    def query(self, name: str, **params: Json) -> Table:
+    def query(self, name: str, /, **params: Json) -> Table:
         """Return the rows of a named statement."""
         ...
 

@@ -16,6 +16,7 @@ from optimizer.guard import Limits, Reason
 from optimizer.models.chains import Cells, by_class, together
 from optimizer.models.recovery import ANYTHING, Rates
 from optimizer.proposal import Candidate
+from optimizer.tries import Tries
 from optimizer.tune import tune_step
 
 Json: TypeAlias = Any
@@ -39,6 +40,11 @@ def tune(
         if tuned.candidate is not None:
             candidates.append(tuned.candidate)
     return candidates, reasons
+
+
+def priors_of(others: Sequence[Tries]) -> dict[str, Rates]:
+    """Return how classes of error recover in other steps, from their tries."""
+    return _priors([by_class(tries) for tries in others])
 
 
 def _priors(others: Sequence[Mapping[str, Cells]]) -> dict[str, Rates]:

@@ -44,7 +44,7 @@ from control_plane.parts import Parts
 ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     RunsController, operations.retry, operations.actions, PlaybooksController, editor_schema,
     ProposalsController, schedules.SchedulesController,
-    schedules.jobs, search.search, trends.trends, loop.optimize, loop.calibrate,
+    schedules.jobs, search.search, trends.trends, loop.optimize, loop.inputs, loop.calibrate,
     loop.calibration, loop.kill, loop.killed,
     trends.measures, trends.changes, costs.costs, costs.cost_days, costs.export,
     costs.budgets, costs.alerts,

@@ -48,6 +48,10 @@ class Loop:
             playbook=CALIBRATE, workload=self._asked(), actor=actor, system=True,
         ))  # fmt: skip
 
+    def inputs(self) -> dict[str, Json]:
+        """Return what a cycle that starts now would be given."""
+        return self._workload()
+
     async def kill(self, scope: str, on: bool, actor: str, reason: str) -> list[str]:
         """Set or release the kill switch; returns the scopes on which it is set."""
         if on:

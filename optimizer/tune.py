@@ -77,7 +77,7 @@ def tune_step(
         if tune["name"] in OF_TRIES
         else _chosen(scope, tune, history, limits, others, suppressed)
         if tune["name"] in CHOSEN
-        else _study(scope, tune, history, limits, rng)
+        else study_of(scope, tune, history, limits, rng)
         for tune in scope.get("tune") or []
     ]
     if not found:
@@ -88,10 +88,11 @@ def tune_step(
     return Tuned(_first([a for a in answers if isinstance(a, Candidate)]), reasons)
 
 
-def _study(
+def study_of(
     scope: Mapping[str, Json], tune: Mapping[str, Json], history: Batches, limits: Limits,
     rng: random.Random,
 ) -> Study | Reason:  # fmt: skip
+    """Return the study of a knob whose values are a ladder, or why there is none."""
     name = str(tune["name"])
     where = f"{scope['playbook']}#{scope['step']} {name}"
     try:

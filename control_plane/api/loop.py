@@ -15,6 +15,7 @@ from control_plane.drafts import Drafts
 from control_plane.loop import Loop
 from control_plane.runs import RunLine, Runs
 from runtime.engine.engine import Engine
+from runtime.run.events import Json
 
 
 @post("/api/optimize", guards=[requires("operator")], operation_id="optimizeOnce",
@@ -40,6 +41,13 @@ async def calibrate(
 def calibration(drafts: NamedDependency[Drafts]) -> dict[str, Any]:
     """Return what the latest calibration said; empty when there is none."""
     return drafts.calibration()
+
+
+@get("/api/optimize", guards=[requires("viewer")], operation_id="optimizeInputs",
+     tags=["loop"], sync_to_thread=False)  # fmt: skip
+def inputs(loop: NamedDependency[Loop]) -> dict[str, Json]:
+    """Show what a cycle that starts now would be given: steps that may be tuned, policy."""
+    return loop.inputs()
 
 
 @get("/api/kill", guards=[requires("viewer")], operation_id="listKilled", tags=["loop"],

@@ -20,11 +20,16 @@ from control_plane.cli.output import (
     say,
 )
 from control_plane.cli.progress import counting
+from control_plane.cli.study import simulate, study
 
 if TYPE_CHECKING:
     from trimtab import Client
 
 app = typer.Typer(no_args_is_help=True, help="Run the optimizer by hand.")
+
+
+for verb in (study, simulate):
+    app.command()(verb)
 
 
 @app.command()

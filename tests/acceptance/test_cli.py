@@ -308,6 +308,22 @@ def test_an_interrupted_run_says_how_it_goes_on(cli: Cli) -> None:
     assert "Traceback" not in told
 
 
+def test_one_step_is_studied_and_its_knobs_are_tried_in_the_simulator(used: Cli) -> None:
+    told = used.json("optimize", "study", "hello#greet")
+    assert [knob["knob"] for knob in told["knobs"]] == ["each.batch", "each.in_flight"]
+    assert all(knob["text"] for knob in told["knobs"])
+    assert "each.batch (now 5)" in used("optimize", "study", "hello#greet")[0]
+    rows = used.json("optimize", "simulate", "hello#greet", "--trials", "3", "--most", "40")
+    assert len(rows) == 3
+    assert rows[0]["values"] == {"each.batch": 5, "each.in_flight": 2}
+    assert all(r["values"]["each.batch"] * r["values"]["each.in_flight"] <= 40 for r in rows)
+    again = used.json("optimize", "simulate", "hello#greet", "--trials", "3", "--most", "40")
+    assert again == rows
+    out, told = used("optimize", "study", "hello#no", code=int(Code.NOT_FOUND))
+    assert out == ""
+    assert "there are: hello#greet" in told
+
+
 def test_the_kill_switch_is_set_and_released(used: Cli) -> None:
     assert used.json("kill", "hello") == {"killed": ["hello"]}
     assert used.json("kill", "hello", "--off") == {"killed": []}
