@@ -39,7 +39,7 @@ class CycleResult:
 
 
 def study(
-    reader: Reader, workload: Mapping[str, Json], scope: Mapping[str, Json], seed: str, now: float
+    reader: Reader, workload: Mapping[str, Json], scope: Mapping[str, Json], seed: str
 ) -> dict[str, Json] | None:
     """Return the whole reasoning about one step of a cycle's inputs; None without a history."""
     seen, _ = observe(reader, workload["scopes"])
@@ -49,6 +49,7 @@ def study(
     one = mine[0]
     priors = priors_of([other.tries for other in seen if other is not one])
     chosen = any(tuned["name"] in CHOSEN for tuned in scope.get("tune") or ())
+    now = float(workload.get("at", 0.0))
     others = read_others(reader, workload.get("calibration"), now) if chosen else None
     limits = Limits.from_policy(workload["policy"])
     return reasoning(one.scope, one.history, limits, seed, one.tries, priors, others)

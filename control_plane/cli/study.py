@@ -24,7 +24,6 @@ def study(
 ) -> None:  # fmt: skip
     """Show one step's whole reasoning: evidence, models, what would change its mind."""
     from agents.loop import study as reasoned
-    from control_plane.clock import wall
     from runtime.record.history import History
 
     place = here(ctx)
@@ -35,7 +34,7 @@ def study(
         history = History.open(place.folder)
         try:
             history.await_caught_up({int(w): int(pos) for w, pos in given["cursor"].items()})
-            told = reasoned(history, given, scope, seed, wall())
+            told = reasoned(history, given, scope, seed)
         finally:
             history.close()
     if told is None:
