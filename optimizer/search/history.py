@@ -61,6 +61,13 @@ def warp(distance: Array | float) -> Array:
     return np.where(far < KNEE, far, KNEE + 0.5 * np.log1p(np.maximum(far - KNEE, 0.0) / 0.5))
 
 
+def unwarp(distance: Array | float, most: float) -> Array:
+    """Undo `warp`; what is above ``most`` is ``most``."""
+    told = np.minimum(np.asarray(distance, float), float(warp(most)))
+    far = KNEE + 0.5 * np.expm1((np.maximum(told, KNEE) - KNEE) / 0.5)
+    return np.asarray(np.where(told < KNEE, told, far))
+
+
 def centred(rows: Array) -> tuple[Array, Array]:
     """Split rows with holes in a level a row and a level a setting (two-way additive fit).
 

@@ -17,19 +17,13 @@ knowledge gradient).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optimizer.search.history import History
-from optimizer.search.mixture import Mixture, Posterior
+from optimizer.search.mixture import Mixture
+from optimizer.search.posterior import Posterior
 from optimizer.search.space import Space
-
-Array: TypeAlias = NDArray[Any]
-
-FARTHEST: Final = 5.0
-"""Log distances above this are charged as this: exp(5) is 148 times the best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +69,11 @@ class Search:
     def next(self) -> Step | None:
         """Return the best next trial, worth its price or not; None when all was tried."""
         if not self.tried:
-            return Step(int(np.argmin(self.mixture.prior_mean)), True)
+            return Step(int(np.argmin(self.mixture.risk)), True)
         if len(self.tried) >= min(self.horizon, len(self.space)):
             return None
         belief = self.belief()
-        gain, price = belief.improvement(), _price(belief)
+        gain, price = belief.saving(), belief.price()
         gain[self.tried] = -1.0
         best = int(np.argmax(gain / price))
         left = self.horizon - len(self.tried)
@@ -88,9 +82,3 @@ class Search:
     def belief(self) -> Posterior:
         """What is believed of every setting now."""
         return self.mixture.posterior(self.tried, self.outcomes)
-
-
-def _price(belief: Posterior) -> Array:
-    """What a trial is expected to cost, as a multiple of a run under the best so far."""
-    expected = np.minimum(belief.mean + belief.variance / 2.0, FARTHEST)
-    return np.asarray(belief.weights @ np.exp(expected))

@@ -6,7 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.search.history import History, centred, warp
+from optimizer.search.components import chosen
+from optimizer.search.history import History, centred, unwarp, warp
+from optimizer.search.kernels import Kernels
+from optimizer.search.mixture import Mixture
+from optimizer.search.posterior import Posterior
 from optimizer.search.search import Search
 from optimizer.search.space import Column, Space
 
@@ -114,3 +118,84 @@ def test_warping_keeps_order_and_leaves_small_distances_alone() -> None:
     far = np.linspace(0, 6, 100)
     assert (np.diff(warp(far)) > 0).all()
     np.testing.assert_allclose(warp(far[far < 0.7]), far[far < 0.7])
+
+
+def test_unwarping_undoes_warping_up_to_the_most() -> None:
+    far = np.linspace(0, 6, 100)
+    np.testing.assert_allclose(unwarp(warp(far), 3.0), np.minimum(far, 3.0))
+
+
+@settings(deadline=None, max_examples=20)
+@given(outcomes, st.integers(0, 5), st.permutations(range(len(SPACE))))
+def test_the_order_of_trials_does_not_matter_to_what_is_believed(
+    truth: np.ndarray, seed: int, order: list[int]
+) -> None:
+    mixture = Mixture(SPACE, history(seed))
+    some = order[:5]
+    one = mixture.posterior(some, truth[some])
+    other = mixture.posterior(some[::-1], truth[some[::-1]])
+    np.testing.assert_allclose(one.average(), other.average(), atol=1e-5)
+    np.testing.assert_allclose(one.variance, other.variance, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=20)
+@given(outcomes, st.integers(0, 5), st.permutations(range(len(SPACE))))
+def test_no_trial_makes_any_component_less_sure(
+    truth: np.ndarray, seed: int, order: list[int]
+) -> None:
+    mixture = Mixture(SPACE, history(seed))
+    before = mixture.posterior(order[:1], truth[order[:1]]).variance
+    for many in range(2, len(order)):
+        after = mixture.posterior(order[:many], truth[order[:many]]).variance
+        assert (after <= before + 1e-8).all()
+        before = after
+
+
+@settings(deadline=None, max_examples=20)
+@given(outcomes, st.permutations(range(len(SPACE))))
+def test_what_is_believed_does_not_depend_on_what_was_asked_before(
+    truth: np.ndarray, order: list[int]
+) -> None:
+    mixture, other = Mixture(SPACE, history(0)), Mixture(SPACE, history(0))
+    for some in (order[:4], order[:2], order[2:6]):
+        mixture.posterior(some, truth[some])
+    np.testing.assert_allclose(
+        mixture.posterior(order[:4], truth[order[:4]]).mean,
+        other.posterior(order[:4], truth[order[:4]]).mean,
+    )
+
+
+def test_a_setting_that_nobody_ran_is_the_least_sure() -> None:
+    past = history(0, holes=0.0)
+    past.rows[:, -1] = np.nan
+    believed = Mixture(SPACE, past).posterior([0], [0.0])
+    spread = believed.weights @ believed.variance
+    assert int(np.argmax(spread)) == len(SPACE) - 1
+
+
+def test_a_history_in_which_steps_resemble_each_other_is_believed_more() -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.normal(0, 0.5, len(SPACE))
+    families = [f"family {i}" for i in range(6)]
+    alike = [shared + rng.normal(0, 0.05, len(SPACE)) for _ in range(6)]
+    apart = [rng.normal(0, 0.5, len(SPACE)) for _ in range(6)]
+    shares = []
+    for rows in (alike, apart):
+        past = History.of(rows, families, len(SPACE))
+        found = chosen(Kernels.of(SPACE), past)
+        shares.append(float(np.exp(found.log_prior)[found.uses > 0].sum()))
+    assert shares[0] > shares[1]
+
+
+def test_the_product_of_two_columns_is_a_quantity_too_unless_it_says_nothing_new() -> None:
+    nodes, memory = (1, 1, 2, 2), (1, 4, 1, 4)
+    columns = {"nodes": Column("log", nodes), "memory": Column("log", memory)}
+    assert Kernels.of(Space.of("abcd", columns)).features.shape == (4, 3)
+    total = Column("log", tuple(n * m for n, m in zip(nodes, memory, strict=True)))
+    assert Kernels.of(Space.of("abcd", {**columns, "total": total})).features.shape[1] <= 5
+
+
+def test_what_a_run_saves_and_costs_is_in_multiples_of_the_best_so_far() -> None:
+    sure = Posterior(np.ones(1), np.log([[0.5, 1.0, 1.8, 1e9]]), np.full((1, 4), 1e-12))
+    np.testing.assert_allclose(sure.saving(), [0.5, 0.0, 0.0, 0.0], atol=1e-5)
+    np.testing.assert_allclose(sure.price(), [0.5, 1.0, 1.8, 11.0], atol=1e-4)
