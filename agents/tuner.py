@@ -18,6 +18,7 @@ from optimizer.models.recovery import ANYTHING, Rates
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
 from optimizer.tune import tune_step
+from optimizer.unsafe import curve_of
 
 Json: TypeAlias = Any
 
@@ -32,10 +33,12 @@ def tune(
     candidates: list[Candidate] = []
     reasons: list[Reason] = []
     limits = Limits.from_policy(policy)
+    curves = [curve_of(one.history) for one in observations]
     chains = [by_class(one.tries) for one in observations]
     for place, one in enumerate(observations):
         priors = _priors([c for other, c in enumerate(chains) if other != place])
-        tuned = tune_step(one.scope, one.history, limits, rng, one.tries, priors, others)
+        lent = [c for other, c in enumerate(curves) if other != place and c is not None]
+        tuned = tune_step(one.scope, one.history, limits, rng, one.tries, priors, others, lent)
         reasons += tuned.reasons
         if tuned.candidate is not None:
             candidates.append(tuned.candidate)

@@ -213,6 +213,7 @@ class Drafts:
             ],
             "objective": playbook.objective,
             "slo": {"p95_s": step.slo.p95_s, "success": step.slo.success},
+            "memory_bytes": step.memory_bytes,
             "effect": step.effect,
             "live": any(p.holds_lock or p.state in under_way for p in mine),
             "last": [_told(p) for p in mine if self._speaks(p, bound)],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -24,8 +24,11 @@ from optimizer.guard import Limits, Reason
 from optimizer.knobs import Range, knob_class
 from optimizer.models import failures, service_time
 from optimizer.models.levels import Level, between_runs, within_runs
+from optimizer.models.shapes import Curve, Fan
 from optimizer.objective import Objective, choose
 from optimizer.study import Study
+from optimizer.tries import Tries
+from optimizer.unsafe import fan_of, too_large, too_slow
 
 Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
@@ -42,9 +45,12 @@ DRAWS: Final = 2000
 
 def study(
     scope: Mapping[str, Json], knob: Range, stable: int, history: Batches, limits: Limits,
-    rng: random.Random,
+    rng: random.Random, tries: Tries | None = None, others: Sequence[Curve] = (),
 ) -> Study | Reason:  # fmt: skip
-    """Return what history says about batch sizes, or why it says nothing at all."""
+    """Return what history says about batch sizes, or why it says nothing at all.
+
+    ``others`` are curves that other steps have had: seconds by size.
+    """
     name = f"{scope['playbook']}#{scope['step']} {knob.name}"
     whole = history.where(history.whole).about("size")
     values = by_value(whole, "size")
@@ -67,11 +73,17 @@ def study(
     }
     pools = _Pools.of(whole, y, np.random.default_rng(rng.getrandbits(64)))
     effects = {v: _effect(v, level, stable, pools, limits) for v, level in enough.items()}
-    curve, risk = _curves(values, enough, harmful, stable)
+    ladder = _ladder(knob, stable, base, history.run_items())
+    good = {v: level for v, level in enough.items() if v not in harmful}
+    fan = fan_of(whole, good, stable, others)
+    asked = {*effects, *ladder}
+    harmful |= too_large(scope, tries, stable, asked)
+    harmful |= too_slow(scope, whole, fan, stable, asked)
+    curve, risk = _curves(values, good, stable)
+    known = fan if good or others else None
     return Study(
         scope, knob, knob_class(knob.name), objective, stable, history, values, levels, effects,
-        harmful, _ladder(knob, stable, base, history.run_items()),
-        lambda v: _expected(curve, risk, stable, v),
+        harmful, ladder, lambda v: _expected(known, risk, stable, v),
         _trial(whole, stable, pools), _describe(curve, risk),
     )  # fmt: skip
 
@@ -160,15 +172,14 @@ def _scored(logs: Array) -> Array:
 
 
 def _curves(
-    values: Mapping[int, Value], levels: Mapping[int, Level], harmful: Mapping[int, str],
-    stable: int,
+    values: Mapping[int, Value], levels: Mapping[int, Level], stable: int
 ) -> tuple[service_time.Curve | None, failures.Risk]:  # fmt: skip
     """The time curve through the good sizes, the risk through all of them."""
     sizes = sorted(values)
     risk = failures.fit(
         sizes, [values[n].retried for n in sizes], [values[n].batches for n in sizes]
     )
-    good = [n for n in sorted(levels) if n not in harmful]
+    good = sorted(levels)
     if not good:
         return None, risk
     per_item = values[stable].seconds_per_item
@@ -186,13 +197,12 @@ def _ladder(knob: Range, stable: int, base: Value, run_items: int) -> tuple[int,
     return tuple(v for v in knob.scaled(stable, factors) if v <= largest)
 
 
-def _expected(
-    curve: service_time.Curve | None, risk: failures.Risk, stable: int, value: int
-) -> float | None:
-    """The curve's log effect of a size not tried, first tries that fail paid twice."""
-    if curve is None:
+def _expected(fan: Fan | None, risk: failures.Risk, stable: int, value: int) -> float | None:
+    """The fan's log effect of a size not tried, first tries that fail paid twice."""
+    if fan is None:
         return None
-    time = math.log(curve.seconds_per_item(value) / curve.seconds_per_item(stable))
+    now, then = fan.at([stable, value]).mean
+    time = float(then - now) - math.log(value / stable)
     again = math.log((1.0 + risk.chance(value)) / (1.0 + risk.chance(stable)))
     return time + again
 

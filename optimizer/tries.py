@@ -29,7 +29,8 @@ class Tries:
 
     ``unit`` numbers the pieces of work (a batch, or the step of one run). ``error`` is the
     class of error, "" for a success. ``whole`` says that a try came to its own end, and was
-    neither timed out nor ended by another. ``work`` is how much it was given, 1 if unknown.
+    neither timed out nor ended by another. ``work`` is how much it was given, 1 if unknown;
+    ``size`` the batch size in force and ``memory`` its peak in bytes, 0 where unknown.
     """
 
     unit: Array
@@ -43,6 +44,8 @@ class Tries:
     whole: Array
     beside: Array
     work: Array
+    size: Array
+    memory: Array
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -82,7 +85,7 @@ def tries(table: Table) -> Tries:
         error=error, seconds=_number(table, "run_s"), begin=_number(table, "scheduled_at"),
         end=_number(table, "at"), whole=~np.isin(error, ("timeout", "cancelled")),
         beside=np.array(["." in name.rpartition("/")[2] for name in _text(table, "attempt")]),
-        work=_work(table),
+        work=_work(table), size=_known(table, "batch_size"), memory=_known(table, "rss_peak"),
     ).where(keep)  # fmt: skip
     return found.where(np.lexsort((found.beside, found.number, found.unit)))
 
@@ -94,6 +97,13 @@ def _work(table: Table) -> Array:
             if np.ptp(sizes) > 0.0 and (sizes > 0.0).mean() > 0.9:
                 return np.maximum(sizes, 1.0)
     return np.ones(table.num_rows)
+
+
+def _known(table: Table, name: str) -> Array:
+    """A column of numbers; 0 where there is none."""
+    if name not in table.column_names:
+        return np.zeros(table.num_rows)
+    return np.nan_to_num(_number(table, name))
 
 
 def _text(table: Table, name: str) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import COLUMNS, Range, UnknownKnob, knob_class
 from optimizer.models.recovery import Rates
+from optimizer.models.shapes import Curve
 from optimizer.proposal import Candidate
 from optimizer.regime import current
 from optimizer.study import Study, decide
@@ -53,12 +54,13 @@ def tune_step(
     scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
     tries: Tries | None = None, priors: Mapping[str, Rates] | None = None,
     others: Others | None = None,
+    curves: Sequence[Curve] = (),
 ) -> Tuned:  # fmt: skip
     """Return the proposal for one step, or why there is none.
 
     ``tries`` are the step's attempts one by one, without which nothing is said of retries,
-    timeouts and hedges; ``priors`` say how classes of error recover in other steps, and
-    ``others`` what those took on which hardware.
+    timeouts and hedges; ``priors`` say how classes of error recover in other steps,
+    ``others`` what those took on which hardware, and ``curves`` by batch size.
     """
     name = f"{scope['playbook']}#{scope['step']}"
     if scope.get("live"):
@@ -77,7 +79,7 @@ def tune_step(
         if tune["name"] in OF_TRIES
         else _chosen(scope, tune, history, limits, others, suppressed)
         if tune["name"] in CHOSEN
-        else study_of(scope, tune, history, limits, rng)
+        else study_of(scope, tune, history, limits, rng, tries, curves)
         for tune in scope.get("tune") or []
     ]
     if not found:
@@ -90,7 +92,7 @@ def tune_step(
 
 def study_of(
     scope: Mapping[str, Json], tune: Mapping[str, Json], history: Batches, limits: Limits,
-    rng: random.Random,
+    rng: random.Random, tries: Tries | None = None, curves: Sequence[Curve] = (),
 ) -> Study | Reason:  # fmt: skip
     """Return the study of a knob whose values are a ladder, or why there is none."""
     name = str(tune["name"])
@@ -104,7 +106,7 @@ def study_of(
     stable = int({**scope.get("defaults", {}), **(scope.get("stable") or {})}[name])
     knob = Range.declared(tune)
     if known == "batch":
-        return batch.study(scope, knob, stable, history, limits, rng)
+        return batch.study(scope, knob, stable, history, limits, rng, tries, curves)
     return in_flight.study(scope, knob, stable, history, limits)
 
 

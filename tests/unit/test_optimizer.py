@@ -21,6 +21,7 @@ from optimizer.models import concurrency, failures, service_time
 from optimizer.models.levels import between_runs, from_pairs, within_runs
 from optimizer.objective import choose
 from optimizer.proposal import Candidate
+from optimizer.tries import tries
 from optimizer.tune import Tuned, tune_step
 
 SCOPE: dict[str, Any] = {
@@ -96,6 +97,31 @@ def test_a_value_whose_batches_fail_is_left_alone_and_caps_what_is_asked() -> No
     assert list(found.evidence["harmful"]) == ["100"]
     after = tuned(attempts(*parts), stable={"each.batch": 50}, last=[])
     assert after.candidate is None or after.candidate.diff[0].get("to", 0) <= 50
+
+
+def test_a_size_that_would_break_the_slo_is_neither_proposed_nor_asked_about() -> None:
+    table = attempts(*explored(50, 100, 200))
+    slow = tuned(table, slo={"p95_s": 0.12}).candidate  # 200 take 0.1 s, 5% of them 0.14 s
+    assert slow is not None
+    assert slow.diff[0]["to"] == 100
+    assert "longer than 0.12 s" in slow.evidence["harmful"]["200"]
+    none = tuned(attempts({"run": "r1"}), slo={"p95_s": 0.093}).candidate
+    assert none is None or max(none.diff[0]["values"]) < 200
+
+
+def test_a_size_that_would_need_too_much_memory_is_left_alone() -> None:
+    grown = [
+        {**part, "also": {"rss_peak": 1_000_000 * part.get("size", 25)}}
+        for part in explored(50, 100, 200)
+    ]
+    table = attempts(*grown)
+    found = tune_step(
+        {**SCOPE, "memory_bytes": 150_000_000}, batches(table), Limits(), random.Random(1),
+        tries(table),
+    ).candidate  # fmt: skip
+    assert found is not None
+    assert found.diff[0]["to"] == 100
+    assert "200 of 150 MB" in found.evidence["harmful"]["200"]
 
 
 def test_no_worthwhile_value_is_an_answer() -> None:
