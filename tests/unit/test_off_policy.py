@@ -1,0 +1,76 @@
+"""Off-policy estimates: right where chances were logged, silent where too few units speak."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optimizer.off_policy import TooFew, compared, doubly_robust, effective_units, snips
+
+
+def world(seed: int, n: int = 600) -> tuple[np.ndarray, ...]:
+    """Large work is drawn to the value more often, and takes longer: naive means are wrong."""
+    rng = np.random.default_rng(seed)
+    work = rng.normal(0.0, 1.0, n)
+    chance = np.clip(0.4 + 0.15 * work, 0.1, 0.9)
+    taken = rng.random(n) < chance
+    outcome = 1.0 + work + np.where(taken, -0.3, 0.0) + rng.normal(0.0, 0.1, n)
+    return taken, chance, outcome, work
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weighting_by_the_chance_takes_confounding_out(seed: int) -> None:
+    taken, chance, outcome, work = world(seed)
+    truth = float((1.0 + work - 0.3).mean())
+    naive = float(outcome[taken].mean())
+    plain, robust = snips(taken, chance, outcome), doubly_robust(taken, chance, outcome, work)
+    assert abs(plain.mean - truth) < 0.6 * abs(naive - truth)
+    assert robust.mean == pytest.approx(truth, abs=0.08)
+    assert abs(robust.mean - truth) < 3 * max(robust.se, 0.01)
+    assert plain.effective < taken.sum()
+
+
+def test_stated_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    held = []
+    for seed in range(60):
+        taken, chance, outcome, _ = world(seed, 400)
+        found = snips(taken, chance, outcome).to_json()
+        held.append(found["lower"] <= 0.7 <= found["upper"])
+    assert 0.75 <= np.mean(held) <= 1.0
+
+
+def test_below_thirty_effective_units_nothing_is_said() -> None:
+    taken = np.r_[np.ones(20, bool), np.zeros(300, bool)]
+    chance = np.full(320, 0.06)
+    with pytest.raises(TooFew, match="20 effective units; 30 are needed"):
+        snips(taken, chance, np.ones(320))
+    told = compared({"candidate": (taken, chance)}, np.ones(320), np.ones(320))
+    assert told["candidate"]["effective_units"] == pytest.approx(20.0)
+
+
+def test_a_chance_of_nought_for_what_happened_is_a_fault() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        snips([True] * 40, [0.0] * 40, [1.0] * 40)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 99), st.floats(0.01, 100), st.floats(-5, 5))
+def test_units_scale_out_and_order_means_nothing(seed: int, scale: float, shift: float) -> None:
+    taken, chance, outcome, _ = world(seed)
+    turned = np.random.default_rng(seed).permutation(len(taken))
+    one = snips(taken, chance, outcome)
+    two = snips(taken[turned], chance[turned], scale * outcome[turned] + shift)
+    assert two.mean == pytest.approx(scale * one.mean + shift, rel=1e-6, abs=1e-6)
+    assert two.se == pytest.approx(scale * one.se, rel=1e-6)
+
+
+def test_more_units_narrow_the_estimate() -> None:
+    few, many = (snips(*world(1, n)[:3]).se for n in (300, 3000))
+    assert many < 0.6 * few
+
+
+def test_equal_weights_are_worth_their_number() -> None:
+    assert effective_units([True] * 50, [0.2] * 50) == pytest.approx(50.0)
+    assert effective_units([True, True], [0.02, 1.0]) < 1.1
