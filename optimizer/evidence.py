@@ -88,8 +88,9 @@ class Batches:
     """One entry per finished batch. ``block`` is -1 outside experiments, ``arm`` then "".
 
     ``seconds`` and ``cost`` sum over all tries; ``start`` and ``end`` are the first
-    scheduling and the last finish (seconds since the epoch). ``whole`` is false for the
-    last, short batch of a run or block.
+    scheduling and the last finish (seconds since the epoch). ``share`` is the chance with
+    which a batch's block was drawn to its arm, NaN outside experiments. ``whole`` is false
+    for the last, short batch of a run or block.
     """
 
     run: Array
@@ -106,6 +107,7 @@ class Batches:
     experiment: Array
     arm: Array
     block: Array
+    share: Array
     whole: Array
     quality: Quality
 
@@ -227,6 +229,7 @@ def _group(columns: dict[str, Array], counted: dict[str, int]) -> Batches:
         experiment=c["experiment"][begin],
         arm=c["arm"][begin],
         block=_whole(c["block"][begin]),
+        share=c["share"][begin].astype(float),
         whole=c["items"][begin] == c["batch_size"][begin],
         quality=quality,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from optimizer.causal import causal, support
+from optimizer.drawn import off_policy
 from optimizer.effect import Effect, describe
 from optimizer.evidence import Batches, Value, record
 from optimizer.guard import Limits, Reason, objections
@@ -133,6 +134,7 @@ def _change(study: Study, value: int) -> Candidate:
         "covered": sorted(covered),
         "causal": causal(level, study.objective, adjusted_for),
         "prediction": predicted,
+        "off_policy": _off_policy(study, value),
     }
     chance = effect.chance_of(0.05)
     note = (
@@ -146,6 +148,14 @@ def _support(study: Study, value: int) -> float:
     """How much of the stable value's work is like what the other value was run on."""
     column = FIELDS.get(study.knob.name)
     return support(study.history, column, value, study.stable) if column else 1.0
+
+
+def _off_policy(study: Study, value: int) -> dict[str, Json]:
+    """What the drawn units of past trials say of the value by their logged chances."""
+    column = FIELDS.get(study.knob.name)
+    if column is None or study.knob_class == "concurrency":
+        return {}  # blocks that alternate are pairs, and are judged as such
+    return off_policy(study.history, column, value, study.stable, study.objective)
 
 
 def _experiment(study: Study, values: tuple[int, ...]) -> Candidate:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optimizer.evidence import batches
+from optimizer.guard import Limits
 from optimizer.off_policy import TooFew, compared, doubly_robust, effective_units, snips
+from optimizer.tune import tune_step
 
 
 def world(seed: int, n: int = 600) -> tuple[np.ndarray, ...]:
@@ -69,6 +75,34 @@ def test_units_scale_out_and_order_means_nothing(seed: int, scale: float, shift:
 def test_more_units_narrow_the_estimate() -> None:
     few, many = (snips(*world(1, n)[:3]).se for n in (300, 3000))
     assert many < 0.6 * few
+
+
+def test_a_proposal_shows_what_logged_chances_say_beside_the_adjusted_effect() -> None:
+    rows = []
+    for k in range(300):
+        size = 50 if k % 3 == 0 else 25
+        seconds = (0.06 + 0.0002 * size) * (1.0 + 0.1 * ((k * 7919) % 11 - 5) / 5)
+        rows.append({
+            "attempt": f"r{k // 60}/s/{k}/1", "run": f"r{k // 60}", "version": "v", "batch": k,
+            "block": k, "number": 1, "outcome": "succeeded", "retried": 0, "run_s": seconds,
+            "items": size, "cost_usd": seconds / 3600, "scheduled_at": 1000.0 + k,
+            "at": 1000.0 + k + seconds, "batch_size": size, "in_flight": 2, "experiment": "x",
+            "arm": "control" if size == 25 else "candidate",
+            "share": 2 / 3 if size == 25 else 1 / 3,
+        })  # fmt: skip
+    scope = {
+        "playbook": "p", "step": "s", "defaults": {"each.batch": 25},
+        "tune": [{"name": "each.batch", "min": 10, "max": 100}],
+    }  # fmt: skip
+    found = tune_step(scope, batches(pa.Table.from_pylist(rows)), Limits(), random.Random(1))
+    assert found.candidate is not None
+    assert found.candidate.kind == "change"
+    told = found.candidate.evidence["off_policy"]
+    truth = (0.07 / 50) / (0.065 / 25) - 1.0
+    assert told["units"] == 300
+    assert told["value"]["snips"]["effective_units"] == pytest.approx(100.0)
+    assert told["effect_snips"] == pytest.approx(truth, abs=0.03)
+    assert told["effect_doubly_robust"] == pytest.approx(truth, abs=0.03)
 
 
 def test_equal_weights_are_worth_their_number() -> None:
