@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from optimizer.backtest.table import Table
 from optimizer.search.history import History
 
 Json: TypeAlias = Any
+
+LARGEST: Final = 1000
+"""Settings of a finite space; larger ones are searched by `optimizer.search.numeric`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,13 @@ class GateJob:
 def plan(
     folder: Path, datasets: Sequence[str], methods: Sequence[str], seeds: int
 ) -> list[GateJob]:
-    """Return every job: tables that have any history × methods."""
+    """Return every job: finite tables that have any history × methods."""
     return [
         GateJob(str(folder), dataset, objective, table.name, method, seeds)
         for dataset in datasets
         for objective, tables in load(folder, dataset).items()
         for table in tables
-        if len(table.history(tables))
+        if len(table.space) <= LARGEST and len(table.history(tables))
         for method in methods
     ]
 
