@@ -6,7 +6,7 @@ what is being tried, and what was suspended because the author changed the step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from runtime.data.folder import DataFolder
 from runtime.engine.catalogue import Catalogue, Version
@@ -46,6 +46,8 @@ class StepCard:
     shares: dict[str, float] = field(default_factory=dict)
     killed: bool = False
     bound: str = ""
+    slo: dict[str, float] = field(default_factory=dict)
+    """What the step is meant to keep: `p95_s`, `success`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Playbooks:
             step.name, str(step.tool["kind"]) if step.tool else "", list(step.tune), defaults,
             stable, {**defaults, **stable}, self._layers.suspended(path, step.name, bound),
             live.id if live else "", dict(live.shares) if live else {}, killed, bound,
+            {name: value for name, value in asdict(step.slo).items() if value is not None},
         )  # fmt: skip
 
 

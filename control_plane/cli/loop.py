@@ -77,6 +77,57 @@ def _calibrated(told: Row) -> Iterator[str]:
 
 
 @app.command()
+def pareto(
+    ctx: typer.Context,
+    step: Annotated[str, typer.Argument(help="A playbook's step: playbook#step.")],
+    p95: Annotated[
+        str, typer.Option(help="What an attempt's p95 must keep, such as 2s; else the step's.")
+    ] = "",
+    success: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The least share of successes.")
+    ] = None,
+    key_file: KeyFile = None, output: Output = Format.TABLE,
+) -> None:  # fmt: skip
+    """Show which settings of a step are worth having by cost, time and failures."""
+    from optimizer.pareto import Bounds, front, points
+
+    path, hash_, name = step.partition("#")
+    if not (path and hash_ and name):
+        raise Refusal(f"{step} names no step", command="trimtab playbook list", code=Code.USAGE)
+    with here(ctx).client(key_file, record=True) as client:
+        slo = _slo(client.playbook(path), name)
+        table = client.history("attempts", playbook=path, step=name)
+    bounds = Bounds(
+        _seconds(p95) if p95 else slo.get("p95_s"),
+        success if success is not None else slo.get("success"),
+    )
+    rows = [one.to_json() for one in front(points(table), bounds)]
+    emit_rows(rows, output, {
+        "hardware": "hardware", "batch": "batch_size", "in flight": "in_flight",
+        "attempts": "attempts", "cost an item": lambda r: f"{r['cost']:.3g}",
+        "p95": lambda r: f"{r['p95_s']:.3g}s", "fails": lambda r: f"{r['failures']:.1%}",
+        "stands": lambda r: r["standing"].replace("_", " "),
+    }, empty=f"the record holds no attempt of {step}")  # fmt: skip
+
+
+def _seconds(text: str) -> float:
+    from runtime.playbook.units import DURATION_HINT, duration_s
+
+    seconds = duration_s(text)
+    if seconds is None:
+        raise Refusal(f"{text!r} is no duration: {DURATION_HINT}", code=Code.USAGE)
+    return seconds
+
+
+def _slo(playbook: Row, step: str) -> Row:
+    """What the step is meant to keep, as its playbook says."""
+    known = {str(one["name"]): one for one in playbook["steps"]}
+    if step not in known:
+        raise Refusal(f"{playbook['path']} has no step {step}: it has {', '.join(known)}")
+    return known[step].get("slo") or {}
+
+
+@app.command()
 def backtest(
     data: Annotated[Path, typer.Option(help="The folder above the data sets.", exists=True)],
     sets: Annotated[str, typer.Option(help="Data sets, with commas; all without.")] = "",

@@ -16,7 +16,7 @@ from runtime.run.events import Json
 
 TOLD: Final = frozenset(
     {"window", "values", "causal", "support", "evidence_version", "diff", "id", "scope",
-     "prediction", "objective", "reason", "regime"}
+     "prediction", "objective", "reason", "regime", "gate", "others"}
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def read(evidence: Mapping[str, Json], before: Json, proposed: tuple[Json, ...])
     """Return the view of a record; ``before`` and ``proposed`` mark their rows."""
     lines = [
         *_window(evidence), *_regime(evidence), *_support(evidence), *_causal(evidence),
-        *_sensitivity(evidence),
+        *_sensitivity(evidence), *_others(evidence),
     ]  # fmt: skip
     rest = {key: value for key, value in evidence.items() if key not in TOLD and value}
     tried = _tried(evidence, str(before), {str(v) for v in proposed})
@@ -109,6 +109,26 @@ def _sensitivity(evidence: Mapping[str, Json]) -> list[str]:
         f"outcome by a factor of {causal['e_value']:.1f} ({causal['e_value_bound']:.1f} at the "
         "end of the interval).",
     ]
+
+
+def _others(evidence: Mapping[str, Json]) -> list[str]:
+    """Other steps' history, for a choice that this step never made."""
+    made = _section(_section(evidence, "others"), "made_this_move")
+    gate = _section(evidence, "gate")
+    numbers = {n: gate.get(n) for n in ("chance", "harm", "worth", "price")}
+    if not all(isinstance(number, int | float) for number in numbers.values()):
+        return []
+    steps, families = made.get("steps"), made.get("families")
+    found = []
+    if isinstance(steps, int) and isinstance(families, list):
+        said = words.plural(len(families), "playbook")
+        found.append(f"{words.plural(steps, 'other step')} of {said} made this move.")
+    if gate.get("known") is True:
+        chance, harm = words.percent(numbers["chance"]), words.percent(numbers["harm"])
+        found.append(f"A saving of 5% has a chance of {chance}, harm one of {harm}.")
+    worth, price = (f"{numbers[name]:.1f}" for name in ("worth", "price"))
+    said = f"It is expected to save {worth} runs of today's, and its trial to cost {price}."
+    return [*found, said]
 
 
 def _tried(evidence: Mapping[str, Json], before: str, proposed: set[str]) -> tuple[Tried, ...]:

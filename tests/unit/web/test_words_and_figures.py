@@ -169,9 +169,22 @@ def test_evidence_is_read_in_the_order_a_reviewer_asks() -> None:
     assert view.rest == {"curve": {"a": 1}}
 
 
+def test_what_other_steps_saw_is_told_with_its_chances() -> None:
+    gate = {"chance": 0.9, "harm": 0.03, "worth": 12.34, "price": 0.5, "known": True}
+    others = {"made_this_move": {"steps": 4, "families": ["etl", "train"]}}
+    told = read({"gate": gate, "others": others}, "small", ("large",))
+    assert told.lines == (
+        "4 other steps of 2 playbooks made this move.",
+        "A saving of 5% has a chance of 90%, harm one of 3%.",
+        "It is expected to save 12.3 runs of today's, and its trial to cost 0.5.",
+    )
+
+
 @given(
     st.dictionaries(
-        st.sampled_from(["window", "values", "causal", "support", "curve"]), JSON, max_size=5
+        st.sampled_from(["window", "values", "causal", "support", "curve", "gate", "others"]),
+        JSON,
+        max_size=5,
     )
 )
 def test_evidence_of_any_shape_can_be_shown(evidence: dict[str, object]) -> None:
