@@ -35,7 +35,7 @@ CARRIED_FOLDERS = (
 
 
 def run(
-    *command: str | Path, cwd: Path, within_s: float = 60.0
+    *command: str | Path, cwd: Path, within_s: float = 240.0
 ) -> subprocess.CompletedProcess[str]:
     """Run a command that knows nothing of this repository's environment."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_"))}
