@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from control_plane.cli.figures import bar, day_of, dollars, share
 from control_plane.cli.here import KeyFile, here
-from control_plane.cli.output import Format, Output, Row, emit_rows
+from control_plane.cli.output import Format, Output, Row, emit_rows, say
 from control_plane.clock import local, span
 from control_plane.focus import Form
 
@@ -35,6 +36,7 @@ def show(
         "attempts": lambda c: str(c["attempts"]),
         "price known": lambda c: share(c["slot_coverage"]),
     }, empty="nothing ran in that month")  # fmt: skip
+    _in_all(rows, output)
 
 
 @app.command()
@@ -55,6 +57,7 @@ def days(
         "price known": lambda d: share(d["slot_coverage"]),
         "": lambda d: bar(d["cost_usd"] + d["idle_usd"], most),
     }, empty="nothing ran in that month")  # fmt: skip
+    _in_all(rows, output)
 
 
 @app.command()
@@ -93,6 +96,19 @@ def alerts(
     emit_rows(rows, output, {
         "at": lambda a: local(a["at"]), "type": "type", "playbook": "playbook", "what": _what,
     }, empty="nothing was said")  # fmt: skip
+
+
+def _in_all(rows: Sequence[Row], output: Format) -> None:
+    """Tell a person what the lines add up to, and how much of it is known."""
+    if output is not Format.TABLE or not rows:
+        return
+    cost, idle = sum(r["cost_usd"] for r in rows), sum(r["idle_usd"] for r in rows)
+    slots = sum(r["slot_s"] for r in rows)
+    priced = sum(r["slot_s"] * r["slot_coverage"] for r in rows) / slots if slots else 1.0
+    say(
+        f"in all {dollars(cost + idle)}, of it idle slots {dollars(idle)}; "
+        f"{share(priced)} of slot time has a price"
+    )
 
 
 def _reported(cost: Row) -> str:

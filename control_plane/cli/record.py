@@ -11,9 +11,8 @@ import typer
 
 from control_plane.cli.here import KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows
-from control_plane.clock import local, moment, wall
-
-_WHEN: Final = "From a day or time (UTC) on, such as 2026-11-27 or 2026-11-27T14:30."
+from control_plane.cli.steer import WHEN, moment
+from control_plane.clock import local, wall
 
 
 def search(
@@ -27,8 +26,8 @@ def search(
     state: Annotated[str | None, typer.Option(help="Keep one state.")] = None,
     hardware: Annotated[str | None, typer.Option(help="Keep one class of hardware.")] = None,
     hours: Annotated[float | None, typer.Option(min=0.01, help="Keep the last hours.")] = None,
-    since: Annotated[str | None, typer.Option(help=_WHEN)] = None,
-    until: Annotated[str | None, typer.Option(help="Up to a day or time (UTC).")] = None,
+    since: Annotated[str | None, typer.Option(help=f"From then on: {WHEN}.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to then: as --since.")] = None,
     by: Annotated[str, typer.Option(help="both, words or meaning.")] = "both",
     like: Annotated[str | None, typer.Option(help="Find what is like this run.")] = None,
     causes: Annotated[bool, typer.Option("--causes", help="Group failures by cause.")] = False,
@@ -43,8 +42,8 @@ def search(
     """Find runs, failures, printed lines, playbooks, proposals and lessons; each says why."""
     filters: dict[str, Any] = {
         "playbook": playbook, "step": step, "state": state, "hardware": hardware,
-        "since": _moment(since) if hours is None else wall() - hours * 3600,
-        "until": _moment(until),
+        "since": moment(since, "--since") if hours is None else wall() - hours * 3600,
+        "until": moment(until, "--until"),
     }  # fmt: skip
     with here(ctx).client(key_file, record=True) as client:
         if questions is not None:
@@ -78,18 +77,6 @@ _CAUSE: Final[dict[str, str | Callable[[Row], str]]] = {
     "where": lambda c: ", ".join(f"{p} › {s}" for p, s in c["where"])[:60],
     "example": lambda c: str(c["example"].get("message", ""))[:60],
 }  # fmt: skip
-
-
-def _moment(text: str | None) -> float | None:
-    """Return a day or time as seconds since the epoch.
-
-    Raises:
-        BadParameter: it is none.
-    """
-    try:
-        return None if text is None else moment(text)
-    except ValueError as fault:
-        raise typer.BadParameter(str(fault)) from fault
 
 
 def _scored(client: Any, path: Path, split: str) -> Row:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -38,9 +38,8 @@ Why = Annotated[str, typer.Option(help="Why; it is kept with the run.")]
 Playbook = Annotated[str | None, typer.Option(help="Of this playbook.")]
 Status = Annotated[str | None, typer.Option(help="In this state; `live` is not ended.")]
 Label = Annotated[list[str] | None, typer.Option(help="With this label, as name=value.")]
-Since = Annotated[
-    str | None, typer.Option(help="Submitted since: 2h, 3d, or a time as 2026-01-31T08:00.")
-]
+WHEN: Final = "2h, 3d, or a time as 2026-01-31T08:00"
+Since = Annotated[str | None, typer.Option(help=f"Submitted since: {WHEN}.")]
 Until = Annotated[str | None, typer.Option(help="Submitted before: as --since.")]
 InStep = Annotated[
     str | None, typer.Option("--in-step", help="Whose step this runs now, or failed.")

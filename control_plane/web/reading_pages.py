@@ -46,16 +46,16 @@ async def search_page(
     """Show what fits the words best, what is like a run, or failures by cause."""
     wanted = Wanted(
         q.strip()[:2000], kind, playbook, step, in_state, hardware, hours, since, until,
-        like.strip()[:100], causes,
+        like.strip()[:100], causes and not q.strip(),
     )  # fmt: skip
     context: dict[str, Any] = {"hits": [], "problem": "", "facets": {}, "causes": None}
     try:
         question = wanted.question(site.pages.now())
-        if causes:
+        if wanted.causes:
             context["causes"] = await site.pages.causes(question)
         elif question.text or question.like:
             context["hits"] = await site.pages.search(question)
-        if question.text and not causes:
+        if question.text:
             context["facets"] = await site.pages.facets(question)
     except (RecordAway, ValueError) as fault:
         context["problem"] = str(fault)

@@ -555,6 +555,11 @@ def test_a_search_is_narrowed_by_facets_hardware_and_time_and_widened_again(
     expect(page.locator(".empty-state")).to_contain_text("Nothing found")
     page.get_by_role("link", name="Take out until 2020-01-01").click()
     expect(page.locator(".hits li").first).to_be_visible()
+    page.get_by_role("link", name="Failures by cause").click()
+    expect(page.get_by_role("status")).to_contain_text("the most frequent first")
+    page.get_by_label("Search for").fill("the service was throttled")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("best first")
 
 
 def test_a_chart_and_its_table_show_the_same_attempts(site: Site, page: Page) -> None:
