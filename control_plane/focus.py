@@ -53,7 +53,8 @@ def focus_rows(
         if row["playbook"]:
             yield _slots(row, known)
         if row.get("idle_s"):
-            yield _idle(row, known)
+            of = row["idle_of"]
+            yield _idle({**row, "hardware": of}, classes.get(of))
         if any(row.get(name) for name in ("spend_usd", "tokens", "calls")):
             yield _spend(row)
 

@@ -20,6 +20,7 @@ from runtime.run.events import CapacityHeld
 
 DAY_S: Final = 86_400.0
 Row = dict[str, Any]
+_NONE: Final[Row] = {"idle_s": 0.0, "idle_priced_s": 0.0, "idle_usd": 0.0}
 
 
 @dataclass(slots=True)
@@ -60,11 +61,13 @@ class _Days:
 def reserved(prices: Prices, workers: int) -> dict[str, int]:
     """Return how many slots of each class are paid for while this server is up.
 
-    What a class says under ``reserved``; else its ``slots``, and of `local` its workers.
+    What a class says under ``reserved``, else its ``slots``. Those are among this machine's
+    workers: the rest of them are `local`, unless that says itself how many it has.
     """
     said = {c.name: c.slots if c.reserved is None else c.reserved for c in prices.classes}
     if said.get(LOCAL) is None:
-        said[LOCAL] = workers
+        others = sum(slots or 0 for name, slots in said.items() if name != LOCAL)
+        said[LOCAL] = max(workers - others, 0)
     return {name: slots for name, slots in sorted(said.items()) if slots}
 
 
@@ -82,15 +85,31 @@ def days(since: float, until: float) -> Iterator[tuple[float, float]]:
 
 def accounts(held: Iterable[CapacityHeld], rows: Iterable[Mapping[str, Any]]) -> list[Idle]:
     """Return an account for each day and class, the earliest first."""
+    events = list(held)
     classes: dict[str, _Days] = defaultdict(_Days)
-    for event in held:
+    for event in events:
         for name, slots in event.slots.items():
             _add(classes[name].held, event, name, slots)
+    known = _known(events)
     for row in rows:
-        used = classes[row["hardware"]].used
+        used = classes[_drawn_on(row, known)].used
         used[row["day"]] = used.get(row["day"], 0.0) + row["slot_s"]
     found = [one for name, of in classes.items() for one in _accounts(name, of)]
     return sorted(found, key=lambda i: (i.day, i.hardware))
+
+
+def _known(held: Iterable[CapacityHeld]) -> set[tuple[float, str]]:
+    """Return the days and classes of which slots were held."""
+    return {(e.since // DAY_S * DAY_S, name) for e in held for name in e.slots}
+
+
+def _drawn_on(row: Mapping[str, Any], known: set[tuple[float, str]]) -> str:
+    """Return the class whose slots a row used: its own, or `local` where none of it were held.
+
+    A class without slots of its own runs on this machine's workers like any other.
+    """
+    day, own = row["day"], row["hardware"]
+    return LOCAL if (day, own) not in known and (day, LOCAL) in known else own
 
 
 def _add(held: dict[float, _Capacity], event: CapacityHeld, name: str, slots: int) -> None:
@@ -130,13 +149,15 @@ def shared(held: Iterable[CapacityHeld], rows: Sequence[Mapping[str, Any]]) -> l
     """Return the rows of ``cost_steps`` with their share of idle time, and rows for the rest.
 
     Each has ``idle_s``, ``idle_priced_s`` and ``idle_usd``; together they are all that was idle.
+    ``idle_of`` is the class of which it was.
     """
-    accounted = [one for one in accounts(held, rows) if one.idle_s > 0]
+    events = list(held)
+    accounted, known = [i for i in accounts(events, rows) if i.idle_s > 0], _known(events)
     by_key: dict[tuple[float, str], list[Row]] = defaultdict(list)
-    told = [dict(row) | {"idle_s": 0.0, "idle_priced_s": 0.0, "idle_usd": 0.0} for row in rows]
+    told = [dict(row) | _NONE | {"idle_of": row["hardware"]} for row in rows]
     for row in told:
         if row["slot_s"] > 0:
-            by_key[row["day"], row["hardware"]].append(row)
+            by_key[row["day"], _drawn_on(row, known)].append(row)
     for idle in accounted:
         users = by_key.get((idle.day, idle.hardware)) or [_nobody(idle)]
         if not users[0]["playbook"]:
@@ -149,6 +170,7 @@ def _share(idle: Idle, users: Sequence[Row]) -> None:
     whole = sum(row["slot_s"] for row in users)
     for row in users:
         share = row["slot_s"] / whole if whole else 1.0
+        row["idle_of"] = idle.hardware
         row["idle_s"] += idle.idle_s * share
         row["idle_priced_s"] += idle.idle_priced_s * share
         row["idle_usd"] += idle.idle_usd * share
@@ -161,7 +183,7 @@ def _nobody(idle: Idle) -> Row:
         "day": idle.day, "playbook": "", "step": "", "hardware": idle.hardware,
         "price_usd_hour": idle.idle_usd / hours if hours else None, "slot_s": 0.0,
         "priced_slot_s": 0.0, "attempts": 0, "priced": 0, "cost_usd": 0.0, "spend_usd": 0.0,
-        "system": 0, "idle_s": 0.0, "idle_priced_s": 0.0, "idle_usd": 0.0,
+        "system": 0, "idle_of": idle.hardware, **_NONE,
     }  # fmt: skip
 
 

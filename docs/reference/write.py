@@ -124,9 +124,9 @@ PRICES: Final = cleandoc("""
     has others than the file. How many processes work at all (`workers.slots`) is read at the
     start.
 
-    Slots are paid for while a server is up, busy or not: all `slots` of a class, of `local` the
-    server's `workers.slots`. Another number of them, or none where a class is paid by use, is
-    said by `reserved`:
+    Slots are paid for while a server is up, busy or not: all `slots` of a class, and as `local`
+    what is left of the server's `workers.slots`. Another number of them, or none where a class
+    is paid by use, is said by `reserved`:
 
     ```yaml
     hardware:

@@ -568,7 +568,7 @@ def test_a_chart_and_its_table_show_the_same_attempts(site: Site, page: Page) ->
     expect(page.locator("[data-chart]").first).to_have_attribute("aria-label", re.compile("p99"))
     expect(page.get_by_role("heading", name=re.compile("Cost per"))).to_be_visible()
     expect(page.locator("table tbody tr").first).to_contain_text("pages/cohort")
-    page.get_by_label("By", exact=True).select_option("hardware")
+    page.locator("select[name=by]").select_option("hardware")
     expect(page.get_by_role("heading", name="Latency of local")).to_be_visible()
 
 

@@ -44,7 +44,8 @@ def row(step: str, price: float | None, hours: float, spend: float = 0.0) -> dic
     }  # fmt: skip
 
 
-IDLE = {"idle_s": 7200.0, "idle_priced_s": 7200.0, "idle_usd": 4.0}
+IDLE = {"idle_s": 7200.0, "idle_priced_s": 7200.0, "idle_usd": 4.0,
+        "idle_of": "gpu"}  # fmt: skip
 ALONE = row("", 2.0, 0.0) | {"playbook": "", "attempts": 0} | IDLE
 ROWS = [row("a", 2.0, 3.0, spend=0.5), row("b", None, 1.0)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from runtime.engine.prices import prices_of
 from runtime.run.events import CapacityHeld
 
 FIRST = 1_795_737_600.0  # 2026-11-27
-CLASSES = ("local", "gpu")
+CLASSES = ("local", "gpu", "big")
 
 
 def used(
@@ -57,12 +56,12 @@ def test_held_is_used_and_idle_and_what_attempts_used_is_accounted_for(
         assert math.isclose(one.used_s + one.idle_s, one.held_s, abs_tol=1e-6)
         assert min(one.used_s, one.idle_s, one.beyond_s, one.idle_usd) >= 0
         assert one.idle_priced_s <= one.idle_s + 1e-6
+    total = sum(r["slot_s"] for r in rows)
+    assert math.isclose(sum(o.used_s + o.beyond_s for o in found), total, abs_tol=1e-6)
     for name in CLASSES:
-        of = [one for one in found if one.hardware == name]
-        total = sum(r["slot_s"] for r in rows if r["hardware"] == name)
-        assert math.isclose(sum(o.used_s + o.beyond_s for o in of), total, abs_tol=1e-6)
         slots = sum((e.until - e.since) * e.slots.get(name, 0) for e in held)
-        assert math.isclose(sum(o.held_s for o in of), slots, abs_tol=1e-6)
+        of_class = sum(o.held_s for o in found if o.hardware == name)
+        assert math.isclose(of_class, slots, abs_tol=1e-6)
 
 
 @given(HELD, ROWS)
@@ -70,13 +69,13 @@ def test_all_that_was_idle_is_borne_by_what_ran_that_day_or_stands_alone(
     held: list[CapacityHeld], rows: list[dict[str, Any]]
 ) -> None:
     told = shared(held, rows)
-    idle: dict[tuple[float, str], float] = defaultdict(float)
-    for one in accounts(held, rows):
-        idle[one.day, one.hardware] += one.idle_usd
-    for (day, name), usd in idle.items():
-        of = [r for r in told if (r["day"], r["hardware"]) == (day, name)]
-        assert math.isclose(sum(r["idle_usd"] for r in of), usd, abs_tol=1e-6)
-        assert usd == 0 or len({bool(r["playbook"]) for r in of if r["idle_usd"]}) == 1
+    idle = accounts(held, rows)
+    for name in ("idle_s", "idle_priced_s", "idle_usd"):
+        borne, whole = sum(r[name] for r in told), sum(getattr(o, name) for o in idle)
+        assert math.isclose(borne, whole, abs_tol=1e-6)
+    for row in told[len(rows) :]:
+        assert not row["playbook"]
+        assert row["idle_s"] > 0
     assert [dict(r) for r in told[: len(rows)]] == [dict(r) | _idle_of(t) for r, t in zip(
         rows, told, strict=False
     )]  # fmt: skip
@@ -88,13 +87,25 @@ def test_all_that_was_idle_is_borne_by_what_ran_that_day_or_stands_alone(
     assert math.isclose(star.usd, sum(c.whole_usd for c in steps), abs_tol=1e-6)
 
 
-def _idle_of(row: dict[str, Any]) -> dict[str, float]:
-    return {name: row[name] for name in ("idle_s", "idle_priced_s", "idle_usd")}
+def _idle_of(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("idle_s", "idle_priced_s", "idle_usd", "idle_of")}
 
 
 def test_idle_dollars_go_by_the_slot_time_that_was_used() -> None:
     told = shared([up(10)], [used(3, step="a"), used(1, step="b")])
     assert [(r["step"], r["idle_usd"]) for r in told] == [("a", 9.0), ("b", 3.0)]
+
+
+def test_a_class_without_slots_of_its_own_uses_those_of_this_machine() -> None:
+    held = [up(10, hardware="local")]
+    told = shared(held, [used(3, hardware="big"), used(1, hardware="local", step="b")])
+    assert [(r["hardware"], r["idle_usd"]) for r in told] == [("big", 9.0), ("local", 3.0)]
+    assert [r["idle_of"] for r in told] == ["local", "local"]
+    held.append(up(10, hardware="big"))
+    told = shared(held, [used(4, hardware="big")])
+    assert [(r["playbook"], r["hardware"], r["idle_usd"]) for r in told] == [
+        ("etl/load", "big", 12.0), ("", "local", 20.0),
+    ]  # fmt: skip
 
 
 def test_a_day_on_which_nothing_ran_has_a_line_of_its_own() -> None:
@@ -129,7 +140,9 @@ def test_what_no_server_held_is_not_taken_from_another_day() -> None:
 
 @pytest.mark.parametrize(("said", "slots"), [
     ("{class: local}", {"local": 8}),
-    ("{class: gpu, slots: 2}", {"gpu": 2, "local": 8}),
+    ("{class: gpu, slots: 2}", {"gpu": 2, "local": 6}),
+    ("{class: gpu, slots: 20}", {"gpu": 20}),
+    ("{class: gpu}, {class: local, slots: 3}", {"local": 3}),
     ("{class: gpu, slots: 2, reserved: 0}", {"local": 8}),
     ("{class: gpu, reserved: 5}, {class: local, reserved: 0}", {"gpu": 5}),
 ])  # fmt: skip

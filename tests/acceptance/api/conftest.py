@@ -47,6 +47,9 @@ def double(items, wait):
     return [2 * n for n in items]
 
 def total(batches):
+    from trimtab import spend
+
+    spend(tokens=7, calls=1)
     return {"total": sum(n for batch in batches for n in batch)}
 """
 ROLES = {

@@ -36,6 +36,10 @@ def test_what_ran_has_its_cost_by_step_and_the_share_that_is_known(ran: Any) -> 
     assert {c["step"] for c in costs} == {"double", "total"}
     assert {c["slot_coverage"] for c in costs} == {1.0}
     assert sum(c["cost_usd"] for c in costs) > 0
+    told = {c["step"]: (c["tokens"], c["calls"], c["attempts"]) for c in costs}
+    tokens, calls, attempts = told["total"]
+    assert tokens == 7 * calls == 7 * attempts
+    assert told["double"][:2] == (0, 0)
 
 
 def test_the_export_is_a_focus_file_that_adds_up_to_the_costs(ran: Any) -> None:
