@@ -1,10 +1,10 @@
 """Rows for the record's tables, made inside ClickHouse from ``numbers()``.
 
 A run has twenty attempts: one that plans, seventeen batches of ``enrich``, one that checks, one
-that publishes. Forty playbooks share the runs as a power of their rank; half a year goes by.
-One attempt in twenty prints a line. Events and transitions are made for the last twentieth of the
-runs alone: they are read by stream, so that what is asked of them does not grow with what else is
-there.
+that publishes. Forty playbooks share the runs as a power of their rank; half a year goes by. Runs
+are named as the runtime names them, by when they began. One attempt in twenty prints a line. Events
+and transitions are made for the last twentieth of the runs alone: they are read by stream or time,
+so that what is asked of them does not grow with what else is there.
 """
 
 # ruff: noqa: E501 statements of SQL are read by the line
@@ -19,10 +19,10 @@ DAYS: Final = 180
 PER_RUN: Final = 20
 
 _RUN: Final = f"""
-  intDiv(number, {PER_RUN}) AS r, number % {PER_RUN} AS k, lower(hex(sipHash128(r))) AS run,
+  intDiv(number, {PER_RUN}) AS r, number % {PER_RUN} AS k, toFloat64({BEGIN} + {DAYS} * 86400 * (r * {PER_RUN}) / {{total:UInt64}}) AS begun,
+  concat(lower(hex(toUInt64(1000 * begun))), substring(lower(hex(sipHash128(r))), 13)) AS run,
   concat('team/flow-', toString(floor(40 * pow(cityHash64(r, 1) % 100000 / 100000, 2.5)))) AS playbook,
-  fromUnixTimestamp64Micro(toInt64(1e6 * ({BEGIN} + {DAYS} * 86400 * (r * {PER_RUN}) / {{total:UInt64}}
-    + 30 * k + cityHash64(number, 2) % 30))) AS at
+  fromUnixTimestamp64Micro(toInt64(1e6 * (begun + 30 * k + cityHash64(number, 2) % 30))) AS at
 """
 _STEP: Final = "multiIf(k = 0, 'plan', k < 18, 'enrich', k = 18, 'check', 'publish')"
 

@@ -35,7 +35,7 @@ from runtime.data.folder import DataFolder
 from runtime.journal.sqlite import SqliteReader
 from runtime.record import ranking, vectors
 from runtime.record.embed import MINILM, Embedder, embedder
-from runtime.record.feed import Feed, describe
+from runtime.record.feed import POINTS_WITHIN_S, Feed, describe
 from runtime.record.follow import Known, advanced, next_batch
 from runtime.record.point_sink import PointSink
 from runtime.record.qdrant import EdgePoints, Point
@@ -258,8 +258,9 @@ def _lag(folder: Path, seconds: float) -> dict[str, Any]:
     kept.prepare()
     model, points = embedder(None), EdgePoints(folder / "points")
     feed = Feed(
-        "qdrant", "bench", kept.journal, kept.recorder_db, lambda: PointSink(points, model), say
-    )
+        "qdrant", "bench", kept.journal, kept.recorder_db, lambda: PointSink(points, model), say,
+        within_s=POINTS_WITHIN_S,
+    )  # fmt: skip
     command = [sys.executable, "-m", "bench.search_traffic", str(kept.journal), str(seconds)]
     writer = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     feed.start()

@@ -42,6 +42,8 @@ _GATHER_S: Final = 0.25
 """A feed that keeps up pauses at least so long between two batches."""
 WITHIN_S: Final = 1.5
 """How late an event may be in a sink whose feed keeps up."""
+POINTS_WITHIN_S: Final = 3.5
+"""The same for points: a batch of them waits for many files, however few there are."""
 _FIRST_RETRY_S: Final = 0.1
 _SLOWEST_RETRY_S: Final = 5.0
 

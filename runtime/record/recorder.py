@@ -34,7 +34,7 @@ from runtime.record.access import ROLES, SINKS, RecordSettings, Role, tokens
 from runtime.record.clickhouse import ClickHouseSink, connect
 from runtime.record.embedded import Engine
 from runtime.record.endpoint import Endpoint, Receive, Send, reply
-from runtime.record.feed import WITHIN_S, Feed, describe
+from runtime.record.feed import POINTS_WITHIN_S, WITHIN_S, Feed, describe
 from runtime.record.index import VectorIndex
 from runtime.record.loopback import BodyTooLarge, listening_at, read_body, say_no, token_of
 from runtime.record.statements import allowed
@@ -45,8 +45,6 @@ _LOCK_WAIT_S: Final = 2.0
 _THREADS: Final = 32
 _MEMORY_MB: Final = 1_500
 _GIVE_BACK_S: Final = 10.0
-_POINTS_WITHIN_S: Final = 3.5
-"""How late a point may be: a batch of them waits for many files, however few there are."""
 _NICE: Final = 5
 _GARBAGE: Final = (50_000, 20, 100)
 """A batch makes hundreds of thousands of small values and no cycles among them."""
@@ -108,7 +106,7 @@ class Recorder:
             )
             for name, open_sink, ours, within_s in (
                 ("clickhouse", self._clickhouse, s.clickhouse is None, WITHIN_S),
-                ("qdrant", self._vectors.sink, s.qdrant is None, _POINTS_WITHIN_S),
+                ("qdrant", self._vectors.sink, s.qdrant is None, POINTS_WITHIN_S),
             )
         ]
         self._began = time.time()

@@ -42,6 +42,11 @@ def test_trends_summaries_and_causes_read_no_attempt(said: dict[str, Any]) -> No
         assert said["statements"][name]["rows_read"] <= sums, name
 
 
+def test_what_was_printed_is_looked_for_where_nothing_else_is(said: dict[str, Any]) -> None:
+    told = said["statements"]["printed"]
+    assert told["rows_read"] <= said["tables"]["output"]["rows"] == ATTEMPTS // 20
+
+
 def test_what_is_asked_by_its_key_is_found_by_it(said: dict[str, Any]) -> None:
     granule = 8_192
     by = {"evidence_attempts": "step", "run_transitions": "stream", "evidence_runs": "playbook"}

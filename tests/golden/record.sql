@@ -431,7 +431,8 @@ CREATE TABLE transition
     `number` UInt16 COMMENT 'which try of its work, from 1; 0: not of an attempt',
     `attempt` String COMMENT 'name of the attempt: <run>/<step>/<batch>/<number>; empty: not of one' CODEC(ZSTD(1)),
     `transition` LowCardinality(String) COMMENT 'what happened, as in the life of a run: configured, scheduled, leased, started, finished…',
-    `detail` String COMMENT 'what belongs to it: worker, outcome, class of error, arc, configuration' CODEC(ZSTD(1))
+    `detail` String COMMENT 'what belongs to it: worker, outcome, class of error, arc, configuration' CODEC(ZSTD(1)),
+    INDEX by_time at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(at)
