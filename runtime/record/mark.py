@@ -8,6 +8,7 @@ say the same mark one point.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -42,29 +43,37 @@ def point_id(kind: str, *names: str) -> str:
     return str(uuid.uuid5(_SPACE, "\x1f".join((kind, *names))))
 
 
-def merge(payload: dict[str, Any] | None, mark: Mark) -> dict[str, Any]:
-    """Return a point's payload after a mark.
+def merge(payload: dict[str, Any] | None, marks: Iterable[Mark]) -> dict[str, Any]:
+    """Return a point's payload after marks of it.
 
     A mark that was counted already changes nothing; marks of one writer come in order.
     """
-    old = payload or {"count": 0, "first_at": mark.at, "last_at": mark.at, "counted": {}}
-    writer = str(mark.writer)
-    if old["counted"].get(writer, 0) >= mark.pos:
-        return old
-    merged = {
-        **mark.payload, "kind": mark.kind, "text": mark.text, "stream": mark.stream,
-        "stream_seq": mark.stream_seq, "place": [mark.writer, mark.pos],
-        "playbook": mark.payload.get("playbook", ""), "step": mark.payload.get("step", ""),
-        "state": mark.payload.get("state", ""),
+    counted = dict(payload["counted"]) if payload else {}
+    fresh = []
+    for mark in marks:
+        if counted.get(str(mark.writer), 0) < mark.pos:
+            counted[str(mark.writer)] = mark.pos
+            fresh.append(mark)
+    if not fresh:
+        return payload or {}
+    times = [mark.at for mark in fresh]
+    latest = _payload(max(fresh, key=lambda mark: (mark.writer, mark.pos)))
+    count = len(fresh)
+    if payload:
+        times += [payload["first_at"], payload["last_at"]]
+        count += payload["count"]
+        latest = payload if payload["place"] > latest["place"] else latest
+    return latest | {
+        "count": count, "first_at": min(times), "last_at": max(times), "counted": counted,
     }  # fmt: skip
-    if payload is not None and old["place"] > merged["place"]:
-        merged = old
-    return merged | {
-        "count": old["count"] + 1,
-        "first_at": min(old["first_at"], mark.at),
-        "last_at": max(old["last_at"], mark.at),
-        "counted": old["counted"] | {writer: mark.pos},
-    }
+
+
+def _payload(mark: Mark) -> dict[str, Any]:
+    return {
+        "playbook": "", "step": "", "state": "", **mark.payload, "kind": mark.kind,
+        "text": mark.text, "stream": mark.stream, "stream_seq": mark.stream_seq,
+        "place": [mark.writer, mark.pos],
+    }  # fmt: skip
 
 
 def mark_of(r: Recorded, point: str, kind: str, text: str, **payload: Any) -> Mark:

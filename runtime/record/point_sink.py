@@ -62,9 +62,7 @@ class PointSink:
         fresh, again = dict[str, dict[str, Any]](), dict[str, dict[str, Any]]()
         for point, said in found.items():
             old = known.get(point)
-            payload = old or {}
-            for mark in said:
-                payload = merge(payload or None, mark)
+            payload = merge(old, said)
             if old is None or any(old.get(key) != payload.get(key) for key in _SAID):
                 fresh[point] = payload
             elif payload != old:

@@ -136,13 +136,16 @@ def test_points_are_the_same_however_often_a_piece_is_written_again(starts: list
     journal = lived()
     once: dict[str, Any] = {}
     for mark in marks(journal.facts, journal):
-        once[mark.point] = merge(once.get(mark.point), mark)
+        once[mark.point] = merge(once.get(mark.point), [mark])
     again: dict[str, Any] = {}
     for start in [*starts, 0]:
         for mark in marks(journal.facts[: start + 1], journal):
-            again[mark.point] = merge(again.get(mark.point), mark)
+            again[mark.point] = merge(again.get(mark.point), [mark])
+    at_once: dict[str, list[Any]] = {}
     for mark in marks(journal.facts, journal):
-        again[mark.point] = merge(again.get(mark.point), mark)
+        at_once.setdefault(mark.point, []).append(mark)
+    for point, said in at_once.items():
+        again[point] = merge(again.get(point), said)
     assert again == once
 
 
@@ -235,7 +238,7 @@ def test_failures_of_one_cause_share_a_point_that_counts_them() -> None:
     journal.add("run/b", AttemptFinished("b/s/0/1", "s", 1, "failed", 1, fault=fault), writer=2)
     points: dict[str, Any] = {}
     for mark in marks(journal.facts, journal):
-        points[mark.point] = merge(points.get(mark.point), mark)
+        points[mark.point] = merge(points.get(mark.point), [mark])
     kinds = sorted(p["kind"] for p in points.values())
     assert kinds == ["failure", "lesson", "proposal", "retried", "run", "run"]
     failure = next(p for p in points.values() if p["kind"] == "failure")
