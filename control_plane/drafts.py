@@ -214,6 +214,7 @@ class Drafts:
             "objective": playbook.objective,
             "slo": {"p95_s": step.slo.p95_s, "success": step.slo.success},
             "memory_bytes": step.memory_bytes,
+            "most_in_flight": _most_in_flight(playbook, step),
             "effect": step.effect,
             "live": any(p.holds_lock or p.state in under_way for p in mine),
             "last": [_told(p) for p in mine if self._speaks(p, bound)],
@@ -236,6 +237,12 @@ class Drafts:
             return proposal.state in TOLD
         back = proposal.last("roll_back")
         return back is not None and Reason(back.event.reason) in SPEAKS
+
+
+def _most_in_flight(playbook: Playbook, step: Step) -> int | None:
+    """How many attempts of a step the playbook's own limits let through at once."""
+    limits = [playbook.limits[name].in_flight for name in step.uses if name in playbook.limits]
+    return min((most for most in limits if most is not None), default=None)
 
 
 def _is_cycle(row: RunRow | None) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.constraints import together
 from optimizer.effect import Effect
 from optimizer.evidence import Batches, Value, by_value
 from optimizer.failing import fails_more
@@ -78,6 +79,7 @@ def study(
     fan = fan_of(whole, good, stable, others)
     asked = {*effects, *ladder}
     harmful |= too_large(scope, tries, stable, asked)
+    harmful |= together(scope, knob.name, asked, history.run_items())
     harmful |= too_slow(scope, whole, fan, stable, asked)
     curve, risk = _curves(values, good, stable)
     known = fan if good or others else None

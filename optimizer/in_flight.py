@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from optimizer.constraints import together
 from optimizer.effect import Effect
 from optimizer.evidence import Batches, Value, by_value
 from optimizer.failing import fails_more
@@ -64,7 +65,9 @@ def study(
     if len(history) / len(np.unique(history.run)) < LEAST_BATCHES_A_RUN:
         return Reason(name, "run_too_small", "a run has too few batches to fill two blocks")
     levels = _levels(pairs(mine), stable)
+    asked = {*levels, *knob.scaled(stable, LADDER)}
     harmful = _harmful(values, levels, stable, limits)
+    harmful |= together(scope, knob.name, asked, history.run_items())
     enough = {v: level for v, level in levels.items() if level.n >= limits.least_pairs}
     effects = {v: _effect(level, limits) for v, level in enough.items()}
     good = {v: level for v, level in enough.items() if v not in harmful}

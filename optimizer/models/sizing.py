@@ -17,7 +17,7 @@ from optimizer.models.shapes import Fan
 
 Array: TypeAlias = NDArray[Any]
 
-CAP: Final = 0.05
+CAP: Final = 0.03
 PRICE: Final = 5.0
 SLACK: Final = 0.05
 NARROW: Final = 4.0

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from optimizer.constraints import together
 from optimizer.effect import Effect
 from optimizer.evidence import MissingColumns, batches, is_intact
 from optimizer.guard import Limits, Reason, objections
@@ -101,10 +102,10 @@ def test_a_value_whose_batches_fail_is_left_alone_and_caps_what_is_asked() -> No
 
 def test_a_size_that_would_break_the_slo_is_neither_proposed_nor_asked_about() -> None:
     table = attempts(*explored(50, 100, 200))
-    slow = tuned(table, slo={"p95_s": 0.12}).candidate  # 200 take 0.1 s, 5% of them 0.14 s
+    slow = tuned(table, slo={"p95_s": 0.13}).candidate  # 200 take 0.1 s, 5% of them 0.14 s
     assert slow is not None
     assert slow.diff[0]["to"] == 100
-    assert "longer than 0.12 s" in slow.evidence["harmful"]["200"]
+    assert "longer than 0.13 s" in slow.evidence["harmful"]["200"]
     none = tuned(attempts({"run": "r1"}), slo={"p95_s": 0.093}).candidate
     assert none is None or max(none.diff[0]["values"]) < 200
 
@@ -122,6 +123,20 @@ def test_a_size_that_would_need_too_much_memory_is_left_alone() -> None:
     assert found is not None
     assert found.diff[0]["to"] == 100
     assert "200 of 150 MB" in found.evidence["harmful"]["200"]
+
+
+def test_values_of_two_knobs_keep_together_what_a_run_and_its_limits_allow() -> None:
+    now = {"defaults": {"each.batch": 25, "each.in_flight": 4}}
+    assert together(now, "each.batch", [50, 100, 200], run_items=400) == {
+        200: "4 batches of 200 at once are more than the 400 items of a run"
+    }
+    capped = {**now, "most_in_flight": 6}
+    assert list(together(capped, "each.in_flight", [6, 8], run_items=4000)) == [8]
+    asked = tuned(attempts({"run": "r1"}), most_in_flight=2, tune=[
+        {"name": "each.in_flight", "min": 1, "max": 16}
+    ])  # fmt: skip
+    assert asked.candidate is None
+    assert "lets through 2 at once" in asked.reasons[0].text
 
 
 def test_no_worthwhile_value_is_an_answer() -> None:

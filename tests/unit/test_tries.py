@@ -26,6 +26,7 @@ DEFAULTS = {"retry.attempts": 3, "retry.on": ON, "timeout": 600.0, "hedge": 500.
 TUNE: dict[str, dict[str, Any]] = {
     "retry.attempts": {"min": 1, "max": 12},
     "retry.on": {"choices": ON},
+    "retry.initial": {"min": 0.1, "max": 60.0},
     "timeout": {"min": 0.001, "max": 600.0},
     "hedge": {"min": 0.001, "max": 600.0},
 }
@@ -172,6 +173,49 @@ def test_units_are_counted_by_the_class_of_their_first_error() -> None:
     found = by_class(tries(table(units)))
     assert list(found) == ["transient"]
     assert (found["transient"].units, found["transient"].recovered) == (2.0, 1.0)
+
+
+def outages(n: int, tau_s: float, rng: np.random.Generator) -> pa.Table:
+    """Work that fails until its outage is over; waits double from 0.2 s, with full jitter."""
+    rows, at = [], 0.0
+    for number in range(n):
+        over = at + (rng.exponential(tau_s) if number % 3 == 0 else -1.0)
+        for turn in range(1, 13):
+            good = at >= over or (tau_s > 1e6 and rng.random() < 0.5)
+            rows.append({
+                "attempt": f"r{number // 40}/s/{number}/{turn}", "run": f"r{number // 40}",
+                "version": "v", "batch": number % 40, "block": -1, "number": turn,
+                "outcome": "succeeded" if good else "failed", "retried": int(not good),
+                "error_class": "" if good else "transient", "run_s": 1.0, "items": 10,
+                "cost_usd": 1 / 3600, "scheduled_at": at, "at": at + 1.0, "batch_size": 10,
+                "in_flight": 1, "experiment": "", "arm": "", "share": None, "bytes_in": 100,
+            })  # fmt: skip
+            at += 1.0
+            if good:
+                break
+            at += 0.2 * 2.0 ** (turn - 1) * rng.random()
+        at += 1.0
+    return pa.Table.from_pylist(rows)
+
+
+def test_where_failures_come_in_outages_the_first_wait_is_longer() -> None:
+    data = outages(900, 30.0, np.random.default_rng(4))
+    scope = {
+        "playbook": "p", "step": "s", "tune": [{"name": "retry.initial", "min": 0.1, "max": 60.0}],
+        "defaults": {**DEFAULTS, "retry.attempts": 12, "retry.initial": 0.2},
+    }  # fmt: skip
+    wide = Limits(ramp_units=400)  # a shorter trial would be too uncertain
+    found = tune_step(scope, batches(data), wide, random.Random(1), tries(data)).candidate
+    assert found is not None
+    assert 0.8 <= found.diff[0]["to"] <= 60.0
+    assert found.evidence["recovery"]["tau_s"] == pytest.approx(30.0, rel=0.5)
+    assert found.predicted["cost"]["median"] < -0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_waiting_does_not_help_the_first_wait_stays(seed: int) -> None:
+    data = outages(500, 1e9, np.random.default_rng(seed))
+    assert refusal(data, "retry.initial", **{"retry.initial": 0.2}) == "not_worthwhile"
 
 
 # ---- timeouts and hedges ------------------------------------------------------------------
