@@ -44,6 +44,8 @@ SETTINGS: Final = 24
 TEMPER: Final = 0.5
 """The weight of one setting's evidence: they are not as independent as the model says."""
 ROUNDS: Final = 3
+DOUBT: Final = 2.0
+"""What is not learnt counts as much as so many families."""
 JITTER: Final = 1e-8
 _NOTHING: Final = 1e-12
 
@@ -159,7 +161,9 @@ def _learnt_weights(every: Components, kernels: Kernels, history: History) -> Ar
     for _ in range(ROUNDS):
         share = likely * weights
         weights = (counts / counts.sum()) @ (share / share.sum(axis=1, keepdims=True))
-    return np.asarray(weights)
+    families_seen = len(set(history.families))
+    prior = np.exp(every.log_prior)
+    return np.asarray((families_seen * weights + DOUBT * prior) / (families_seen + DOUBT))
 
 
 def _evidence(c: Components, kernels: Kernels, others: Learnt, index: Array, told: Array) -> Array:

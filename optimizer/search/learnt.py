@@ -22,6 +22,9 @@ Array: TypeAlias = NDArray[Any]
 Near: TypeAlias = Callable[[Array, Array], Array]
 """How alike settings are to others, both by index."""
 
+FEW: Final = 0.25
+"""Steps vary about the mean of n of them by this share of all variance, over n, more than
+they seem to: one step alone does not vary at all."""
 _LEAST: Final = 1e-3
 _RIDGE: Final = 0.1
 
@@ -44,8 +47,8 @@ class Learnt:
         counts = (known * weights[:, None]).T @ known.astype(float)
         covariance = positive((rest * weights[:, None]).T @ rest / np.maximum(counts, 1.0))
         seen = np.asarray(known.any(axis=0))
-        alike = max(float(np.diag(covariance)[seen].mean()), _LEAST)
         total = max(float(np.nanmean(level_free**2)), _LEAST)
+        alike = max(float(np.diag(covariance)[seen].mean()) + FEW * total / len(rows), _LEAST)
         if not seen.all():
             mean, covariance = _extended(mean, covariance, seen, near, alike)
         return cls(mean, covariance, alike, total)
