@@ -456,6 +456,10 @@ class Client:
         """Return what each day of a month cost, and what slots cost that stood idle."""
         return self._list("/api/costs/days", **_given(month=month, playbook=playbook))
 
+    def run_cost(self, run: str) -> dict[str, Json]:
+        """Return what a run cost, with its share of slots that stood idle on its days."""
+        return self._dict("GET", f"/api/runs/{_part(run)}/cost")
+
     def cost_export(self, month: str | None = None, form: str = "csv") -> bytes:
         """Return the costs of a month in FOCUS columns, as ``csv`` or ``parquet``."""
         params = _given(month=month, form=form)

@@ -46,7 +46,7 @@ ROUTES: Final[tuple[ControllerRouterHandler, ...]] = (
     ProposalsController, schedules.SchedulesController,
     schedules.jobs, search.search, trends.trends, loop.optimize, loop.inputs, loop.calibrate,
     loop.calibration, loop.kill, loop.killed,
-    trends.measures, trends.changes, costs.costs, costs.cost_days, costs.export,
+    trends.measures, trends.changes, costs.costs, costs.cost_days, costs.run_cost, costs.export,
     costs.budgets, costs.alerts,
     search.facets, search.causes, search.similar, search.reindex,
     history.attempts, history.transitions, history.trends,

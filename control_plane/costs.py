@@ -8,7 +8,7 @@ share of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from control_plane.budgets import month_of
 from control_plane.capacity import held
 from control_plane.errors import Invalid
-from control_plane.idle import Row, shared
+from control_plane.idle import DAY_S, Row, shared
 from control_plane.readings import Readings
 from runtime.journal.port import JournalReader
 
@@ -69,6 +69,61 @@ class DayCost:
     slot_coverage: float
     tokens: int = 0
     calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunCost:
+    """One run: what its attempts cost, and its share of what slots cost that stood idle.
+
+    The share of a day is settled when the day is over.
+    """
+
+    run: str
+    attempts: int
+    slot_s: float
+    cost_usd: float
+    spend_usd: float
+    idle_usd: float
+    tokens: int
+    calls: int
+    slot_coverage: float
+
+
+async def cost_of_run(readings: Readings, journal: JournalReader, run: str) -> RunCost:
+    """Return what a run cost, by the attempts of it that the record has.
+
+    Raises:
+        RecorderAway: no recorder answers.
+    """
+    parts = await readings.query("cost_run", run=run)
+    days = [part["day"] for part in parts]
+    rows = await ledger(readings, journal, min(days), max(days) + DAY_S) if days else []
+    return of_run(run, parts, rows)
+
+
+def of_run(
+    run: str, parts: Sequence[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]]
+) -> RunCost:
+    """Return a run's cost by its rows of ``cost_run``, and by the `ledger` of their days.
+
+    A second of a slot bears the same of what was idle that day, whoever used it.
+    """
+    used: dict[tuple[float, str], list[float]] = {}
+    for row in rows:
+        sums = used.setdefault((row["day"], row["hardware"]), [0.0, 0.0])
+        sums[0] += row["idle_usd"]
+        sums[1] += row["slot_s"]
+    rates = {key: idle / slot_s for key, (idle, slot_s) in used.items() if slot_s > 0}
+
+    def whole(name: str) -> float:
+        return float(sum(part[name] for part in parts))
+
+    return RunCost(
+        run, int(whole("attempts")), whole("slot_s"), whole("cost_usd"), whole("spend_usd"),
+        sum(p["slot_s"] * rates.get((p["day"], p["hardware"]), 0.0) for p in parts),
+        int(whole("tokens")), int(whole("calls")),
+        _share(whole("priced_slot_s"), whole("slot_s")),
+    )  # fmt: skip
 
 
 async def ledger(

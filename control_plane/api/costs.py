@@ -7,12 +7,22 @@ from typing import Annotated, Any
 
 from litestar import Response, get
 from litestar.di import NamedDependency
-from litestar.params import FromQuery, QueryParameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from control_plane.api.guards import requires
 from control_plane.budgets import BudgetView
 from control_plane.clock import Clock
-from control_plane.costs import DayCost, StepCost, by_day, by_step, ledger, month_named
+from control_plane.costs import (
+    DayCost,
+    RunCost,
+    StepCost,
+    by_day,
+    by_step,
+    cost_of_run,
+    ledger,
+    month_named,
+)
+from control_plane.errors import NotFound
 from control_plane.focus import MEDIA, Form, table, written
 from control_plane.readings import Readings
 from control_plane.watch import Watch, named_alerts
@@ -44,6 +54,17 @@ async def cost_days(
     """Return what each day of a month cost: attempts, tools, and slots that stood idle."""
     since, until = month_named(month, clock())
     return by_day(await ledger(readings, engine.journal, since, until, playbook))
+
+
+@get("/api/runs/{run:str}/cost", guards=[requires("viewer")], operation_id="run_cost",
+     tags=["costs"])  # fmt: skip
+async def run_cost(
+    run: FromPath[str], readings: NamedDependency[Readings], engine: NamedDependency[Engine]
+) -> RunCost:
+    """Return what a run cost, with its share of slots that stood idle on its days."""
+    if engine.journal.run(run) is None:
+        raise NotFound("run", run)
+    return await cost_of_run(readings, engine.journal, run)
 
 
 @get("/api/costs/export", guards=[requires("viewer")], operation_id="cost_export", tags=["costs"])

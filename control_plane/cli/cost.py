@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 
 from control_plane.cli.figures import bar, day_of, dollars, share
 from control_plane.cli.here import KeyFile, here
-from control_plane.cli.output import Format, Output, Row, emit_rows, say
+from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows, say
+from control_plane.cli.run import RunId, find
 from control_plane.clock import local, span
 from control_plane.focus import Form
 
@@ -60,6 +61,17 @@ def days(
     _in_all(rows, output)
 
 
+@app.command("run")
+def of_run(
+    ctx: typer.Context, run: RunId, key_file: KeyFile = None, output: Output = Format.TABLE
+) -> None:
+    """Show what a run cost, with its share of slots that stood idle on its days."""
+    place = here(ctx)
+    with place.client(key_file, record=True) as client:
+        cost = client.run_cost(find(place.runs(), run))
+    emit_one(cost, output, _run_lines)
+
+
 @app.command()
 def export(
     ctx: typer.Context, month: Month = "",
@@ -96,6 +108,15 @@ def alerts(
     emit_rows(rows, output, {
         "at": lambda a: local(a["at"]), "type": "type", "playbook": "playbook", "what": _what,
     }, empty="nothing was said")  # fmt: skip
+
+
+def _run_lines(cost: Row) -> Iterator[str]:
+    yield f"run        {cost['run']}"
+    yield f"in all     {dollars(cost['cost_usd'] + cost['idle_usd'])}"
+    yield f"attempts   {dollars(cost['cost_usd'])}, {cost['attempts']:,} of them"
+    yield f"spend      {dollars(cost['spend_usd'])} {_reported(cost)}".rstrip()
+    yield f"idle       {dollars(cost['idle_usd'])}, its share of the days on which it ran"
+    yield f"slot time  {span(cost['slot_s'])}, {share(cost['slot_coverage'])} of it with a price"
 
 
 def _in_all(rows: Sequence[Row], output: Format) -> None:

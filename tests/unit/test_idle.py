@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.budgets import Spent, spent_by_playbook
-from control_plane.costs import by_day, by_step
+from control_plane.costs import by_day, by_step, of_run
 from control_plane.idle import DAY_S, accounts, days, months, reserved, shared
 from runtime.engine.prices import prices_of
 from runtime.run.events import CapacityHeld
@@ -160,3 +160,19 @@ def test_a_time_is_cut_at_midnights(since: float, length: float) -> None:
 
 def test_a_time_touches_months() -> None:
     assert list(months(FIRST, FIRST + 40 * DAY_S)) == ["2026-11", "2026-12", "2027-01"]
+
+
+@given(HELD, st.lists(st.tuples(st.sampled_from(["r1", "r2", "r3"]), st.builds(
+    used, st.floats(0.01, 30), st.integers(0, 4), st.sampled_from(CLASSES),
+)), min_size=1, max_size=12))  # fmt: skip
+def test_runs_bear_together_what_steps_bear(
+    held: list[CapacityHeld], ran: list[tuple[str, dict[str, Any]]]
+) -> None:
+    told = shared(held, [row for _, row in ran])
+    more = {"tokens": 2, "calls": 1}
+    runs = [of_run(run, [r | more for name, r in ran if name == run], told)
+            for run in ("r1", "r2", "r3")]  # fmt: skip
+    for name in ("idle_usd", "cost_usd", "slot_s", "attempts"):
+        steps = sum(r[name] for r in told if r["playbook"])
+        assert math.isclose(sum(getattr(run, name) for run in runs), steps, abs_tol=1e-6)
+    assert sum(run.tokens for run in runs) == 2 * len(ran)

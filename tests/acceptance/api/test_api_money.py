@@ -59,6 +59,16 @@ def test_days_add_up_to_steps(ran: Any) -> None:
         assert sum(d[name] for d in days) == pytest.approx(sum(c[name] for c in steps))
 
 
+def test_a_run_has_its_cost_with_its_share_of_what_was_idle(ran: Any) -> None:
+    (line, *_) = ran.get("/api/runs", playbook="tests/double", state="completed", limit=1)
+    cost = ran.get(f"/api/runs/{line['run']}/cost")
+    assert (cost["tokens"], cost["calls"], cost["slot_coverage"]) == (7, 1, 1.0)
+    assert cost["attempts"] == 4
+    assert cost["cost_usd"] > 0
+    assert cost["idle_usd"] >= 0
+    assert ran.ask("GET", "/api/runs/nobody/cost", "viewer").status_code == 404
+
+
 def test_a_budget_shows_what_is_used_of_it(ran: Any) -> None:
     (budget,) = ran.get("/api/budgets")
     assert (budget["playbook"], budget["state"]) == ("tests/double", "exceeded")
