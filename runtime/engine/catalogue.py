@@ -183,18 +183,26 @@ class Catalogue:
         return versions[-1]
 
     def get(self, path: str, version: str | None = None) -> Version:
-        """The version with this hash (or a prefix of it, or its number), or the newest.
+        """The version with this number, or this hash or start of one, or the newest.
+
+        A number names the version of that number, though a hash may begin with it.
 
         Raises:
-            UnknownPlaybook: there is none.
+            UnknownPlaybook: there is none, or more than one whose hash begins so.
         """
         newest = self.latest(path)
         if version is None:
             return newest
-        for known in self._versions[path]:
-            named = known.registered
-            if str(named.number) == version or named.version.startswith(version):
-                return known
+        known = self._versions[path]
+        found = [v for v in known if str(v.registered.number) == version]
+        found = found or [v for v in known if v.registered.version.startswith(version)]
+        if len({v.registered.version for v in found}) == 1:
+            return found[-1]  # the same bundle may have been registered again
+        if not found:
+            raise UnknownPlaybook(
+                f"{path} has no version {version}; the newest is {newest.registered.number}"
+            )
+        numbers = ", ".join(str(v.registered.number) for v in found)
         raise UnknownPlaybook(
-            f"{path} has no version {version}; the newest is {newest.registered.number}"
+            f"the hashes of versions {numbers} of {path} begin with {version}: name one by number"
         )
