@@ -25,11 +25,12 @@ from optimizer.gate.calibration import Calibration
 from optimizer.gate.gate import Judgement, Terms, judge
 from optimizer.gate.moves import LARGER, SMALLER, Moves
 from optimizer.gate.outlook import Outlook, outlook
+from optimizer.gate.tendency import Tendency
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import knob_class
 from optimizer.proposal import Candidate
 from optimizer.search.history import History
-from optimizer.search.mixture import Mixture, Posterior
+from optimizer.search.posterior import Posterior
 
 Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
@@ -170,8 +171,8 @@ class _View:
 
     def judged(self) -> Judgement:
         if len(self.history):
-            mixture = Mixture(space_of(self.choices), self.history)
-            return judge(outlook(mixture, self.history, 0, self.level), self.known, self.terms)
+            tendency = Tendency.of(space_of(self.choices), self.history)
+            return judge(outlook(tendency, self.history, 0, self.level), self.known, self.terms)
         size = len(self.choices)
         declared = Posterior(np.ones(1), np.zeros((1, size)), np.full((1, size), DECLARED**2))
         moves = Moves.of(self.history, 0, self.level)

@@ -21,8 +21,10 @@ from optimizer.backtest.methods import mean_rank
 from optimizer.backtest.noise import Noise
 from optimizer.backtest.table import Table
 from optimizer.gate.gate import Judgement, Terms, arm, judge
+from optimizer.gate.moves import Moves
 from optimizer.gate.outlook import SAVING, Outlook, outlook
 from optimizer.gate.replay import FARTHEST, calibrated
+from optimizer.gate.tendency import Tendency
 from optimizer.gate.trial import Settled, settled
 from optimizer.search.history import History
 from optimizer.search.mixture import Mixture
@@ -119,6 +121,7 @@ class _Gate:
 
     def __init__(self, table: Table, history: History) -> None:
         self._history = history
+        self._tendency = Tendency.of(table.space, history)
         self._mixture = Mixture(table.space, history)
         self._calibration = calibrated(table.space, history)
         self._share = self._calibration.share if self._calibration else 0.5
@@ -131,14 +134,14 @@ class _Gate:
         )  # fmt: skip
 
     def _judged(self, incumbent: int, level: float) -> Judgement:
-        belief = outlook(self._mixture, self._history, incumbent, level, self._share)
+        belief = outlook(self._tendency, self._history, incumbent, level, self._share)
         return judge(belief, self._calibration, TERMS)
 
     def after(self, told: Told, incumbent: int, lab: _Lab) -> tuple[int, int]:
         """Return what stays after the trials, and how many there were."""
         best, arms = incumbent, 0
         level = float(np.mean(lab.told[incumbent]))
-        view = outlook(self._mixture, self._history, incumbent, level, self._share)
+        view = outlook(self._tendency, self._history, incumbent, level, self._share)
         pick = told.candidate if told.proposed or told.asked else None
         while pick is not None and arms < MOST_ARMS:
             arms += 1
@@ -154,9 +157,10 @@ class _Gate:
         means = np.asarray([np.mean(lab.told[one]) for one in tried])
         worst = float(means[np.isfinite(means)].max()) + np.log(10.0)
         means = np.where(np.isfinite(means), means, worst)
-        view = outlook(self._mixture, self._history, best, float(means[tried.index(best)]), 1.0)
+        level = float(means[tried.index(best)])
+        moves = Moves.of(self._history, best, level)
         posterior = self._mixture.posterior(tried, [float(m) for m in means])
-        return Outlook(best, posterior, view.moves, 1.0)
+        return Outlook(best, posterior, moves, 1.0)
 
 
 def _tried(view: Outlook, control: int, candidate: int, lab: _Lab) -> Settled:

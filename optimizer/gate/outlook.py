@@ -1,7 +1,7 @@
 """An outlook: what is believed of every change away from the incumbent.
 
-Two views of the same history are blended: the mixture of priors over settings, which knows
-what tends to be good, and the moves, which know what leaving this very setting did and how
+Two views of the same history are blended: the tendency, which knows what is good for most,
+and the moves, which know what leaving this very setting did and how
 it went with size. Which of them to lean on is not known beforehand; replaying history tells
 (`optimizer.gate.calibration`).
 """
@@ -15,20 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.gate.moves import Moves
+from optimizer.gate.tendency import Tendency
 from optimizer.search.history import History
-from optimizer.search.mixture import Mixture, Posterior
+from optimizer.search.posterior import Posterior
 
 Array: TypeAlias = NDArray[Any]
 
 LEANS: Final = (1.0, 0.5, 0.0)
-"""Shares of the mixture that are compared; the rest is the moves'."""
+"""Shares of the tendency that are compared; the rest is the moves'."""
 SAVING, HARM = float(np.log(0.95)), float(np.log(1.05))
 """Log ratios: what is worth having (5% less), and what is harm (5% more)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outlook:
-    """Log ratios to the incumbent, by candidate. ``share`` is how far the mixture counts."""
+    """Log ratios to the incumbent, by candidate. ``share`` is how far the tendency counts."""
 
     incumbent: int
     posterior: Posterior
@@ -69,8 +70,9 @@ class Outlook:
 
 
 def outlook(
-    mixture: Mixture, history: History, incumbent: int, level: float, share: float = 0.5
+    tendency: Tendency, history: History, incumbent: int, level: float, share: float = 0.5
 ) -> Outlook:
     """Return what is believed when only the incumbent was run, at this mean log outcome."""
-    posterior = mixture.posterior([incumbent], [0.0])
-    return Outlook(incumbent, posterior, Moves.of(history, incumbent, level), share)
+    return Outlook(
+        incumbent, tendency.about(incumbent), Moves.of(history, incumbent, level), share
+    )

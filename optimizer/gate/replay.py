@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from optimizer.gate.calibration import Calibration, Pick, calibrate
 from optimizer.gate.outlook import HARM, LEANS, SAVING, Outlook, outlook
+from optimizer.gate.tendency import Tendency
 from optimizer.search.history import History
-from optimizer.search.mixture import Mixture
 from optimizer.search.space import Space
 
 Array: TypeAlias = NDArray[Any]
@@ -64,11 +64,11 @@ def replays(space: Space, history: History) -> Iterator[Case]:
         rest = History(history.rows[others], tuple(families[others]))
         if not len(rest):
             continue
-        mixture = Mixture(space, rest)
+        tendency = Tendency.of(space, rest)
         for index in np.flatnonzero(~others):
             row = history.rows[index]
             for incumbent in _incumbents(row):
-                belief = outlook(mixture, rest, incumbent, float(row[incumbent]))
+                belief = outlook(tendency, rest, incumbent, float(row[incumbent]))
                 if belief.moves.supported:
                     yield Case(family, f"{family}/{index}", belief, row - row[incumbent])
 

@@ -16,9 +16,9 @@ from optimizer.gate.gate import Terms, arm, judge
 from optimizer.gate.moves import Moves
 from optimizer.gate.outlook import HARM, SAVING, Outlook, outlook
 from optimizer.gate.replay import calibrated, replays
+from optimizer.gate.tendency import Tendency
 from optimizer.gate.trial import settled
 from optimizer.search.history import History
-from optimizer.search.mixture import Mixture
 from optimizer.search.space import Column, Space
 
 SIZES = tuple(2.0**n for n in range(8))
@@ -40,14 +40,14 @@ def world(seed: int = 0, families: int = 5, misled: float = 0.0) -> History:
 
 
 @lru_cache(maxsize=8)
-def learnt(seed: int = 0, misled: float = 0.0) -> tuple[History, Mixture, Calibration | None]:
+def learnt(seed: int = 0, misled: float = 0.0) -> tuple[History, Tendency, Calibration | None]:
     history = world(seed, misled=misled)
-    return history, Mixture(SPACE, history), calibrated(SPACE, history)
+    return history, Tendency.of(SPACE, history), calibrated(SPACE, history)
 
 
 def belief(level: float = 1.5, seed: int = 0, misled: float = 0.0) -> Outlook:
-    history, mixture, _ = learnt(seed, misled)
-    return outlook(mixture, history, INCUMBENT, level)
+    history, tendency, _ = learnt(seed, misled)
+    return outlook(tendency, history, INCUMBENT, level)
 
 
 @settings(max_examples=20, deadline=None)
