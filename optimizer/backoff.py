@@ -33,6 +33,7 @@ ENOUGH: Final = 0.8
 """The shortest wait that brings this share of what the longest would."""
 AT_ONCE: Final = np.linspace(0.0, 0.98, 50)
 RESAMPLES: Final = 40
+BINS: Final = 48
 GROWTH: Final = 2.0
 JITTER: Final = 0.5
 """A delay of full jitter is half of what was computed, on average."""
@@ -73,21 +74,33 @@ def retries_of(tries: Tries) -> Retries:
     return Retries(turns.unit[again], np.maximum(after, 0.0), turns.error[again] == "")
 
 
-def fit(after_s: Array, good: Array) -> tuple[Recovery, float]:
-    """Return the likeliest recovery, and twice its gain in log likelihood over no waiting."""
-    taus = np.exp(
-        np.linspace(math.log(0.3 * after_s.min() + 1e-3), math.log(30 * after_s.max()), 40)
-    )
-    decay = np.exp(-after_s[None, :] / taus[:, None])
-    best, found = -math.inf, Recovery(0.5, math.inf)
-    for at_once in AT_ONCE:
-        chance = np.clip(1.0 - (1.0 - at_once) * decay, 1e-6, 1.0 - 1e-6)
-        logs = np.where(good, np.log(chance), np.log1p(-chance)).sum(axis=1)
-        if (top := float(logs.max())) > best:
-            best, found = top, Recovery(float(at_once), float(taus[int(np.argmax(logs))]))
-    share = min(max(float(good.mean()), 1e-6), 1.0 - 1e-6)
-    flat = len(good) * (share * math.log(share) + (1.0 - share) * math.log1p(-share))
-    return found, 2.0 * (best - flat)
+def fit(after_s: Array, good: Array, count: Array | None = None) -> tuple[Recovery, float]:
+    """Return the likeliest recovery, and twice its gain in log likelihood over no waiting.
+
+    ``count`` says how often each retry counts.
+    """
+    times = np.ones(len(good)) if count is None else count
+    waits, won, lost = _binned(after_s, good, times)
+    least, most = 0.3 * float(waits.min()) + 1e-3, 30.0 * float(waits.max()) + 1e-2
+    taus = np.exp(np.linspace(math.log(least), math.log(most), 40))
+    decay = np.exp(-waits[None, :] / taus[:, None])
+    chance = np.clip(1.0 - (1.0 - AT_ONCE[:, None, None]) * decay, 1e-6, 1.0 - 1e-6)
+    logs = np.log(chance) @ won + np.log1p(-chance) @ lost
+    one, two = np.unravel_index(int(np.argmax(logs)), logs.shape)
+    share = min(max(float(won.sum() / (won + lost).sum()), 1e-6), 1.0 - 1e-6)
+    flat = float(won.sum() * math.log(share) + lost.sum() * math.log1p(-share))
+    return Recovery(float(AT_ONCE[one]), float(taus[two])), 2.0 * (float(logs.max()) - flat)
+
+
+def _binned(after_s: Array, good: Array, count: Array) -> tuple[Array, Array, Array]:
+    """Mean waits of a few dozen bins, and how many retries in each succeeded and failed."""
+    edges = np.unique(np.quantile(after_s, np.linspace(0.0, 1.0, BINS + 1)[1:-1]))
+    place = np.searchsorted(edges, after_s)
+    many = np.bincount(place, weights=count, minlength=len(edges) + 1)
+    won = np.bincount(place, weights=count * good, minlength=len(edges) + 1)
+    waits = np.bincount(place, weights=count * after_s, minlength=len(edges) + 1)
+    kept = many > 0
+    return waits[kept] / many[kept], won[kept], (many - won)[kept]
 
 
 def study(
@@ -159,8 +172,7 @@ def _effect(
     logs = []
     for _ in range(RESAMPLES):
         times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
-        rows = np.repeat(np.arange(len(place)), times[place])
-        logs.append(log(fit(seen.after_s[rows], seen.good[rows])[0]))
+        logs.append(log(fit(seen.after_s, seen.good, times[place].astype(float))[0]))
     now, then = (recovery.retries(initial_s, most) for initial_s in change)
     noise = spread_of(spent) * math.hypot(1.0, then / now) / math.sqrt(1.2 * limits.ramp_units)
     return Effect(log(recovery), float(np.std(logs)), noise, float(len(names)))

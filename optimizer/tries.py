@@ -46,6 +46,7 @@ class Tries:
     work: Array
     size: Array
     memory: Array
+    hardware: Array
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -86,6 +87,7 @@ def tries(table: Table) -> Tries:
         end=_number(table, "at"), whole=~np.isin(error, ("timeout", "cancelled")),
         beside=np.array(["." in name.rpartition("/")[2] for name in _text(table, "attempt")]),
         work=_work(table), size=_known(table, "batch_size"), memory=_known(table, "rss_peak"),
+        hardware=_text(table, "hardware"),
     ).where(keep)  # fmt: skip
     return found.where(np.lexsort((found.beside, found.number, found.unit)))
 
@@ -125,5 +127,5 @@ def _number(table: Table, name: str) -> Array:
 def _nothing() -> Tries:
     empty = {f.name: np.empty(0) for f in fields(Tries)}
     flags = {name: np.empty(0, bool) for name in ("whole", "beside")}
-    texts = {name: np.empty(0, "U1") for name in ("run", "version", "error")}
+    texts = {name: np.empty(0, "U1") for name in ("run", "version", "error", "hardware")}
     return Tries(**{**empty, **flags, **texts})

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from optimizer import backoff, batch, choice, hedge, in_flight, retry, timeout
+from optimizer import backoff, batch, choice, hedge, in_flight, retry, schedule, timeout
 from optimizer.choice import Others
 from optimizer.evidence import Batches
 from optimizer.finding import Asked
@@ -34,7 +34,9 @@ TURNED_DOWN = frozenset(
     {"rejected", "rolled_back", "rollback_failed", "failed", "withdrawn", "blocked"}
 )
 """States after which the same content is not proposed again."""
-OF_TRIES = frozenset({"retry.attempts", "retry.on", "retry.initial", "timeout", "hedge"})
+OF_TRIES = frozenset(
+    {"retry.attempts", "retry.on", "retry.initial", "timeout", "hedge", "schedule"}
+)
 """Knobs whose effect is worked out from single tries."""
 CHOSEN = frozenset({"runs_on", "alternatives"})
 """Knobs that have choices alone."""
@@ -136,6 +138,9 @@ def _of_tries(
     match name:
         case "timeout":
             return timeout.study(asked, tries, limits, suppressed, chance)
+        case "schedule":
+            hardware = dict(zip(tries.run.tolist(), tries.hardware.tolist(), strict=True))
+            return schedule.study(asked, hardware, limits, suppressed)
         case "retry.initial":
             return backoff.study(asked, tries, limits, suppressed, chance)
         case "hedge":
