@@ -1,7 +1,7 @@
 """The components of a mixture: Gaussian priors, and how much each is believed beforehand.
 
-A component sees how alike settings are in one view, and is about the history's mean or
-about none. Its covariance blends the history's own with the view's, at some scale, and its
+A component sees how alike settings are in one view, and is about the history's mean, half
+of it or none. Its covariance blends the history's own with the view's, at some scale, and its
 trials have some noise. Which of the very many deserve belief is learnt from history itself:
 every family in turn is taken for the new step, and the weights are those that make what it
 showed most likely on average (a few steps of expectation maximisation over the weights). So
@@ -23,9 +23,11 @@ from optimizer.search.learnt import Learnt
 
 Array: TypeAlias = NDArray[Any]
 
-BLENDS: Final = (0.0, 0.5, 0.85)
-"""The share of the history's covariance in a component that uses its mean."""
-SCALES: Final = (0.5, 1.0, 2.0, 4.0)
+TRUSTS: Final = (
+    (1.0, (0.0, 0.5, 0.85), (0.5, 1.0, 2.0, 4.0)),
+    (0.5, (0.0, 0.5), (0.5, 1.0, 2.0)),
+)
+"""How much of the history's mean is used, with the shares of its covariance and the scales."""
 FLAT_SCALES: Final = (0.5, 1.0, 3.0)
 FLAT_SHARE: Final = 0.15
 """The prior weight of the components that know no history's mean."""
@@ -55,8 +57,7 @@ class Components:
     """Parallel arrays, one entry a component.
 
     The covariance is ``learnt`` × the history's + ``alike`` × the view's (in units of the
-    history's own variance), about the history's mean where ``uses`` is 1 and about none
-    where it is 0.
+    history's own variance), about ``uses`` × the history's mean.
     """
 
     view: Array
@@ -101,10 +102,16 @@ def alone(views: int) -> Components:
 def many(views: int) -> Components:
     """Return every component of these views, before anything is learnt."""
     found, shares = [], []
-    blended = [(b, s, n) for b in BLENDS for s in SCALES for n in NOISES]
+    blended = [
+        (trust, blend, scale, noise)
+        for trust, blends, scales in TRUSTS
+        for blend in blends
+        for scale in scales
+        for noise in NOISES
+    ]
     flat = [(s, n) for s in FLAT_SCALES for n in NOISES]
     for view in range(views):
-        found += [(view, 1, s * b, s * (1.0 - b), n) for b, s, n in blended]
+        found += [(view, t, s * b, s * (1.0 - b), n) for t, b, s, n in blended]
         found += [(view, 0, 0.0, s, n) for s, n in flat]
         shares += [(1.0 - FLAT_SHARE) / (views * len(blended))] * len(blended)
         shares += [FLAT_SHARE / (views * len(flat))] * len(flat)
