@@ -26,6 +26,8 @@ LOG: Final = logging.getLogger("trimtab.capacity")
 MINUTE_S: Final = 60.0
 LOOK_S: Final = 5.0
 """How often a changed catalogue is looked for, so that what waits for slots need not wait on."""
+CLOSE_S: Final = 2.0
+"""How long the end of a server waits for the last of it."""
 SHORTEST_S: Final = 1.0
 """Less is not written down."""
 
@@ -46,14 +48,17 @@ class Capacity:
             self._task = asyncio.create_task(self._again(), name="capacity")
 
     async def close(self) -> None:
-        """Write down the rest."""
+        """Write down the rest, unless that takes too long: a full disk ends no server later."""
         if self._task is None:
             return
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
         self._task = None
-        await self._try()
+        try:
+            await asyncio.wait_for(self._try(), CLOSE_S)
+        except TimeoutError:
+            LOG.warning("which slots were held last is not written down: the journal is busy")
 
     async def tell(self) -> list[CapacityHeld]:
         """Write down what was held since the last time, a fact a day."""
