@@ -104,7 +104,10 @@ def _levels(whole: Batches, y: Array, stable: int) -> dict[int, Level]:
     names, codes = np.unique(whole.run, return_inverse=True)
     sums = np.bincount(codes, weights=whole.items)
     totals = dict(zip(names.tolist(), sums.tolist(), strict=True))
-    return {**between_runs(run, size, y, totals, stable), **levels}
+    first = np.full(len(names), np.inf)
+    np.minimum.at(first, codes, whole.start)
+    began = dict(zip(names.tolist(), first.tolist(), strict=True))
+    return {**between_runs(run, size, y, totals, stable, began), **levels}
 
 
 def _harmful(

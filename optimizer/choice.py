@@ -65,7 +65,10 @@ def study(
         return asked.no("not_tunable", f"there is no choice beside {asked.stable}")
     measured = dict(_measured(asked, limits))
     notes = []
-    for value, effect in sorted(measured.items(), key=lambda one: one[1].log):
+    for value, (effect, in_all) in sorted(measured.items(), key=lambda one: one[1][0].log):
+        if in_all > math.log(1.0 - limits.min_gain) > effect.log:
+            notes.append(_for_some(asked, value, effect, in_all))
+            continue
         found = _finding(asked, value, effect, len(measured))
         answer = propose(asked, found, limits, suppressed)
         if isinstance(answer, Candidate):
@@ -80,8 +83,8 @@ def study(
 # ---- what a trial has measured --------------------------------------------------------------
 
 
-def _measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, Effect]]:
-    """Yield the effect of each choice that a trial of this knob has measured."""
+def _measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, tuple[Effect, float]]]:
+    """Yield what a trial of this knob has measured of each choice: its effect, and that in all."""
     for told in asked.scope.get("last") or ():
         if told.get("state") != "learned":
             continue
@@ -92,7 +95,7 @@ def _measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, Effect]]:
                 for number, value in enumerate(line.get("values") or (), 1):
                     effect = _effect(mine, f"candidate.{number}", asked, limits)
                     if effect is not None:
-                        yield str(value), effect
+                        yield str(value), (effect, _in_all(mine, f"candidate.{number}", asked))
 
 
 def _effect(mine: Batches, arm: str, asked: Asked, limits: Limits) -> Effect | None:
@@ -107,9 +110,29 @@ def _effect(mine: Batches, arm: str, asked: Asked, limits: Limits) -> Effect | N
     return Effect(log, math.sqrt(sum(variances)), spread, freedom)
 
 
+def _in_all(mine: Batches, arm: str, asked: Asked) -> float:
+    """The log ratio of what all work took an item: large units count by what they are."""
+    sides = [mine.where(mine.arm == one) for one in (arm, "control")]
+    here, there = (
+        float(_taken(one, asked).sum()) / float(np.maximum(one.items, 1).sum()) for one in sides
+    )
+    return math.log(here / there) if here > 0.0 < there else 0.0
+
+
+def _for_some(asked: Asked, value: str, effect: Effect, in_all: float) -> str:
+    return (
+        f"{value} takes {math.expm1(effect.log):+.0%} for most units and "
+        f"{math.expm1(in_all):+.0%} in all: what is gained on small work is lost on large"
+    )
+
+
+def _taken(side: Batches, asked: Asked) -> Array:
+    return np.asarray(side.cost if asked.objective == "cost" else side.seconds)
+
+
 def _units(side: Batches, asked: Asked) -> Array:
     """The log outcome an item of each unit: a block, or without blocks a run."""
-    taken = side.cost if asked.objective == "cost" else side.seconds
+    taken = _taken(side, asked)
     names = np.char.add(np.char.add(side.run.astype(str), "/"), side.block.astype(str))
     _, unit = np.unique(names, return_inverse=True)
     sums = np.bincount(unit, weights=taken)

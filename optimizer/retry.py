@@ -30,6 +30,8 @@ Array: TypeAlias = NDArray[Any]
 
 STRENGTH: Final = 5.0
 """Units that the prior of a class weighs: soon outweighed by the step's own."""
+LIGHT: Final = 2.0
+"""The same where a class is to be left out: what surely never recovered is soon believed."""
 LEAST_FAILED: Final = 10
 """Pieces of work that must have failed at first, of which some were tried again."""
 PRICE: Final = (5.0, 100.0)
@@ -102,14 +104,17 @@ def study(
     if not any(one.retried for one in cells.values()):
         text = "nothing that failed was ever tried again, so nobody knows whether that helps"
         return asked.no("history_cannot_say", text)
-    work = _work(tries, cells, priors)
-    draws = [_drawn(work, priors, chance) for _ in range(DRAWS)]
+    strength = LIGHT if asked.knob == "retry.on" else STRENGTH
+    work = _work(tries, cells, priors, strength)
+    draws = [_drawn(work, priors, strength, chance) for _ in range(DRAWS)]
     if asked.knob == "retry.on":
         return _classes(asked, work, draws, limits, suppressed)
     return _limit(asked, work, draws, limits, suppressed)
 
 
-def _work(tries: Tries, cells: Mapping[str, Cells], priors: Mapping[str, Rates]) -> Work:
+def _work(
+    tries: Tries, cells: Mapping[str, Cells], priors: Mapping[str, Rates], strength: float
+) -> Work:
     turns = tries.in_turn()
     good = turns.seconds[turns.error == ""]
     ok_s = float(good.mean()) if len(good) else float(turns.seconds.mean())
@@ -120,14 +125,16 @@ def _work(tries: Tries, cells: Mapping[str, Cells], priors: Mapping[str, Rates])
     price_s = min(max(run_s, PRICE[0] * ok_s), PRICE[1] * ok_s)
     failed_s = {name: float(turns.seconds[turns.error == name].mean()) for name in cells}
     spread = float(unit_s.std() / max(unit_s.mean(), 1e-12))
-    rates = {n: one.rates(priors.get(n, ANYTHING), STRENGTH, None) for n, one in cells.items()}
+    rates = {n: one.rates(priors.get(n, ANYTHING), strength, None) for n, one in cells.items()}
     return Work(len(unit_s), ok_s, failed_s, price_s, spread, cells, rates)
 
 
-def _drawn(work: Work, priors: Mapping[str, Rates], chance: np.random.Generator) -> Work:
+def _drawn(
+    work: Work, priors: Mapping[str, Rates], strength: float, chance: np.random.Generator
+) -> Work:
     """The same work as it might be as well, for all that is known."""
     again = {
-        n: one.rates(priors.get(n, ANYTHING), STRENGTH, chance) for n, one in work.cells.items()
+        n: one.rates(priors.get(n, ANYTHING), strength, chance) for n, one in work.cells.items()
     }
     return replace(work, rates=again)
 

@@ -4,7 +4,8 @@ Values that were tried side by side in a run are compared within it: whatever ma
 fast or slow as a whole (its workload, the hour, the machine) cancels. That is weighted
 least squares with one effect a run; chains of experiments connect values that never met.
 Values that only ever ran in different runs are compared between runs, adjusted for the
-workload's size, and only where sizes overlap. Else there is no level: history cannot say.
+workload's size and its hour, and only where sizes and times overlap (`models.alike`). Else
+there is no level: history cannot say.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from optimizer.models.alike import Times, same_times, time_columns
 
 Array: TypeAlias = NDArray[Any]
 
@@ -131,15 +134,24 @@ def _solve(cells: list[_Cell], others: list[int]) -> tuple[Array, Array]:
 
 
 def between_runs(
-    run: Array, value: Array, y: Array, run_items: Mapping[Any, float], stable: int
-) -> dict[int, Level]:
-    """Return levels of values that ran alone in their runs, adjusted for the runs' size."""
-    rows = [(c.value, c.mean, np.log(run_items[c.run])) for c in _cells(run, value, y)]
-    table = np.array(rows, dtype=float).reshape(-1, 3)
+    run: Array, value: Array, y: Array, run_items: Mapping[Any, float], stable: int,
+    began: Mapping[Any, float] | None = None,
+) -> dict[int, Level]:  # fmt: skip
+    """Return levels of values that ran alone in their runs, adjusted for the runs' size.
+
+    ``began`` says when each run did: values that ran at other times are not compared.
+    """
+    cells = _cells(run, value, y)
+    rows = [
+        (c.value, c.mean, np.log(run_items[c.run]), began[c.run] if began else 0.0) for c in cells
+    ]
+    table = np.array(rows, dtype=float).reshape(-1, 4)
     found = {}
     for v in sorted({int(r[0]) for r in rows} - {stable}):
         mine, base = table[table[:, 0] == v], table[table[:, 0] == stable]
-        if min(len(mine), len(base)) >= LEAST_RUNS and _overlaps(mine[:, 2], base[:, 2]):
+        if min(len(mine), len(base)) < LEAST_RUNS or not _overlaps(mine[:, 2], base[:, 2]):
+            continue
+        if same_times(Times(mine[:, 3]), Times(base[:, 3])):
             found[v] = _adjusted(mine, base)
     return found
 
@@ -157,6 +169,7 @@ def _adjusted(mine: Array, base: Array) -> Level:
     columns = [np.ones(len(both)), is_mine]
     if np.ptp(both[:, 2]) > 0.05:
         columns.append(both[:, 2] - both[:, 2].mean())
+    columns += time_columns(Times(both[:, 3]), len(columns))
     design = np.column_stack(columns)
     solved, *_ = np.linalg.lstsq(design, both[:, 1], rcond=None)
     residual = both[:, 1] - design @ solved
