@@ -23,6 +23,7 @@ from typing import Any, Final
 from bench.machine import machine
 from bench.optimizer_evidence import measured
 from bench.optimizer_targets import OURS, met
+from optimizer.backtest import parts
 from optimizer.backtest.datasets import NoData, available
 from optimizer.backtest.jobs import Job, finish, key, plan
 from optimizer.backtest.kept import read
@@ -69,6 +70,12 @@ def report(args: argparse.Namespace) -> dict[str, Any]:
     done = finish(ready, args.kept, args.workers, lambda n, of: progress("jobs done", n, of))
     groups = [[d for d in done if (d.job.noise, d.job.same_family) == way] for way in WAYS]
     found = [row for group in groups for row in rows(group)]
+    if not args.quick:
+        found += parts.rows(
+            args.data, [], [], seeds=SEEDS, finished=args.finished,
+            kept=args.kept.with_name(f"{args.kept.stem}-models{args.kept.suffix}"),
+            progress=lambda n, of: progress("models done", n, of),
+        )  # fmt: skip
     return {
         "command": "make bench-optimizer", "jobs": len(jobs), "unfinished": len(jobs) - len(ready),
         "rows": found, "targets": verdicts(found), "evidence": evidence(args.quick),

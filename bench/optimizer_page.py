@@ -14,7 +14,8 @@ Row: TypeAlias = Mapping[str, Any]
 TITLES: Final = {
     "1": "Scout, time", "2": "Scout, cost", "3": "IBM, cost and time", "4": "gavel and pollux",
     "5": "llm_inference_bench", "6": "net regret", "7": "harm before the trial",
-    "8": "after the trial", "9": "calibration", "13": "ms a proposal",
+    "8": "after the trial", "9": "calibration", "11": "batch sizes", "12": "retries",
+    "13": "ms a proposal",
 }  # fmt: skip
 
 

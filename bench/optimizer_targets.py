@@ -109,6 +109,28 @@ TARGETS: Final[tuple[Target, ...]] = (
             ("9", "interval", 94.0, False),
         )
     ),
+    *(
+        Target("11", dataset, objective, metric, limit, at_least, kind="batch")
+        for dataset in ("vidur_mlp", "pollux_adaptdl")
+        for objective, metric, limit, at_least in (
+            ("three_spread", "error", 5.0, False),
+            ("three_spread", "error_p90", 10.0, False),
+            ("three_spread", "oracle", 90.0, True),
+            ("three_spread", "broken", 2.0, False),
+            ("three_near", "broken", 2.0, False),
+        )
+    ),
+    *(
+        Target("12", "flaky_reruns", f"price_{price}_logged_{logged}", "over_oracle", limit,
+               kind="retry")
+        for price in (5, 20, 100)
+        for logged, limit in ((5, 5.0), (20, 1.0))
+    ),
+    *(
+        Target("12", "flaky_reruns", f"price_{price}_logged_10", "on_permanent", 1.1, kind="retry")
+        for price in (5, 20, 100)
+    ),
+    Target("12", "injected_outage", "amplification", "amplification", 1.1, kind="outage"),
 )  # fmt: skip
 THINKING: Final = 50.0
 """Milliseconds a proposal on 100 settings, at most: target 13."""

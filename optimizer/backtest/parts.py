@@ -41,11 +41,15 @@ class Part:
 
 def rows(
     folder: Path, sets: Sequence[str], methods: Sequence[str], *, seeds: int, kept: Path,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int], None], finished: bool = False,
 ) -> Rows:  # fmt: skip
-    """Return the rows of all parts there is data for; see `sizing`, `retrying` and `outage`."""
-    parts = list(_parts(folder, sets or DATASETS, methods or METHODS, seeds))
+    """Return the rows of all parts there is data for; see `sizing`, `retrying` and `outage`.
+
+    With ``finished`` only of those that are kept already: nothing is run.
+    """
     known, found = _kept(kept), []
+    parts = list(_parts(folder, sets or DATASETS, methods or METHODS, seeds))
+    parts = [part for part in parts if part.key in known] if finished else parts
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a", encoding="utf-8") as lines:
         for done, part in enumerate(parts):

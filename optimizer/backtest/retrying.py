@@ -128,7 +128,8 @@ def rows(reruns: Reruns, methods: Sequence[str], seeds: int) -> list[dict[str, J
                     for seed in range(seeds)
                 ]
                 found.append({
-                    "kind": "retry", "dataset": DATASET, "objective": f"price_{price:g}",
+                    "kind": "retry", "dataset": DATASET,
+                    "objective": f"price_{price:g}_logged_{logged}",
                     "method": method, "logged": logged, "tasks": len(reruns.failed),
                     "seeds": seeds, **_figures(reruns, table, limits, oracle),
                 })  # fmt: skip
