@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from inspect import cleandoc
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -441,9 +442,35 @@ def queries() -> str:
         text.append(f"| [`{name}`](#{name}) | " + " | ".join(f"{n:,}" for n in numbers) + " |")
     if new := [f"`{name}`" for name in load() if name not in asked]:
         text += ["", f"Not measured yet: {', '.join(new)}."]
+    text += ["", *_ways()]
     for name, told in asked.items():
         text += ["", *_query(name, load()[name], told)]
     return "\n".join(text)
+
+
+WAYS: Final = """## Other codecs and orders
+
+The last {days} days of the two largest tables, copied into tables that are made in another way
+(`python -m bench.record_codecs`): bytes on disk, seconds of processor time for copying and
+merging, and bytes that the statements read which are asked of them. Why they are as they are
+stands in [0011](../decisions/0011-the-records-order-and-codecs.md).
+"""
+
+
+def _ways() -> Iterator[str]:
+    path = HERE.parents[1] / "bench" / "results" / "record-codecs.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    yield WAYS.format(days=kept["days"])
+    for table, ways in groupby(kept["ways"], key=lambda way: str(way["table"])):
+        rows = list(ways)
+        read = [f"`{name}`" for name in rows[0]["read"]]
+        yield f"| `{table}` | bytes on disk | CPU s | {' | '.join(read)} |"
+        yield f"| --- | ---: | ---: |{' ---: |' * len(read)}"
+        for way in rows:
+            numbers = [way["bytes"], *(told["bytes_read"] for told in way["read"].values())]
+            size, *given = [f"{int(n):,}" for n in numbers]
+            yield f"| {way['way']} | {size} | {way['cpu_s']} | {' | '.join(given)} |"
+        yield ""
 
 
 QUERIES: Final = """# What each query reads

@@ -572,23 +572,6 @@ def test_a_chart_and_its_table_show_the_same_attempts(site: Site, page: Page) ->
     expect(page.get_by_role("heading", name="Latency of local")).to_be_visible()
 
 
-def test_the_page_of_runs_says_what_the_month_cost_and_leads_to_the_steps(
-    site: Site, page: Page
-) -> None:
-    page.goto(site.url)
-    glance = page.locator("#glance")
-    expect(glance).to_contain_text("of slot time has a price (an example's)")
-    glance.get_by_role("link", name="This month").click()
-    expect(page.get_by_role("heading", name=re.compile("Costs of 20"))).to_be_visible()
-    steps = page.get_by_role("table", name="Costs of each step, the dearest first")
-    expect(steps.get_by_role("link", name="fetch")).to_be_visible()
-    with page.expect_download() as taken:
-        page.get_by_role("link", name="CSV").click()
-    head = Path(taken.value.path()).read_text(encoding="utf-8").splitlines()[0]
-    assert '"BilledCost"' in head
-    assert '"CapacityReservationStatus"' in head
-
-
 def test_a_filter_keeps_its_address(site: Site, page: Page) -> None:
     page.goto(site.url)
     page.get_by_label("State").select_option("failed")
