@@ -76,7 +76,7 @@ def _knob(
     values = {**scope.get("defaults", {}), **(scope.get("stable") or {})}
     one, two = random.Random(seed), random.Random(seed)  # noqa: S311 no secret
     alone = tune_step(scope, history, limits, one, tries, priors, others)
-    study = study_of(scope, tune, current(history), limits, two)
+    study = study_of(scope, tune, current(history), limits, two, tries)
     found: Candidate | Reason = alone.candidate or alone.reasons[0]
     return {
         "knob": tune["name"],
