@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runtime.journal.port import Append
 from runtime.journal.sqlite import SqliteJournal
 from runtime.record.derive import Lookup
-from runtime.record.feed import Feed
+from runtime.record.feed import POINTS_WITHIN_S, WITHIN_S, Feed, gather_s
 from runtime.record.follow import BATCH_BYTES, Batch, next_batch
 from runtime.record.ledger import Ledger
 from runtime.run.events import ContextSet, RunStarted
@@ -212,3 +214,11 @@ def test_a_batch_of_large_bodies_is_bounded(house: House) -> None:
     rest = next_batch(house.journal, {1: found.span.last})
     assert rest is not None
     assert rest.span.first == found.span.last + 1
+
+
+@given(st.sampled_from([WITHIN_S, POINTS_WITHIN_S]), st.floats(0.0, 10.0))
+def test_events_gather_no_longer_than_they_are_in_time(within_s: float, took_s: float) -> None:
+    gathered = gather_s(within_s, took_s)
+    late = took_s + gathered + took_s  # it came when a batch had just been read
+    assert late <= within_s or gathered == pytest.approx(0.25)
+    assert 0.25 <= gathered <= within_s * 2 / 3
