@@ -142,6 +142,14 @@ def test_what_a_trial_measured_comes_before_what_others_saw() -> None:
     assert found.predicted["time"]["median"] == pytest.approx(-0.5, abs=0.05)
 
 
+def test_the_arms_of_another_trial_are_not_those_of_this_one() -> None:
+    table = attempts({"candidate.1": 4.0, "candidate.2": 8.0})
+    other = pa.array(["x-2"] * table.num_rows)
+    table = table.set_column(table.column_names.index("experiment"), "experiment", other)
+    found = tuned({"last": [LEARNED]}, None, table).candidate
+    assert found is None or found.kind == "experiment"
+
+
 def test_choices_that_a_trial_found_no_better_are_left_alone() -> None:
     table = attempts({"candidate.1": 8.0, "candidate.2": 9.0})
     told = tuned({"last": [LEARNED]}, others(summed()), table)
