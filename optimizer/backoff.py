@@ -137,7 +137,7 @@ def _enough(
     asked: Asked, recovery: Recovery, seen: Retries, stable: float, most: int
 ) -> float | None:
     """The shortest longer wait that brings enough, of those that history has seen."""
-    low, high = (float(asked.tune.get(end) or d) for end, d in (("min", 0.0), ("max", math.inf)))
+    low, high = asked.ends
     longest = min(high, float(np.quantile(seen.after_s, 0.9)) / JITTER)
     values = [v for v in stable * GROWTH ** np.arange(1, 20) if low <= v <= longest]
     if not values:

@@ -92,15 +92,26 @@ def best(
     means = {v: float(rule(drawn, v).mean()) for v in values if v != asked.stable}
     if not means:
         return asked.no("not_worthwhile", "no other value is within bounds and known of")
+
+    def at(value: float) -> Candidate | Reason:
+        logs = [
+            _log(rule(s, value), rule(s, asked.stable)) for s in map(luck.seconds, luck.resamples)
+        ]
+        then = rule(drawn, value)
+        noise = math.hypot(spread_of(now), spread_of(then)) / math.sqrt(1.2 * limits.ramp_units)
+        log = math.log(float(then.mean()) / now.mean())
+        effect = Effect(log, float(np.std(logs)), noise, 60.0)
+        note, facts = explain(value)
+        facts = {**facts, "luck": _told(luck, value)}
+        found = Finding(value, effect, "replay of tries", luck.tries, note, 3, facts)
+        return propose(asked, found, limits, suppressed)
+
     value = min(means, key=lambda v: (means[v], v))
-    logs = [_log(rule(s, value), rule(s, asked.stable)) for s in map(luck.seconds, luck.resamples)]
-    then = rule(drawn, value)
-    noise = math.hypot(spread_of(now), spread_of(then)) / math.sqrt(1.2 * limits.ramp_units)
-    effect = Effect(math.log(means[value] / now.mean()), float(np.std(logs)), noise, 60.0)
-    note, facts = explain(value)
-    facts = {**facts, "luck": _told(luck, value)}
-    found = Finding(value, effect, "replay of tries", luck.tries, note, 3, facts)
-    answer = propose(asked, found, limits, suppressed)
+    near = _rounded(limits.nearest(asked.knob, asked.stable or value, value))
+    low, high = asked.ends
+    if near != value and low <= near <= high and isinstance(step := at(near), Candidate):
+        return step
+    answer = at(value)
     if isinstance(answer, Reason) and luck.curve.remaining(value) <= luck.curve.remaining(0.0):
         text = "the time still to come does not grow with the time already spent"
         return asked.no("not_worthwhile", f"{text} ({answer.text})")

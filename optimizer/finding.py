@@ -44,6 +44,12 @@ class Asked:
         return {**self.scope.get("defaults", {}), **(self.scope.get("stable") or {})}
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the greatest value that the step declares."""
+        low, high = self.tune.get("min"), self.tune.get("max")
+        return float(low or 0.0), math.inf if high is None else float(high)
+
+    @property
     def objective(self) -> Objective:
         """What is to become less; see `objective.choose`."""
         wished = self.scope.get("objective", "cost")
@@ -74,10 +80,54 @@ def propose(
     against = doubts(found.value, found.effect, limits, compared=found.compared)
     if against:
         return asked.no(*against[0])
+    if _is_far(asked, found.value, limits):
+        return _ask(asked, found, limits, suppressed)
     candidate = _candidate(asked, found, limits)
     if candidate.content in suppressed:
         text = f"{found.value} was turned down before and nothing material is new"
         return asked.no("not_worthwhile", text)
+    return candidate
+
+
+def _is_far(asked: Asked, value: Json, limits: Limits) -> bool:
+    """Whether a value is further than one change may go, and no experiment covered it."""
+    if not isinstance(value, int | float) or not isinstance(asked.stable, int | float):
+        return False
+    if abs(limits.nearest(asked.knob, asked.stable, value) - value) <= 1e-9 * abs(value):
+        return False
+    lines = [
+        line
+        for one in asked.scope.get("last") or []
+        if one.get("state") == "learned"
+        for line in one.get("diff") or []
+    ]
+    return not any(n["knob"] == asked.knob and value in n.get("values", []) for n in lines)
+
+
+def _ask(
+    asked: Asked, found: Finding, limits: Limits, suppressed: Collection[str]
+) -> Candidate | Reason:
+    """Return the experiment that lets a far value be tried first, where it may reach so far."""
+    ratio = max(found.value / asked.stable, asked.stable / found.value)
+    says = f"{found.note}: {asked.objective} per item {math.expm1(found.effect.log):+.0%}"
+    if ratio > limits.reach * (1.0 + 1e-9):
+        text = f"{says}, but that is x{ratio:.3g}, and an experiment reaches x{limits.reach:g}"
+        return asked.no("step_too_large", text)
+    line = {"knob": asked.knob, "from": asked.stable, "values": [found.value]}
+    sections = {
+        "support": 0.0, "covered": [], "prediction": {}, "objective": asked.objective,
+        "causal": {"estimand": f"log {asked.objective} per item", "method": found.method},
+        "expected": {str(found.value): math.expm1(found.effect.log)},
+        "reason": "step_too_large", **found.facts,
+    }  # fmt: skip
+    candidate = Candidate(
+        kind="experiment", playbook=str(asked.scope["playbook"]), step=str(asked.scope["step"]),
+        knob_class=knob_class(asked.knob), objective=asked.objective, diff=[line],
+        base={asked.knob: asked.stable},
+        evidence=record(asked.scope, [line], asked.history, sections), predicted={}, note=says,
+    )  # fmt: skip
+    if candidate.content in suppressed:
+        return asked.no("not_worthwhile", f"{found.value} was tried before and nothing is new")
     return candidate
 
 

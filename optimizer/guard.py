@@ -43,6 +43,8 @@ class Limits:
     confidence: float = 0.8
     largest_step: Mapping[str, float] = field(default_factory=dict)
     largest_difference: Mapping[str, float] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    reach: float = 8.0
     least_batches: int = 30
     least_units: int = 8
     least_pairs: int = 5
@@ -60,6 +62,8 @@ class Limits:
             min_gain=float(policy.get("min_worthwhile", verify.get("min_gain", 0.05))),
             largest_step=dict(_steps(policy.get("step_change"), "x")),
             largest_difference=dict(_steps(policy.get("step_change"), "+")),
+            bounds=dict(_bounds(policy.get("bounds"))),
+            reach=float(str((policy.get("explore") or {}).get("reach", "x8")).lstrip("x")),
             ramp_units=int(units),
             pairs=int(verify.get("min_pairs", 8)),
         )
@@ -77,7 +81,17 @@ class Limits:
         factor = self.largest_step.get(knob, math.inf)
         reach = self.largest_difference.get(knob, math.inf)
         low, high = max(stable / factor, stable - reach), min(stable * factor, stable + reach)
-        return min(max(value, low), high)
+        least, most = self.bounds.get(knob, (-math.inf, math.inf))
+        return min(max(value, low, least), high, most)
+
+
+def _bounds(value: Json) -> list[tuple[str, tuple[float, float]]]:
+    """The bounds that hold for every step; the others are the control plane's to check."""
+    return [
+        (str(one["knob"]), (float(one.get("min", -math.inf)), float(one.get("max", math.inf))))
+        for one in value or []
+        if one.get("playbook", "*") == one.get("step", "*") == "*"
+    ]
 
 
 def _steps(value: Json, sign: str) -> list[tuple[str, float]]:

@@ -8,7 +8,6 @@ a tenth of the work may have a second try.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from typing import Any, Final, TypeAlias
 
@@ -36,7 +35,7 @@ def study(
     luck = Luck.of(tries, 2, rng)
     if luck is None:
         return asked.no("too_little_history", f"{len(tries)} tries say nothing of a tail")
-    low, high = (float(asked.tune.get(end) or d) for end, d in (("min", 0.0), ("max", math.inf)))
+    low, high = asked.ends
     drawn = luck.seconds(luck.curve)
     values = [
         v

@@ -41,7 +41,7 @@ def study(
     luck = Luck.of(tries, attempts, rng)
     if luck is None:
         return asked.no("too_little_history", f"{len(tries)} tries say nothing of a tail")
-    low, high = (float(asked.tune.get(end) or d) for end, d in (("min", 0.0), ("max", math.inf)))
+    low, high = asked.ends
     drawn = luck.seconds(luck.curve)
     values = [
         v

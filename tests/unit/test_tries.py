@@ -286,6 +286,65 @@ def test_a_try_that_was_cut_off_counts_as_one_that_would_have_taken_longer() -> 
     assert cut.still(1.5) == pytest.approx(1 / 3)
 
 
+POLICY = {
+    "step_change": [["timeout", "x2"], ["retry.attempts", "+2"]], "explore": {"reach": "x8"},
+    "ramp": [[0.5, 400]], "bounds": [{"knob": "retry.attempts", "min": 1, "max": 6}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stable", "kind", "reason"),
+    [(4.0, "experiment", ""), (10.0, "change", ""), (600.0, "", "step_too_large")],
+)
+def test_a_timeout_goes_as_far_as_one_change_may(stable: float, kind: str, reason: str) -> None:
+    data = table(two_speeds(800, np.random.default_rng(5)))
+    scope = {
+        "playbook": "p", "step": "s", "defaults": {**DEFAULTS, "timeout": stable},
+        "tune": [{"name": "timeout", **TUNE["timeout"]}],
+    }  # fmt: skip
+    limits = Limits.from_policy(POLICY)
+    found = tune_step(scope, batches(data), limits, random.Random(1), tries(data))
+    assert (found.candidate.kind if found.candidate else "") == kind
+    assert [one.reason for one in found.reasons] == ([reason] if reason else [])
+    if kind == "change":
+        assert found.candidate is not None
+        assert found.candidate.diff[0]["to"] == stable / 2
+
+
+def test_a_limit_goes_as_far_as_one_change_and_the_policy_s_bounds_allow() -> None:
+    data = table(failing(0.4, 800, 2, "transient", np.random.default_rng(1)))
+    for stable, to in ((2, 4), (5, 6)):
+        scope = {
+            "playbook": "p", "step": "s", "defaults": {**DEFAULTS, "retry.attempts": stable},
+            "tune": [{"name": "retry.attempts", "min": 1, "max": 12}],
+        }  # fmt: skip
+        limits = Limits.from_policy(POLICY)
+        found = tune_step(scope, batches(data), limits, random.Random(1), tries(data)).candidate
+        assert found is None or found.diff[0]["to"] == to
+
+
+def far(last: list[dict[str, Any]]) -> Candidate:
+    """The proposal where the best value is five times away, and one change goes twice as far."""
+    units: list[list[Try]] = [[("", 1.0 if k % 12 else 41.0)] for k in range(900)]
+    scope = {
+        "playbook": "p", "step": "s", "defaults": {**DEFAULTS, "timeout": 6.0}, "last": last,
+        "tune": [{"name": "timeout", "min": 0.1, "max": 2.6}],
+    }  # fmt: skip
+    data, limits = table(units), Limits.from_policy(POLICY)
+    found = tune_step(scope, batches(data), limits, random.Random(1), tries(data)).candidate
+    assert found is not None
+    return found
+
+
+def test_a_value_too_far_for_one_change_is_tried_first_and_proposed_once_it_was() -> None:
+    first = far([])
+    assert (first.kind, first.predicted) == ("experiment", {})
+    (line,) = first.diff
+    learned = {"content": first.content, "state": "learned", "diff": [line]}
+    then = far([learned])
+    assert (then.kind, then.diff[0]["to"]) == ("change", line["values"][0])
+
+
 # ---- laws ---------------------------------------------------------------------------------
 
 Plant = Callable[[int, np.random.Generator], list[list[Try]]]
