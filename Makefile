@@ -9,7 +9,7 @@ DATA ?= data
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench bench-runtime bench-data bench-search bench-record-queries bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends bench-record bench-optimizer
+.PHONY: help demo test check fmt bench bench-runtime bench-data bench-search bench-record-queries bench-waiting chaos acceptance screenshots docs grafana lock core dev bench-trends bench-record bench-optimizer planted
 
 help: ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -63,6 +63,9 @@ bench-record-queries: dev ## what each query of the record reads at ten million 
 
 bench-optimizer: dev ## the optimizer on public data beside all baselines; DATA=folder; hours, resumable
 	@$(RUN) -m bench.optimizer --data "$(DATA)"
+
+planted: dev ## truths planted on a real server: does the optimizer find them or abstain; ten minutes
+	@$(RUN) -m bench.planted --save bench/results/planted.json
 
 acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops
 	@$(RUN) -m bench.acceptance

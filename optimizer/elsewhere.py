@@ -1,8 +1,10 @@
 """Elsewhere: what other steps took under each setting of one knob, as the record sums it up.
 
 A step is a row, a setting (a class of hardware) a column; an outcome is the mean log of
-seconds or dollars an item that succeeded, what failed charged to what did not. Steps of one
-playbook are a family: they are alike, and together count as one.
+seconds or dollars an item that succeeded, what failed charged to what did not. Settings are
+compared in the same hours of the day: one that a step ran under at night alone is not known
+beside one that it ran under by day. Steps of one playbook are a family: they are alike, and
+together count as one.
 """
 
 from __future__ import annotations
@@ -73,17 +75,68 @@ def elsewhere(table: Table) -> Elsewhere:
     playbook, step, setting = ([str(v) for v in table.column(n).to_numpy()] for n in names)
     steps = tuple(sorted(set(zip(playbook, step, strict=True))))
     settings = tuple(sorted(set(setting)))
-    seconds, dollars = (np.full((len(steps), len(settings)), np.nan) for _ in range(2))
     n = {c: np.asarray(table.column(c).to_numpy(), float) for c in _NUMBERS}
+    row = np.asarray([steps.index(one) for one in zip(playbook, step, strict=True)], int)
+    column = np.asarray([settings.index(one) for one in setting], int)
     share = np.minimum(n["failed"] / np.maximum(n["attempts"], 1.0), MOST_FAILED)
-    enough = n["runs"] >= FEWEST_RUNS
-    priced = enough & (n["priced"] >= COST_COVERAGE * n["succeeded"])
-    for i in range(table.num_rows):
-        place = steps.index((playbook[i], step[i])), settings.index(setting[i])
-        charged = -np.log1p(-share[i])
-        seconds[place] = n["log_s"][i] + charged if enough[i] else np.nan
-        dollars[place] = n["log_usd"][i] + charged if priced[i] else np.nan
+    enough = _of_place(row, column, n["runs"]) >= FEWEST_RUNS
+    priced = _of_place(row, column, n["priced"] - COST_COVERAGE * n["succeeded"]) >= 0.0
+    charged = -np.log1p(-share)
+    hour = _dayparts(table)
+    seconds, dollars = (np.full((len(steps), len(settings)), np.nan) for _ in range(2))
+    for i in range(len(steps)):
+        for told, known, logs in (
+            (seconds, enough, n["log_s"]), (dollars, enough & priced, n["log_usd"]),
+        ):  # fmt: skip
+            mine = (row == i) & known & np.isfinite(logs)
+            at, levels = beside(column[mine], hour[mine], (logs + charged)[mine],
+                                n["succeeded"][mine])  # fmt: skip
+            told[i, at] = levels
     return Elsewhere(steps, settings, seconds, dollars)
+
+
+def beside(setting: Array, hour: Array, logs: Array, weight: Array) -> tuple[Array, Array]:
+    """Return the settings that shared hours with the most used one, and their levels.
+
+    The hours' own effects are taken out; the most used setting keeps its mean.
+    """
+    if not len(setting):
+        return setting, logs
+    used, codes = np.unique(setting, return_inverse=True)
+    first = int(np.bincount(codes, weights=weight).argmax())
+    keep = _linked(codes, hour, first)
+    kept, place = np.unique(codes[keep], return_inverse=True)
+    _, when = np.unique(hour[keep], return_inverse=True)
+    design = np.column_stack([np.eye(len(kept))[place], np.eye(int(when.max()) + 1)[when]])
+    root = np.sqrt(np.maximum(weight[keep], 1e-9))
+    solved, *_ = np.linalg.lstsq(design * root[:, None], logs[keep] * root, rcond=None)
+    levels = solved[: len(kept)]
+    mine = codes == first
+    mean = float(np.average(logs[mine], weights=np.maximum(weight[mine], 1e-9)))
+    return used[kept], levels - levels[int(np.flatnonzero(kept == first)[0])] + mean
+
+
+def _linked(codes: Array, hour: Array, first: int) -> Array:
+    """Which rows are of settings that share hours with ``first``, or with one that does."""
+    keep = codes == first
+    while True:
+        grown = np.isin(codes, codes[np.isin(hour, hour[keep])])
+        if (grown == keep).all():
+            return np.asarray(keep)
+        keep = grown
+
+
+def _of_place(row: Array, column: Array, values: Array) -> Array:
+    """The sum over all hours of a step's setting, at each of its rows."""
+    _, place = np.unique(row * 100_003 + column, return_inverse=True)
+    return np.asarray(np.bincount(place, weights=values)[place]) if len(place) else values
+
+
+def _dayparts(table: Table) -> Array:
+    """The four hours of the day a row is of; a table that does not say has but one."""
+    if "daypart" not in table.column_names:
+        return np.zeros(table.num_rows, int)
+    return np.asarray(table.column("daypart").to_numpy(), int)
 
 
 _NUMBERS: Final = ("attempts", "runs", "failed", "log_s", "log_usd", "priced", "succeeded")

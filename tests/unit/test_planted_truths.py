@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from bench.planted_histories import Truth, ask
 from bench.planted_truths import TRUTHS
+from optimizer.elsewhere import elsewhere
 from optimizer.models.alike import Times, same_times, time_columns
 
 SEEDS = 100
@@ -71,3 +73,31 @@ def test_hours_and_a_trend_are_taken_out_where_there_are_runs_enough() -> None:
     assert len(time_columns(Times(hours), 3)) == 3
     assert time_columns(Times(hours[:8]), 3) == []
     assert time_columns(Times(np.full(40, 5.0)), 3) == []
+
+
+# ---- hardware at other hours ----------------------------------------------------------------
+
+
+def classes(rows: list[tuple[str, int, float]]) -> pa.Table:
+    """What the record sums up of one step: (class, part of the day, mean log seconds)."""
+    same = {"playbook": "p", "step": "s", "attempts": 50, "runs": 5, "failed": 0}
+    usd = {"log_usd": 0.0, "priced": 50, "succeeded": 50}
+    told = [
+        {**same, **usd, "setting": one, "daypart": part, "log_s": log_s}
+        for one, part, log_s in rows
+    ]
+    return pa.Table.from_pylist(told)
+
+
+def test_a_worker_that_ran_at_night_alone_is_not_known_beside_those_of_the_day() -> None:
+    told = elsewhere(classes([("day", 2, 2.0), ("day", 3, 2.0), ("fast", 0, 1.0)]))
+    assert told.of("time", ("p", "s"), "day") == pytest.approx(2.0)
+    assert np.isnan(told.of("time", ("p", "s"), "fast"))
+
+
+def test_workers_of_the_same_hours_are_compared_with_the_hours_taken_out() -> None:
+    night = -1.0  # everything is faster at night, when the fast worker runs most
+    rows = [("day", 2, 2.0), ("day", 0, 2.0 + night), ("fast", 0, 1.5 + night)]
+    told = elsewhere(classes(rows))
+    gain = told.of("time", ("p", "s"), "fast") - told.of("time", ("p", "s"), "day")
+    assert gain == pytest.approx(-0.5)

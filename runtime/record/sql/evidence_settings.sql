@@ -1,7 +1,7 @@
--- evidence_settings: what each step took an item on each class of hardware, as means of logs and counts, for what steps learn from each other.
+-- evidence_settings: what each step took an item on each class of hardware in each four hours of the day (UTC), as means of logs and counts, for what steps learn from each other.
 -- default since = 0
 SELECT
-  playbook, step, hardware AS setting, count() AS attempts, uniqExact(run) AS runs,
+  playbook, step, hardware AS setting, intDiv(toHour(t.at, 'UTC'), 4) AS daypart, count() AS attempts, uniqExact(run) AS runs,
   countIf(outcome NOT IN ('succeeded', 'cancelled')) AS failed,
   avgIf(log(run_s / greatest(items, 1)), outcome = 'succeeded' AND run_s > 0) AS log_s,
   avgIf(log(cost_usd / greatest(items, 1)), outcome = 'succeeded' AND cost_usd > 0) AS log_usd,
@@ -11,6 +11,6 @@ FROM attempts AS t
 WHERE t.at >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1e6))
   AND system = 0 AND overridden = 0 AND post_decision = 0 AND hardware != ''
   AND NOT (t.outcome = 'lost' AND t.error_class = 'lost' AND t.worker = '')
-GROUP BY playbook, step, setting
+GROUP BY playbook, step, setting, daypart
 HAVING succeeded > 0
-ORDER BY playbook, step, setting
+ORDER BY playbook, step, setting, daypart

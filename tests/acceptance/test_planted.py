@@ -1,0 +1,35 @@
+"""The short form of `bench.planted`: one truth, on a real server, told by its own record."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.planted import answer_of, is_ok, played
+from bench.planted_books import BOOKS
+from bench.planted_page import page
+
+BOOK = {book.name: book for book in BOOKS}
+
+
+def test_a_limit_below_what_the_errors_need_is_found_in_the_record_of_a_run() -> None:
+    told = played([replace(BOOK["retry_limit"], items=300, rounds=1)], minutes=1.0)
+    row = told["books"][0]
+    assert (row["said"], row["ok"]) == ("right", True), row
+
+
+def test_a_change_that_is_no_gain_is_called_wrong_and_fails_the_bench() -> None:
+    change = {"kind": "change", "playbook": "planted/batch", "note": "", "diff": [{"to": 400}]}
+    found = answer_of(change)
+    assert found.said == "wrong"
+    assert not is_ok(found.said, changes=True)
+    assert answer_of({**change, "diff": [{"to": 80}]}).said == "right"
+
+
+def test_the_page_names_what_was_missed() -> None:
+    row = {"name": "n", "promise": "p", "changes": True, "best": 0.5, "said": "wrong",
+           "value": 3, "worth": 1.2, "ok": False}  # fmt: skip
+    told = {
+        "on_the_runtime": {"runs": 4, "cycles": 1, "books": [row]}, "planted_histories": [],
+        "machine": {"cores": 2, "load": [1.0]}, "seconds": 60,
+    }  # fmt: skip
+    assert any("wrong: 3" in line and "**missed**" in line for line in page(told))
