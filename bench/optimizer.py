@@ -16,18 +16,21 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from bench.machine import machine
 from bench.optimizer_evidence import measured
 from bench.optimizer_targets import OURS, met
-from optimizer.backtest import parts
+from optimizer.backtest import parts, passive_jobs
 from optimizer.backtest.datasets import NoData, available
-from optimizer.backtest.jobs import Job, finish, key, plan
+from optimizer.backtest.jobs import Done, Job, finish, key, plan
 from optimizer.backtest.kept import read
 from optimizer.backtest.methods import METHODS
+from optimizer.backtest.passive import GATES
 from optimizer.backtest.rows import rows
 
 ROOT: Final = Path(__file__).parents[1]
@@ -69,18 +72,24 @@ def report(args: argparse.Namespace) -> dict[str, Any]:
     progress("jobs", len(ready), len(jobs))
     done = finish(ready, args.kept, args.workers, lambda n, of: progress("jobs done", n, of))
     groups = [[d for d in done if (d.job.noise, d.job.same_family) == way] for way in WAYS]
+    groups = [groups[0], *(whole(group, jobs) for group in groups[1:])]
     found = [row for group in groups for row in rows(group)]
-    if not args.quick:
-        found += parts.rows(
-            args.data, [], [], seeds=SEEDS, finished=args.finished,
-            kept=args.kept.with_name(f"{args.kept.stem}-models{args.kept.suffix}"),
-            progress=lambda n, of: progress("models done", n, of),
-        )  # fmt: skip
+    found += beside(args, sets)
     return {
         "command": "make bench-optimizer", "jobs": len(jobs), "unfinished": len(jobs) - len(ready),
         "rows": found, "targets": verdicts(found), "evidence": evidence(args.quick),
         "machine": machine(),
     }  # fmt: skip
+
+
+def whole(group: Sequence[Done], jobs: Sequence[Job]) -> list[Done]:
+    """Leave out the methods that have not played on every table of a data set and objective."""
+
+    def line(job: Job) -> tuple[object, ...]:
+        return job.dataset, job.objective, job.method, job.noise, job.same_family
+
+    wanted, there = Counter(map(line, jobs)), Counter(line(one.job) for one in group)
+    return [one for one in group if there[line(one.job)] == wanted[line(one.job)]]
 
 
 WAYS: Final = ((False, False), (True, False), (False, True))
@@ -96,6 +105,29 @@ def planned(data: Path, sets: Sequence[str], *, quick: bool = False) -> list[Job
         *plan(data, sets, tuple(METHODS), SEEDS),
         *plan(data, sets, hard, SEEDS, noise=True),
         *plan(data, sets, hard, SEEDS, same_family=True),
+    ]
+
+
+def beside(args: argparse.Namespace, sets: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of the gate, batch sizes, retries and an outage; none in a hurry."""
+    if args.quick:
+        return []
+    gate = args.kept.with_name(f"{args.kept.stem}-gate{args.kept.suffix}")
+    models = args.kept.with_name(f"{args.kept.stem}-models{args.kept.suffix}")
+    jobs = passive_jobs.plan(args.data, sets, tuple(GATES), SEEDS)
+    jobs = passive_jobs.ready(jobs, gate) if args.finished else jobs
+    told = partial(progress, "gates done")
+    return [
+        *passive_jobs.finish(jobs, gate, args.workers, told),
+        *parts.rows(
+            args.data,
+            (),
+            (),
+            seeds=SEEDS,
+            kept=models,
+            finished=args.finished,
+            progress=partial(progress, "models done"),
+        ),
     ]
 
 

@@ -24,7 +24,7 @@ def targets(told: Told) -> Iterator[str]:
     found = met(told["rows"])
     counts = {v: sum(one.verdict == v for one in found) for v in ("reached", "missed")}
     yield f"{counts['reached']} figures reach their target, {counts['missed']} miss it,"
-    yield f"{len(found) - sum(counts.values())} are not measured yet.\n"
+    yield f"{len(found) - sum(counts.values())} have nothing to count or are not measured yet.\n"
     yield "| target | data set, objective | metric | target | measured | |"
     yield "|---|---|---|---:|---:|---|"
     for one in found:
@@ -175,6 +175,8 @@ def measured(told: Told) -> Iterator[str]:
     yield f"`{told['command']}`: {told['jobs']:,} jobs, a table and a method each,"
     left = told["unfinished"]
     yield "all of them finished." if not left else f"{left:,} of them not finished and left out."
+    if told.get("note"):
+        yield f"\n{told['note']}"
 
 
 PARTS: Final[Mapping[str, Callable[[Told], Iterator[str]]]] = {

@@ -29,6 +29,7 @@ class Target:
     at_least: bool = False
     kind: str = ""
     same_family: bool = False
+    method: str = OURS
 
     def reached(self, value: float) -> bool:
         """Whether a figure is within the limit."""
@@ -46,12 +47,14 @@ class Met:
 
     target: Target
     value: float | None
+    there: bool = False
+    """Whether its row is there: one without a value counted nothing, such as no proposals."""
 
     @property
     def verdict(self) -> str:
         """In a word."""
         if self.value is None:
-            return "not measured"
+            return "nothing to count" if self.there else "not measured"
         return "reached" if self.target.reached(self.value) else "missed"
 
 
@@ -62,6 +65,7 @@ def _search(number: str, dataset: str, objective: str, **limits: float) -> Itera
         yield Target(number, dataset, objective, metric, limit, more, same_family=same)
 
 
+HARDEST: Final = ("scout_multi", "cost_usd")
 LATENCIES: Final = ("25ms", "50ms", "100ms")
 TARGETS: Final[tuple[Target, ...]] = (
     *_search("1", "scout_multi", "time_s", k5=2, k5_p90=6, s3=75, s6=92),
@@ -94,16 +98,21 @@ TARGETS: Final[tuple[Target, ...]] = (
     *_search("6", "ibm_multicloud", "time_s", net_regret=8),
     *_search("6", "ibm_multicloud", "cost_usd", net_regret=18),
     *(
-        Target(number, dataset, objective, metric, limit, at_least, kind="gate")
-        for dataset in ("scout_multi", "ibm_multicloud")
-        for objective in ("cost_usd", "time_s")
+        Target(number, dataset, objective, metric, limit, at_least, "gate", method="gate")
+        for dataset, cost, time in (
+            ("scout_multi", "cost_usd", "time_s"),
+            ("ibm_multicloud", "cost_usd", "time_s"),
+            ("llm_inference_bench", "device_s_per_mtoken", "s_per_mtoken"),
+            ("gavel", "usd_per_msample", "s_per_ksample"),
+            ("pollux_adaptdl", "gpu_s_per_ksample", "s_per_ksample"),
+        )
+        for objective in (cost, time)
         for number, metric, limit, at_least in (
-            ("7", "harm", 3.0 if objective == "cost_usd" else 2.0, False),
+            ("7", "harm", 3.0 if objective == cost else 2.0, False),
             ("7", "coverage", 40.0, True),
             ("8", "after_harm", 0.5, False),
             ("8", "after_catastrophes", 0.0, False),
-            ("8", "capture", 75.0 if (dataset, objective) == ("scout_multi", "cost_usd") else 95.0,
-             True),
+            ("8", "capture", 75.0 if (dataset, objective) == HARDEST else 95.0, True),
             ("9", "ece", 0.05, False),
             ("9", "interval", 86.0, True),
             ("9", "interval", 94.0, False),
@@ -140,18 +149,19 @@ def met(rows: Sequence[Row]) -> list[Met]:
     """Return every target with what was measured of it."""
     slowest = max((r["ms"] for r in searches(rows) if r["method"] == OURS), default=None)
     thinking = Met(Target("13", "every data set,", "the slowest", "ms", THINKING), slowest)
-    return [*(Met(target, _value(target, rows)) for target in TARGETS), thinking]
+    return [*(Met(target, *_value(target, rows)) for target in TARGETS), thinking]
 
 
-def _value(target: Target, rows: Sequence[Row]) -> float | None:
+def _value(target: Target, rows: Sequence[Row]) -> tuple[float | None, bool]:
+    """Return a target's figure, and whether its row is there."""
+    wanted = (target.dataset, target.objective, target.method, target.kind or "search")
     for row in rows:
-        same = (row["dataset"], row["objective"]) == (target.dataset, target.objective)
-        kind = str(row.get("kind", "")) in ({target.kind} if target.kind else {"", "search"})
-        ours = row["method"] in (OURS, target.kind)
-        setting = bool(row.get("same_family")) == target.same_family and not row.get("noise")
-        if same and kind and ours and setting and row.get(target.metric) is not None:
-            return float(row[target.metric])
-    return None
+        told = (row["dataset"], row["objective"], row["method"], row.get("kind") or "search")
+        same = bool(row.get("same_family")) == target.same_family and not row.get("noise")
+        if told == wanted and same:
+            value = row.get(target.metric)
+            return (None if value is None else float(value)), True
+    return None, False
 
 
 def _plain(row: Row) -> bool:

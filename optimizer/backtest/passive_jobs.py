@@ -79,6 +79,12 @@ def finish(
     return _rows(jobs, done)
 
 
+def ready(jobs: Sequence[GateJob], kept: Path) -> list[GateJob]:
+    """Return the jobs whose line is in ``kept``."""
+    known = _kept(kept)
+    return [job for job in jobs if _key(job) in known]
+
+
 def do(job: GateJob) -> tuple[GateJob, list[Passed]]:
     """Do one job."""
     table, history = _facts(job)
