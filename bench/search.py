@@ -30,6 +30,7 @@ import numpy as np
 
 from bench.machine import machine
 from bench.search_corpus import run as make_corpus
+from bench.search_groups import grouped
 from bench.search_traffic import RATE
 from runtime.data.folder import DataFolder
 from runtime.journal.sqlite import SqliteReader
@@ -66,10 +67,17 @@ def main() -> None:
         told = measured(place, args)
     finally:
         shutil.rmtree(place)
-    text = json.dumps(told, indent=1)
-    print(text)
+    print(json.dumps(told, indent=1))
     if args.save:
-        args.save.write_text(text + "\n", encoding="utf-8")
+        _save(args.save, told)
+
+
+def _save(path: Path, told: dict[str, Any]) -> None:
+    """Keep the figures; those of what was not measured now stay as they were."""
+    kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    for key, value in told.items():
+        kept[key] = {**kept.get(key, {}), **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def measured(place: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -77,14 +85,12 @@ def measured(place: Path, args: argparse.Namespace) -> dict[str, Any]:
     corpus = args.corpus or place / "corpus"
     if args.corpus is None and args.only != ["lag"]:
         make_corpus(corpus, args.each)
-    told: dict[str, Any] = {"machine": machine(), "ndcg10": {}, "recall10": {}, "mrr": {}}
-    for name in args.embedders if "quality" in args.only else ():
-        say(f"scoring {name}")
-        found = _scored(place / name, corpus, embedder(EMBEDDERS[name]))
-        for measure in ("ndcg10", "recall10", "mrr"):
-            told[measure][name] = found["test"][measure]
-        told.setdefault("executions", found.pop("executions"))
-        told.setdefault("more", {})[name] = found
+    on = machine()
+    told: dict[str, Any] = {
+        "machine": on, "measured": {p: {k: on[k] for k in ("at", "load")} for p in args.only}
+    }  # fmt: skip
+    if "quality" in args.only:
+        told |= _quality(place, corpus, args.embedders)
     if args.sizes and "speed" in args.only:
         told |= _speed(place / "many", corpus, args.sizes)
     if args.lag_s and "lag" in args.only:
@@ -100,6 +106,18 @@ def say(text: str) -> None:
 # ---- quality -----------------------------------------------------------------------------
 
 
+def _quality(place: Path, corpus: Path, embedders: Sequence[str]) -> dict[str, Any]:
+    told: dict[str, Any] = {"ndcg10": {}, "recall10": {}, "mrr": {}, "more": {}}
+    for name in embedders:
+        say(f"scoring {name}")
+        found = _scored(place / name, corpus, embedder(EMBEDDERS[name]))
+        for measure in ("ndcg10", "recall10", "mrr"):
+            told[measure][name] = found["test"][measure]
+        told["executions"] = found.pop("executions")
+        told["more"][name] = found
+    return told
+
+
 def _scored(path: Path, corpus: Path, model: Embedder) -> dict[str, Any]:
     rows = json.loads(QUESTIONS.read_text("utf-8"))
     told: dict[str, Any] = {}
@@ -109,6 +127,7 @@ def _scored(path: Path, corpus: Path, model: Embedder) -> dict[str, Any]:
             told[split] = _ask(points, model, read(rows, split))
         every = [Question(q.text, q.relevant) for q in read(rows, "test")]
         told["test_all_kinds"] = _ask(points, model, every)
+        told["groups"] = grouped(points.listed({"kind": "failure"}, 10_000), model)
     with (
         _no_catalogue(),
         _indexed(path.with_name(f"{path.name}-plain"), corpus, model) as (points, _),

@@ -379,9 +379,18 @@ def _searched(told: dict[str, Any]) -> Iterator[str]:
                 figures = (f"{found[part][m][way]:.3f}" for m in ("ndcg10", "recall10", "mrr"))
                 asked = f"{title} ({found[part]['questions']})"
                 yield f"| {embedder} | {asked} | {way} | {' | '.join(figures)} |"
+    for embedder, found in told["more"].items():
+        if "groups" not in found:
+            continue
+        by = found["groups"]
+        yield f"\n{embedder}: failures of {by['causes']} causes came as {by['groups']} groups;"
+        yield f"of the pairs grouped {by['precision']:.0%} belong together, of those that do"
+        yield f"{by['recall']:.0%} are grouped."
     on = told["machine"]
-    yield f"\n{told['executions']:,} executions. Measured {on['at']}, load average {on['load'][0]}"
-    yield f"on {on['cores']} cores: times of the clock are those of a machine that others use."
+    yield f"\n{told['executions']:,} executions, on {on['cores']} cores."
+    for part, when in told["measured"].items():
+        yield f"Measured {when['at']} with a load average of {when['load'][0]}: {part}."
+    yield "Times of the clock are those of a machine that others use."
     yield from _timed(told)
 
 

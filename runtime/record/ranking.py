@@ -25,9 +25,11 @@ from runtime.record.wording import gloss
 
 SIMILAR: Final = 0.2
 """Below this cosine two texts have nothing to do with each other."""
-_SAYING: Final = 0.3
+_SAYING: Final = 0.15
 """What the best BM25 counts, and a kind that has all shares, where a cosine counts 1."""
 _KIND: Final = 1.0
+_LIKELY: Final = 0.1
+"""A kind with less of the shares is no reason for a hit."""
 _SECOND: Final = 0.7
 """An error's second kind is a guess more often than its first."""
 _DEEP: Final = 100
@@ -83,21 +85,27 @@ def fuse(
     near, best = {p.id: p.score for p in meant}, max((p.score for p in said), default=1.0)
     last = min(near.values()) if len(meant) >= _DEEP else 0.0
     told = {p.id: p.score / (best or 1.0) for p in said}
+    complained = {name: _complained(p, shares or {}) for name, p in payloads.items()}
     scores = {
-        name: near.get(name, last)
-        + _SAYING * told.get(name, 0.0)
-        + _KIND * _share(payload, shares or {})
-        for name, payload in payloads.items()
+        name: near.get(name, last) + _SAYING * told.get(name, 0.0) + _KIND * complained[name][1]
+        for name in payloads
     }
     ranked = sorted(scores, key=lambda name: (-scores[name], name))[:limit]
     why = _why(words(text), meant, said, set(ranked))
+    for name in ranked:
+        kind, share = complained[name]
+        if kind and share >= _LIKELY:
+            why[name]["kind"] = {"name": kind, "share": round(share, 4)}
     return [_hit(name, payloads[name], scores[name], why[name]) for name in ranked]
 
 
-def _share(payload: Mapping[str, Any], shares: Mapping[str, float]) -> float:
-    """Return the share of the kind of error that a point tells of."""
-    first, *rest = [shares.get(kind, 0.0) for kind in payload.get("kinds", ())] or [0.0]
-    return max([first, *(_SECOND * share for share in rest)])
+def _complained(payload: Mapping[str, Any], shares: Mapping[str, float]) -> tuple[str, float]:
+    """Return the kind of error that a point tells of and the question complains of most."""
+    failed = payload.get("error") and payload["kind"] != "log"  # most lines tell of no error
+    kinds = payload.get("kinds") or ([""] if failed else [])
+    weighed = zip(kinds, (1.0, _SECOND), strict=False)
+    found = [(kind, weight * shares.get(kind, 0.0)) for kind, weight in weighed]
+    return max(found, key=lambda of: of[1], default=("", 0.0))
 
 
 def _why(

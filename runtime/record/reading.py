@@ -3,15 +3,15 @@
 The catalogue (`runtime.record.wording`) knows many complaints of each kind. A question is of the
 kinds whose complaints, gloss and words it is nearest to, each with a share; all shares sum to 1.
 It is then looked for as if it had said so: its vector is moved toward what those kinds mean, and
-points of a kind gain by its share. A question that is near to nothing has small shares
-everywhere, and stays what it was.
+points of a kind gain by its share. A question that is no nearer to any kind than complaints are to
+kinds they are not of has its share in none, as errors have that nobody knows.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -29,6 +29,10 @@ _WORD: Final = 0.02
 """What the nearest complaints, the gloss and BM25 count beside the mean of all complaints."""
 _WARM: Final = 0.1
 """The smaller, the more the nearest kind has of all shares."""
+_SAMPLE: Final = 10
+"""Each tenth complaint says how near kinds are that are not meant."""
+_FOREIGN: Final = 0.75
+"""None is as near as this share of complaints have no kind that they are not of."""
 _TOWARD: Final = 0.5
 """How far a question is moved, where its own length is 1."""
 _SEEN: Final = 8
@@ -37,7 +41,7 @@ _SEEN: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A question as it was read: the share of each kind, and the vector to look with."""
+    """A question as it was read: the share of each kind, of none (""), and what to look with."""
 
     shares: dict[str, float]
     vector: Dense
@@ -56,19 +60,34 @@ class Reading:
         self._means = _units(np.add.reduceat(self._complaints, self._starts[:-1]))
         self._toward = _units(self._glosses + self._means)
         self._words = _rarities(kinds)
+        self._none = self._unmeant(kinds)
 
     def of(self, text: str, vector: Dense) -> Read:
         """Return how a question reads, given its own vector."""
         asked = np.asarray(vector, dtype=np.float32)
-        near = self._means @ asked + _GLOSS * (self._glosses @ asked)
-        near += _COMPLAINT * self._nearest(self._complaints @ asked) + _WORD * self._saying(text)
+        near = np.append(self._near(text, asked), self._none)
         shares = np.exp((near - near.max()) / _WARM)
         shares /= shares.sum()
+        shares, none = shares[:-1], float(shares[-1])
         most = np.argsort(-shares)[:_SEEN]
         moved = asked + _TOWARD * (shares[most] @ self._toward[most])
         return Read(
-            dict(zip(self._names, shares.tolist(), strict=True)), unit(moved.tolist())
+            {**dict(zip(self._names, shares.tolist(), strict=True)), "": none},
+            unit(moved.tolist()),
         )  # fmt: skip
+
+    def _near(self, text: str, asked: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        near = self._means @ asked + _GLOSS * (self._glosses @ asked)
+        near += _COMPLAINT * self._nearest(self._complaints @ asked) + _WORD * self._saying(text)
+        return np.asarray(near)
+
+    def _unmeant(self, kinds: Sequence[Kind]) -> float:
+        """Return how near complaints are to the nearest kind that they are not of."""
+        texts = [(n, said) for n, kind in enumerate(kinds) for said in kind.complaints]
+        found = []
+        for (own, text), vector in list(zip(texts, self._complaints, strict=True))[::_SAMPLE]:
+            found.append(np.delete(self._near(text, vector), own).max())
+        return float(np.quantile(found, _FOREIGN))
 
     def _nearest(self, near: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         parts = np.split(near, self._starts[1:-1])

@@ -28,8 +28,9 @@ class Hit:
 
     ``why`` holds ``meaning`` (``{rank, similarity, phrase}``) and ``words`` (``{rank,
     matched}``), each only when that ranking found it; ``phrase`` is the part of the text that
-    is nearest to what was asked. ``stream`` and ``stream_seq`` lead to the latest event it
-    stands for; ``count`` says how many events share it.
+    is nearest to what was asked; and ``kind`` (``{name, share}``) when the question complains of
+    such errors. ``stream`` and ``stream_seq`` lead to the latest event it stands for;
+    ``count`` says how many events share it.
     """
 
     id: str
@@ -59,6 +60,8 @@ class Hit:
                 f"close in meaning ({self.why['meaning']['similarity']:.2f})"
                 + (f": “{near}”" if near else "")
             )
+        if "kind" in self.why:
+            said.append(f"is of a kind that this complains of: {self.why['kind']['name']}")
         return "; ".join(said)
 
 

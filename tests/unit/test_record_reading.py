@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from runtime.record.embed import Embedder, embedder
+from runtime.record.qdrant import Found
+from runtime.record.ranking import fuse
 from runtime.record.reading import reading
 from runtime.record.wording import MOST, catalogue, kinds_of, name_of
 
@@ -74,7 +76,27 @@ def test_a_question_moves_toward_what_it_was_read_as(model: Embedder) -> None:
 def test_what_is_no_complaint_is_of_no_kind_above_all(model: Embedder) -> None:
     text = "a walk along the river with my grandmother"
     shares = reading(model).of(text, model.embed([text])[0]).shares
-    assert max(shares.values()) < 0.5
+    assert max(shares, key=lambda name: shares[name]) == ""
+
+
+def test_of_points_equally_near_those_of_the_likelier_kind_come_first() -> None:
+    found = [_found("a", "disk full"), _found("b"), _found("c", "conflict", "disk full")]
+    hits = fuse("full", found, [], shares={"disk full": 0.6, "conflict": 0.3})
+    assert [hit.id for hit in hits] == ["a", "c", "b"]
+    assert [hit.id for hit in fuse("full", found, [])] == ["a", "b", "c"]
+
+
+def test_an_error_that_nobody_knows_gains_by_the_share_of_none() -> None:
+    known, strange = _found("a", "disk full"), _found("b")
+    strange.payload["error"] = "the flux capacitor is discharged"
+    hits = fuse("flux", [known, strange], [], shares={"disk full": 0.2, "": 0.8})
+    assert [hit.id for hit in hits] == ["b", "a"]
+
+
+def _found(name: str, *kinds: str) -> Found:
+    said = {"kind": "failure", "text": "full", "playbook": "", "step": "", "state": ""}
+    met = {"count": 1, "first_at": 0.0, "last_at": 0.0, "stream": "", "stream_seq": 1}
+    return Found(name, 0.5, {**said, **met, "kinds": list(kinds)})
 
 
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
