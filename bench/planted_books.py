@@ -143,10 +143,10 @@ BOOKS: Final = (
         lambda n: 2 / min(n, SLOTS), 2 / 4, items=400, path="/slots", tried=True, alone=True,
     ),
     Book(
-        "retry_limit", "four in ten tries fail, the limit is two", each(1, 4) + ASK
-        + "    retry: {attempts: 2, initial: 1ms, on: [transient]}\n"
-        + "    tune: {retry.attempts: {min: 1, max: 4}}\n",
-        lambda n: _limit(n) / _limit(2), _limit(4) / _limit(2), path="/fails",
+        "retry_limit", "half of the tries fail, the limit is three", each(1, 4) + ASK
+        + "    retry: {attempts: 3, initial: 1ms, on: [transient]}\n"
+        + "    tune: {retry.attempts: {min: 1, max: 5}}\n",
+        lambda n: _limit(n) / _limit(3), _limit(5) / _limit(3), path="/fails",
     ),
     Book(
         "retry_permanent", "one key in four is broken, and answers 503", each(1, 4) + ASK
@@ -163,12 +163,12 @@ BOOKS: Final = (
         + "    alternatives:\n      quick: {kind: python, call: \"planted_work:burn\", with: "
         + "{fixed_s: 0.004, item_s: 0.00005, square_s: 0.0}}\n"
         + "    tune: {alternatives: [default, quick]}\n",
-        lambda value: 0.5, 0.5, items=400, tried=True, alone=True,
+        lambda value: 0.5, 0.5, items=150, rounds=12, tried=True, alone=True,
     ),
     Book(
         "placement", "the other class costs a quarter and is as fast", each(5, 1) + BURN
         + "    runs_on: large\n    tune: {runs_on: [large, small]}\n",
-        lambda value: 0.25, 0.25, items=400, objective="cost", tried=True, alone=True,
+        lambda value: 0.25, 0.25, items=150, rounds=12, objective="cost", tried=True, alone=True,
     ),
     Book(
         "small_inputs", "batches of 50 ran on small inputs alone, of light items",

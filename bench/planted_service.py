@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 SLOTS: Final = 6
 WORK_S: Final = 0.02
-FAILS: Final = 0.4
+FAILS: Final = 0.5
 BROKEN: Final = 4
 """Every fourth key is broken for ever."""
 HANGS: Final = 1 / 15
