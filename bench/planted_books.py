@@ -116,18 +116,28 @@ def _cut(knob: str, seconds: Callable[[random.Random], float]) -> Worth:
     return worth
 
 
-def _tail(knob: str, path: str, seconds: Callable[[random.Random], float], changes: bool) -> Book:
-    worth = _cut(knob, seconds)
+def _tail(
+    knob: str, path: str, seconds: Callable[[random.Random], float], now: str, changes: bool
+) -> Book:
+    """A step with a timeout or a hedge of ``now``; one change may halve it, a trial go further."""
+    worth, now_s = _cut(knob, seconds), duration_s(now)
     retry = "    retry: {attempts: 3, initial: 1ms, on: [transient, timeout]}\n"
-    step = (
-        f"{each(1, 4)}{ASK}{retry}    {knob}: 20s\n    tune: {{{knob}: {{min: 5ms, max: 30s}}}}\n"
-    )
-    best = min(map(worth, (0.02, 0.03, 0.05, 0.1))) if changes else 1.0
+    tune = f"    tune: {{{knob}: {{min: 5ms, max: 30s}}}}\n"
+    step = f"{each(1, 4)}{ASK}{retry}    {knob}: {now}\n{tune}"
+    best = worth(now_s / 2) / worth(now_s) if changes and knob == "timeout" else 1.0
+    if changes and knob == "hedge":
+        best = min(map(worth, (0.02, 0.03, 0.05, 0.1))) / worth(now_s)
     law = "one in fifteen hangs for a second" if changes else "exponential times"
     return Book(
-        f"{knob}_{path}", law, step, worth if changes else lambda value: 1.0, best, changes,
-        path=f"/{path}",
+        f"{knob}_{path}", law, step,
+        (lambda value: worth(value) / worth(now_s)) if changes else lambda value: 1.0,
+        best, changes, path=f"/{path}", tried=changes,
     )  # fmt: skip
+
+
+def duration_s(text: str) -> float:
+    """Return the seconds of a duration of the planted playbooks."""
+    return float(text[:-2]) / 1000.0 if text.endswith("ms") else float(text[:-1])
 
 
 BATCH: Final = "    tune: {each.batch: {min: 2, max: 400}}\n"
@@ -154,10 +164,10 @@ BOOKS: Final = (
         + "    tune: {retry.on: [transient, throttled]}\n",
         _on, _on(["throttled"]), path="/broken",
     ),
-    _tail("timeout", "tail", tail_s, changes=True),
-    _tail("hedge", "tail", tail_s, changes=True),
-    _tail("timeout", "even", even_s, changes=False),
-    _tail("hedge", "even", even_s, changes=False),
+    _tail("timeout", "tail", tail_s, "300ms", changes=True),
+    _tail("hedge", "tail", tail_s, "20s", changes=True),
+    _tail("timeout", "even", even_s, "20s", changes=False),
+    _tail("hedge", "even", even_s, "20s", changes=False),
     Book(
         "alternative", "the other engine takes half", each(5, 1) + BURN
         + "    alternatives:\n      quick: {kind: python, call: \"planted_work:burn\", with: "

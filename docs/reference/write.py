@@ -419,6 +419,16 @@ def optimizer_results() -> str:
 PARTLY: Final = re.compile(r"(<!-- measured (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def planted_truths() -> str:
+    """Return the page of what the optimizer said of planted truths, as it was last asked."""
+    from bench.planted_page import page as tables
+
+    text = (HERE / "planted-truths.md").read_text(encoding="utf-8")
+    kept = HERE.parents[1] / "bench" / "results" / "planted.json"
+    made = "\n".join(tables(json.loads(kept.read_text(encoding="utf-8")))) + "\n"
+    return MEASURED.sub(lambda found: f"{found[1]}{made}{found[2]}", text)
+
+
 def _optimized() -> Any:
     kept = HERE.parents[1] / "bench" / "results" / "optimizer.json"
     return json.loads(kept.read_text(encoding="utf-8"))
@@ -525,11 +535,13 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "runtime-results.md": runtime_results,
     "search-results.md": search_results,
     "optimizer-results.md": optimizer_results,
+    "planted-truths.md": planted_truths,
     "metrics.md": metrics,
     "record-queries.md": queries,
 }
 PROSE: Final = frozenset({
     "tools.md", "record.md", "runtime-results.md", "search-results.md", "optimizer-results.md",
+    "planted-truths.md",
 })  # fmt: skip
 """Pages of which only parts are written from the code."""
 
