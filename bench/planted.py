@@ -241,7 +241,7 @@ _SAID: Final = ("right", "asked", "abstained", "wrong")
 
 
 def main() -> int:
-    """Play, ask, write; 0 when nothing wrong was said and every truth was found."""
+    """Play, ask, write; 0 when nothing wrong was said."""
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     asked.add_argument("--minutes", type=float, default=8.0, help="of runs, at most")
     asked.add_argument("--seeds", type=int, default=30)
@@ -259,8 +259,17 @@ def main() -> int:
     print(text)
     if args.save:
         args.save.write_text(text + "\n", encoding="utf-8")
-    rows = [*told["on_the_runtime"]["books"], *told["planted_histories"]]
-    return 0 if all(row["ok"] for row in rows) else 1
+    return 1 if list(wrong(told)) else 0
+
+
+def wrong(told: Json) -> Iterator[str]:
+    """Yield the truths of which something wrong was said; one that was missed is no wrong one."""
+    for row in told["on_the_runtime"]["books"]:
+        if row["said"] == "wrong":
+            yield row["name"]
+    for row in told["planted_histories"]:
+        if row["wrong"] > max(1.0, WRONG * row["seeds"]):
+            yield row["name"]
 
 
 if __name__ == "__main__":

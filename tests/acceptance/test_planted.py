@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.planted import answer_of, is_ok, played
+from bench.planted import answer_of, is_ok, played, wrong
 from bench.planted_books import BOOKS
 from bench.planted_page import page
 
@@ -25,11 +25,12 @@ def test_a_change_that_is_no_gain_is_called_wrong_and_fails_the_bench() -> None:
     assert answer_of({**change, "diff": [{"to": 80}]}).said == "right"
 
 
-def test_the_page_names_what_was_missed() -> None:
+def test_what_was_wrong_is_named_on_the_page_and_fails_the_bench() -> None:
     row = {"name": "n", "promise": "p", "changes": True, "best": 0.5, "said": "wrong",
            "value": 3, "worth": 1.2, "ok": False}  # fmt: skip
     told = {
         "on_the_runtime": {"runs": 4, "cycles": 1, "books": [row]}, "planted_histories": [],
         "machine": {"cores": 2, "load": [1.0]}, "seconds": 60,
     }  # fmt: skip
+    assert list(wrong(told)) == ["n"]
     assert any("wrong: 3" in line and "**missed**" in line for line in page(told))
