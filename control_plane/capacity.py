@@ -2,7 +2,8 @@
 
 Busy or not, a slot of a server that is up is paid for. Every quarter of an hour
 (``watch.capacity_minutes``) and at the end a `CapacityHeld` is appended for the time since the
-last; what a server held between its last and its death is in none.
+last; what a server held between its last and its death is in none. Meanwhile a changed
+catalogue is looked for, whether notes are taken or not.
 """
 
 from __future__ import annotations
@@ -44,8 +45,7 @@ class Capacity:
     def start(self) -> None:
         """Count from now on."""
         self._since = self._clock()
-        if self._pause_s:
-            self._task = asyncio.create_task(self._again(), name="capacity")
+        self._task = asyncio.create_task(self._again(), name="capacity")
 
     async def close(self) -> None:
         """Write down the rest, unless that takes too long: a full disk ends no server later."""
@@ -55,6 +55,8 @@ class Capacity:
         with suppress(asyncio.CancelledError):
             await self._task
         self._task = None
+        if not self._pause_s:
+            return
         try:
             await asyncio.wait_for(self._try(), CLOSE_S)
         except TimeoutError:
@@ -69,16 +71,24 @@ class Capacity:
         slots, told = reserved(self._prices, self._workers), []
         for begin, end in days(since, until):
             event = CapacityHeld(begin, end, slots, _priced(self._prices, slots, begin))
-            await append_last(self._engine, f"capacity/{_month(begin)}", event, self._clock)
-            self._since = end
+            await self._append(event)
             told.append(event)
         return told
 
+    async def _append(self, event: CapacityHeld) -> None:
+        """Write a fact down; one that is cut off may stand all the same, and is not told again."""
+        self._since = event.until
+        try:
+            await append_last(self._engine, f"capacity/{_month(event.since)}", event, self._clock)
+        except Exception:
+            self._since = event.since
+            raise
+
     async def _again(self) -> None:
         while True:
-            await asyncio.sleep(min(self._pause_s, LOOK_S))
+            await asyncio.sleep(min(self._pause_s or LOOK_S, LOOK_S))
             self._engine.look_at_hardware()
-            if self._clock() - self._since >= self._pause_s:
+            if self._pause_s and self._clock() - self._since >= self._pause_s:
                 await self._try()
 
     async def _try(self) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from control_plane.capacity import Capacity, held
+from control_plane.clock import wall
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import BadOverride, UnknownHardware
@@ -167,19 +169,24 @@ def test_no_more_run_on_a_class_at_once_than_it_has_slots(folder: DataFolder) ->
 def test_slots_that_are_changed_hold_for_what_waits_and_a_new_class_for_what_is_registered(
     folder: DataFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where no notes are taken of which slots are up (``watch.capacity_minutes`` 0), too."""
     monkeypatch.setattr("runtime.engine.prices.LOOK_S", 0.0)
+    monkeypatch.setattr("control_plane.capacity.LOOK_S", 0.01)
 
     async def story(engine: Engine) -> None:
         await engine.register(book(HELD), "me")
         run = await engine.submit(Submit("t/placed"))
         await until(lambda: engine.status["in_flight"] == 1 and engine.status["ready"] == 2)
-        (folder.root / "hardware.yaml").write_text(
-            CATALOGUE.replace("slots: 1", "slots: 3") + "  - {class: new}\n"
-        )
+        more = CATALOGUE.replace("slots: 1", "slots: 3")
+        (folder.root / "hardware.yaml").write_text(more)
+        capacity = Capacity(engine, 4, 0.0, wall)
+        capacity.start()
+        await until(lambda: engine.status["in_flight"] == 3)
+        await capacity.close()
+        assert held(engine.journal, wall() - 86_400, wall()) == []
+        (folder.root / "hardware.yaml").write_text(more + "  - {class: new}\n")
         await engine.register(book(STEP.replace("runs_on: small", "runs_on: new", 1)
                                    .replace("[small,", "[new, small,")), "me")  # fmt: skip
-        engine.look_at_hardware()
-        await until(lambda: engine.status["in_flight"] == 3)
         (folder.root / "go").touch()
         await engine.wait(run)
         assert set(engine.values(run)["hold"]["results"]) == {"held"}
