@@ -18,6 +18,7 @@ from control_plane.what_if import ask
 from optimizer.search.declared import Dimension, Number, Product, settings
 from optimizer.search.history import History
 from optimizer.search.numeric import Numeric
+from optimizer.search.search import Step
 from optimizer.search.space import Space
 from optimizer.simulate.estimate import CannotSay, Estimate
 from optimizer.simulate.what_if import SIMULATED
@@ -79,8 +80,10 @@ class Joint:
         rows = {setting: self.tried(_values(space, setting)) for setting in search.tried}
         while len(rows) < trials:
             progress(len(rows), trials)
-            step = search.next() if search.tried else None
-            setting = step.setting if step is not None else 0
+            step = search.next() if search.tried else Step(0, worthwhile=True)
+            if step is None:
+                break  # its pool holds fewer settings than the space
+            setting = step.setting
             rows[setting] = self.tried(_values(space, setting))
             told = rows[setting]["log_outcome"]
             worst = max(search.outcomes, default=0.0) + WORSE

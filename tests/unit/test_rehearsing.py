@@ -1,0 +1,44 @@
+"""A search of several knobs in the simulator ends, and goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control_plane.rehearsing import Joint
+
+SCOPE = {
+    "playbook": "etl/load", "step": "fetch", "defaults": {"each.batch": 4, "each.in_flight": 2},
+    "tune": [
+        {"name": "each.batch", "min": 1, "max": 1000},
+        {"name": "each.in_flight", "min": 1, "max": 8},
+    ],
+}  # fmt: skip
+
+
+class Counted(Joint):
+    """Counts what is replayed; a large batch is best."""
+
+    def __init__(self, kept: Path) -> None:
+        super().__init__(None, kept, SCOPE, "r1", None, None, 1)  # type: ignore[arg-type]
+        self.asked = 0
+
+    def tried(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        self.asked += 1
+        assert self.asked < 40, "it asks without end"
+        return {"values": dict(values), "log_outcome": 1 / values["each.batch"]}
+
+
+def test_a_search_ends_where_its_pool_is_tried_though_more_trials_were_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optimizer.search.numeric.POOL", 6)
+    joint = Counted(tmp_path / "trials.db")
+    rows = joint.search(20, lambda _done, _of: None)
+    assert len(rows) == joint.asked == 6
+    assert SCOPE["defaults"] in [row["values"] for row in rows]
+    again = Counted(tmp_path / "trials.db")
+    assert again.search(6, lambda _done, _of: None) == rows
