@@ -21,6 +21,8 @@ from control_plane.readings import Readings
 from runtime.journal.port import JournalReader
 
 K = TypeVar("K", bound=Hashable)
+LAST_YEAR: Final = 2106
+"""The times of the record end in it."""
 _SUMMED: Final = (
     "attempts", "priced", "slot_s", "priced_slot_s", "cost_usd", "spend_usd", "idle_s",
     "idle_priced_s", "idle_usd", "tokens", "calls",
@@ -202,6 +204,8 @@ def month_named(month: str, now: float) -> tuple[float, float]:
         return month_of(now)[1:]
     try:
         day = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+        if day.year >= LAST_YEAR:
+            raise ValueError(month)
     except ValueError:
         raise Invalid([f"month is a year and a month, such as 2026-11, not {month!r}"]) from None
     return month_of(day.timestamp())[1:]

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from control_plane.cli.figures import bar, day_of, dollars, share
+from control_plane.cli.figures import bar, day_of, dollars
 from control_plane.cli.here import KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows, say
 from control_plane.cli.run import RunId, find
 from control_plane.clock import local, span
 from control_plane.focus import Form
+from control_plane.web.words import known
 
 app = typer.Typer(no_args_is_help=True, help="See what was spent, and what is left of budgets.")
 Month = Annotated[str, typer.Option(help="A month, such as 2026-11; without it this one.")]
@@ -35,7 +36,7 @@ def show(
         "idle beside": lambda c: dollars(c["idle_usd"]),
         "slot time": lambda c: span(c["slot_s"]),
         "attempts": lambda c: str(c["attempts"]),
-        "price known": lambda c: share(c["slot_coverage"]),
+        "price known": lambda c: known(c["slot_coverage"]),
     }, empty="nothing ran in that month")  # fmt: skip
     _in_all(rows, output)
 
@@ -55,7 +56,7 @@ def days(
         "of it spend": lambda d: dollars(d["spend_usd"]),
         "idle beside": lambda d: dollars(d["idle_usd"]),
         "attempts": lambda d: str(d["attempts"]),
-        "price known": lambda d: share(d["slot_coverage"]),
+        "price known": lambda d: known(d["slot_coverage"]),
         "": lambda d: bar(d["cost_usd"] + d["idle_usd"], most),
     }, empty="nothing ran in that month")  # fmt: skip
     _in_all(rows, output)
@@ -93,7 +94,7 @@ def budgets(ctx: typer.Context, key_file: KeyFile = None, output: Output = Forma
         "spent": lambda b: dollars(b["spent_usd"]),
         "of it idle": lambda b: dollars(b["idle_usd"]),
         "used": lambda b: f"{b['used']:.0%}",
-        "price known": lambda b: share(b["priced"]), "state": "state",
+        "price known": lambda b: known(b["priced"]), "state": "state",
     }, empty="no budget; write budgets.yaml in the data folder")  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def _run_lines(cost: Row) -> Iterator[str]:
     yield f"attempts   {dollars(cost['cost_usd'])}, {cost['attempts']:,} of them"
     yield f"spend      {dollars(cost['spend_usd'])} {_reported(cost)}".rstrip()
     yield f"idle       {dollars(cost['idle_usd'])}, its share of the days on which it ran"
-    yield f"slot time  {span(cost['slot_s'])}, {share(cost['slot_coverage'])} of it with a price"
+    yield f"slot time  {span(cost['slot_s'])}, {known(cost['slot_coverage'])} of it with a price"
 
 
 def _in_all(rows: Sequence[Row], output: Format) -> None:
@@ -128,7 +129,7 @@ def _in_all(rows: Sequence[Row], output: Format) -> None:
     priced = sum(r["slot_s"] * r["slot_coverage"] for r in rows) / slots if slots else 1.0
     say(
         f"in all {dollars(cost + idle)}, of it idle slots {dollars(idle)}; "
-        f"{share(priced)} of slot time has a price"
+        f"{known(priced)} of slot time has a price"
     )
 
 

@@ -26,11 +26,6 @@ def day_of(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
 
 
-def share(value: float) -> str:
-    """Say a share of which all is all: what is not whole is never said to be."""
-    return f"{int(value * 100)}%" if value < 1 else "100%"
-
-
 def bar(value: float | None, most: float, width: int = WIDTH) -> str:
     """Draw a value as a bar of which the longest is ``most``."""
     if not value or most <= 0:

@@ -123,7 +123,10 @@ def _slo(playbook: Row, step: str) -> Row:
     """What the step is meant to keep, as its playbook says."""
     known = {str(one["name"]): one for one in playbook["steps"]}
     if step not in known:
-        raise Refusal(f"{playbook['path']} has no step {step}: it has {', '.join(known)}")
+        raise Refusal(
+            f"{playbook['path']} has no step {step}: it has {', '.join(known)}",
+            code=Code.NOT_FOUND,
+        )
     return known[step].get("slo") or {}
 
 

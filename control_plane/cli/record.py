@@ -40,10 +40,10 @@ def search(
     key_file: KeyFile = None, output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
     """Find runs, failures, printed lines, playbooks, proposals and lessons; each says why."""
+    begin, end = _between(hours, since, until)
     filters: dict[str, Any] = {
         "playbook": playbook, "step": step, "state": state, "hardware": hardware,
-        "since": moment(since, "--since") if hours is None else wall() - hours * 3600,
-        "until": moment(until, "--until"),
+        "since": begin, "until": end,
     }  # fmt: skip
     with here(ctx).client(key_file, record=True) as client:
         if questions is not None:
@@ -64,6 +64,19 @@ def search(
         else:
             found = client.search(text, kind=kind, by=by, limit=limit, **filters)
             emit_rows(found, output, _HIT, empty="nothing like it")
+
+
+def _between(
+    hours: float | None, since: str | None, until: str | None
+) -> tuple[float | None, float | None]:
+    """Return the times to keep to; refuse those that nothing can lie between."""
+    if hours is not None and since is not None:
+        raise typer.BadParameter("--hours and --since both say where to begin: give one of them")
+    begin = moment(since, "--since") if hours is None else wall() - hours * 3600
+    end = moment(until, "--until")
+    if begin is not None and end is not None and begin > end:
+        raise typer.BadParameter(f"--until {until} is before {since or 'the last hours begin'}")
+    return begin, end
 
 
 _HIT: Final[dict[str, str | Callable[[Row], str]]] = {

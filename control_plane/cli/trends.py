@@ -43,6 +43,10 @@ def trends(
     """
     if changes and measure not in MEASURES:
         raise typer.BadParameter(f"changes are looked for in {', '.join(MEASURES)}")
+    if (by == "label") != bool(label):
+        raise typer.BadParameter(
+            "--by label and --label NAME go together: a line is a value of it"
+        )
     until = wall()
     asked: dict[str, Any] = {
         "by": by, "label": label, "playbook": playbook, "step": step, "bucket_s": GRAINS[grain],

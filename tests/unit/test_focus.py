@@ -116,5 +116,6 @@ def test_coverage_is_the_share_of_slot_time_with_a_known_price() -> None:
 
 def test_a_month_is_named_by_year_and_month() -> None:
     assert month_named("2026-11", 0.0) == month_named("", DAY)
-    with pytest.raises(Invalid, match="2026-11"):
-        month_named("november", 0.0)
+    for none in ("november", "2026-13", "2106-03", "9999-12"):
+        with pytest.raises(Invalid, match="2026-11"):
+            month_named(none, 0.0)
