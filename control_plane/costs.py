@@ -77,7 +77,8 @@ class DayCost:
 class RunCost:
     """One run: what its attempts cost, and its share of what slots cost that stood idle.
 
-    The share of a day is settled when the day is over.
+    The share of a day is settled when the day after it is over: what ends then may have begun
+    on it.
     """
 
     run: str
@@ -136,9 +137,10 @@ async def ledger(
     Raises:
         RecorderAway: no recorder answers.
     """
-    rows = await readings.costs(since, until)
-    told = shared(held(journal, since, until), rows)
-    return [row for row in told if playbook in ("", row["playbook"])]
+    seen = until + DAY_S  # what ended on the day after may have used slots of the last one
+    rows = await readings.costs(since, seen)
+    told = shared(held(journal, since, seen), rows)
+    return [row for row in told if row["day"] < until and playbook in ("", row["playbook"])]
 
 
 def by_step(rows: Iterable[Mapping[str, Any]]) -> list[StepCost]:

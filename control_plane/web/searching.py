@@ -45,8 +45,8 @@ class Wanted:
         until = moment(self.until) if self.until else None
         if until is not None and "T" not in self.until and " " not in self.until.strip():
             until += DAY_S
-        if since is not None and until is not None and since > until:
-            raise ValueError(f"{self.since or 'the time asked for'} is after {self.until}")
+        if since is not None and until is not None and since >= until:
+            raise ValueError(f"{self.since or 'the time asked for'} is not before {self.until}")
         return Question(
             self.q, self.kind, self.playbook, self.state, step=self.step, like=self.like,
             hardware=self.hardware, since=since, until=until,

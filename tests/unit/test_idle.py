@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.budgets import Spent, spent_by_playbook
-from control_plane.costs import by_day, by_step, of_run
+from control_plane.costs import by_day, by_step, ledger, of_run
 from control_plane.idle import DAY_S, accounts, days, months, reserved, shared
 from runtime.engine.prices import prices_of
 from runtime.run.events import CapacityHeld
@@ -131,6 +133,22 @@ def test_an_attempt_over_midnight_used_the_day_before_too() -> None:
     assert [(o.used_s / 3600, o.idle_s / 3600, o.beyond_s) for o in found] == [
         (3.0, 21.0, 0.0), (2.0, 0.0, 0.0),
     ]  # fmt: skip
+
+
+def test_an_account_knows_what_ended_on_the_day_after_its_last() -> None:
+    """Of three hours over midnight an hour was used of the day that is asked about."""
+    held, rows = [up(24, 0), up(2, 1)], [used(1, 0), used(3, 1)]
+
+    class Record:
+        async def costs(self, since: float, until: float) -> list[dict[str, Any]]:
+            return [row for row in rows if since <= row["day"] < until]
+
+    class Journal:
+        def read(self, stream: str) -> list[Any]:
+            return [SimpleNamespace(event=e) for e in held]
+
+    told = asyncio.run(ledger(Record(), Journal(), FIRST, FIRST + DAY_S))  # type: ignore[arg-type]
+    assert [(r["day"], r["idle_s"] / 3600) for r in told] == [(FIRST, 22.0)]
 
 
 def test_what_no_server_held_is_not_taken_from_another_day() -> None:

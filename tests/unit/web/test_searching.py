@@ -40,8 +40,8 @@ def test_a_day_at_the_end_counts_whole_and_a_time_does_not() -> None:
 
 @pytest.mark.parametrize("wanted", [
     Wanted(since="soon"), Wanted(hours="-1"), Wanted(hours="many"),
-    Wanted(since="1970-01-03", until="1970-01-01"),
+    Wanted(since="1970-01-03", until="1970-01-01"), Wanted(since="1970-01-02", until="1970-01-01"),
 ])  # fmt: skip
 def test_what_is_no_time_is_said(wanted: Wanted) -> None:
-    with pytest.raises(ValueError, match=r"is no day|hours is a number|is after"):
+    with pytest.raises(ValueError, match=r"is no day|hours is a number|is not before"):
         wanted.question(NOW)
