@@ -90,7 +90,7 @@ def budgets(ctx: typer.Context, key_file: KeyFile = None, output: Output = Forma
     with here(ctx).client(key_file, record=True) as client:
         rows = client.budgets()
     emit_rows(rows, output, {
-        "playbook": "playbook", "month": "month", "limit": lambda b: f"${b['limit_usd']:.2f}",
+        "playbook": "playbook", "month": "month", "limit": lambda b: dollars(b["limit_usd"]),
         "spent": lambda b: dollars(b["spent_usd"]),
         "of it idle": lambda b: dollars(b["idle_usd"]),
         "used": lambda b: f"{b['used']:.0%}",
@@ -147,4 +147,4 @@ def _what(alert: Row) -> str:
         return (
             f"{alert['step']} is {word} than usual: {levels} since {local(alert['since'])}{cause}"
         )
-    return f"${alert['spent_usd']:.2f} of ${alert['limit_usd']:.2f} in {alert['month']}"
+    return f"{dollars(alert['spent_usd'])} of {dollars(alert['limit_usd'])} in {alert['month']}"

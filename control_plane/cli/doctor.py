@@ -11,6 +11,7 @@ import typer
 
 from control_plane.cli.here import Here, here
 from control_plane.cli.output import Code, Format, Output, Row, emit_one, emit_rows, leave
+from control_plane.web.words import classes, plural
 
 MIN_FREE_BYTES: Final = 1 << 30
 LEAST_PRICED: Final = 0.95
@@ -205,7 +206,11 @@ def _prices(place: Here) -> Found:
         prices = load_prices(place.folder.root)
     except BadCatalogue as fault:
         return False, str(fault), "mend hardware.yaml: `trimtab config prices check FILE`"
-    whose = "example prices" if prices.example else f"{len(prices.prices)} prices of your own"
+    whose = (
+        "example prices"
+        if prices.example
+        else f"{plural(len(prices.prices), 'price')} of your own"
+    )
     if place.server() is None:
         return True, whose, ""
     from control_plane.costs import StepCost, coverage
@@ -227,7 +232,7 @@ def _hardware(place: Here) -> Found:
         return True, "as they were: hardware.yaml has faults, see prices", ""
     url = place.server()
     if url is None:
-        return True, _slots(written), ""
+        return True, classes(written), ""
     from trimtab import Client
 
     with Client(url, place.key()) as client:
@@ -237,14 +242,9 @@ def _hardware(place: Here) -> Found:
 def of_hardware(here: Mapping[str, int | None], written: Mapping[str, int | None]) -> Found:
     """What is to be said of the classes that a server has, beside those of the file."""
     if dict(here) == dict(written):
-        return True, _slots(here), ""
-    told = f"the server has {_slots(here)}; hardware.yaml says {_slots(written)}"
+        return True, classes(here), ""
+    told = f"the server has {classes(here)}; hardware.yaml says {classes(written)}"
     return False, told, "it takes the file within seconds: look again, then at its log"
-
-
-def _slots(slots: Mapping[str, int | None]) -> str:
-    told = [name if n is None else f"{name} ({n} slots)" for name, n in sorted(slots.items())]
-    return ", ".join(told) or "no class but local"
 
 
 LOOKS: Final[tuple[tuple[str, Callable[[Here], Found]], ...]] = (

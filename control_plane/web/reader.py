@@ -45,7 +45,7 @@ from control_plane.web.trend_points import (
     run_point,
     step_points,
 )
-from control_plane.web.words import plural
+from control_plane.web.words import classes
 from runtime.engine.catalogue import Version
 from runtime.engine.engine import Engine
 from runtime.engine.errors import UnknownPlaybook
@@ -295,7 +295,7 @@ class JournalPages:
         said = dict(self._engine.status)
         workers, pool = said.pop("workers"), said.pop("pool")
         poison, parked = said.pop("poison"), said.pop("parked")
-        about = {**self._about, "hardware classes": _classes(said.pop("hardware"))}
+        about = {**self._about, "hardware classes": classes(said.pop("hardware"))}
         written = {"events": sum(journal.heads().values()), **said}
         recorder = await self._recorder_status()
         return System(workers, recorder, written, about, pool, poison, parked)
@@ -307,18 +307,6 @@ class JournalPages:
             return _recorder_line(await asyncio.wait_for(self._recorder.status(), PATIENCE_S))
         except (RecordError, OSError, TimeoutError) as error:
             return {"state": "does not answer at the moment", "why": str(error) or "no answer"}
-
-
-def _classes(slots: Mapping[str, int | None]) -> str:
-    """Say the classes of workers with their slots.
-
-    >>> _classes({"gpu-l4": 2, "local": None})
-    'gpu-l4 (2 slots), local'
-    """
-    told = {LOCAL: None, **slots}
-    return ", ".join(
-        name if n is None else f"{name} ({plural(n, 'slot')})" for name, n in sorted(told.items())
-    )
 
 
 def _recorder_line(said: Mapping[str, Any]) -> dict[str, Json]:

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
+
+from runtime.engine.hardware import LOCAL
 
 NOTHING: Final = "—"
 MINUS: Final = "\N{MINUS SIGN}"
@@ -127,6 +130,18 @@ def known(value: float) -> str:
     ('100%', '99%', '50%')
     """
     return f"{int(value * 100)}%" if value < 1 else "100%"
+
+
+def classes(slots: Mapping[str, int | None]) -> str:
+    """Say the classes of workers that there are, with their slots where those are told.
+
+    >>> classes({"gpu-l4": 1, "big": 2}), classes({})
+    ('big (2 slots), gpu-l4 (1 slot), local', 'local')
+    """
+    told = {LOCAL: None, **slots}
+    return ", ".join(
+        name if n is None else f"{name} ({plural(n, 'slot')})" for name, n in sorted(told.items())
+    )
 
 
 def change(value: float | None) -> str:

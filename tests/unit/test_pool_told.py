@@ -50,13 +50,13 @@ def test_doctor_is_not_content_with_either_and_says_what_to_do() -> None:
 
 def test_doctor_names_classes_that_a_server_has_not_taken_from_the_file() -> None:
     assert of_hardware({"gpu": 2, "big": None}, {"big": None, "gpu": 2}) == (
-        True, "big, gpu (2 slots)", "",
+        True, "big, gpu (2 slots), local", "",
     )  # fmt: skip
-    well, told, _ = of_hardware({"gpu": 2}, {"gpu": 4})
+    well, told, _ = of_hardware({"gpu": 1}, {"gpu": 4})
     assert (well, told) == (
-        False, "the server has gpu (2 slots); hardware.yaml says gpu (4 slots)",
+        False, "the server has gpu (1 slot), local; hardware.yaml says gpu (4 slots), local",
     )  # fmt: skip
-    assert of_hardware({}, {})[1] == "no class but local"
+    assert of_hardware({}, {})[1] == "local"
 
 
 def test_the_system_page_tells_of_both() -> None:
