@@ -38,7 +38,7 @@ def test_a_command_on_a_page_can_be_typed(command: str) -> None:
     if hasattr(found, "commands"):
         found = found.commands["start"]  # `trimtab run FILE` leaves the word out
     try:
-        found.make_context(found.name, words)
+        found.make_context(found.name, [*words])
     except Exception as fault:
         # On a page an id follows, or the value of the last option.
         if "Missing parameter" not in str(fault) and not _is_open(words, str(fault)):
@@ -46,4 +46,4 @@ def test_a_command_on_a_page_can_be_typed(command: str) -> None:
 
 
 def _is_open(words: list[str], fault: str) -> bool:
-    return fault == f"Option '{words[-1]}' requires an argument."
+    return bool(words) and fault == f"Option '{words[-1]}' requires an argument."
