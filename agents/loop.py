@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from agents.calibrator import read_others
 from agents.observer import Reader, observe
-from agents.tuner import priors_of, tune
+from agents.tuner import lent_by, priors_of, tune
 from agents.verifier import review
 from optimizer.guard import Limits, Reason
 from optimizer.proposal import Candidate
@@ -47,12 +47,13 @@ def study(
     if not mine:
         return None
     one = mine[0]
-    priors = priors_of([other.tries for other in seen if other is not one])
+    rest = [other for other in seen if other is not one]
+    priors, curves = priors_of([other.tries for other in rest]), lent_by(rest)
     chosen = any(tuned["name"] in CHOSEN for tuned in scope.get("tune") or ())
     now = float(workload.get("at", 0.0))
     others = read_others(reader, workload.get("calibration"), now) if chosen else None
     limits = Limits.from_policy(workload["policy"])
-    return reasoning(one.scope, one.history, limits, seed, one.tries, priors, others)
+    return reasoning(one.scope, one.history, limits, seed, one.tries, priors, others, curves)
 
 
 def run_cycle(

@@ -15,6 +15,7 @@ from optimizer.choice import Others
 from optimizer.guard import Limits, Reason
 from optimizer.models.chains import Cells, by_class, together
 from optimizer.models.recovery import ANYTHING, Rates
+from optimizer.models.shapes import Curve
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
 from optimizer.tune import tune_step
@@ -48,6 +49,11 @@ def tune(
 def priors_of(others: Sequence[Tries]) -> dict[str, Rates]:
     """Return how classes of error recover in other steps, from their tries."""
     return _priors([by_class(tries) for tries in others])
+
+
+def lent_by(others: Sequence[Observation]) -> list[Curve]:
+    """Return what other steps took by batch size, as a step may borrow it."""
+    return [curve for curve in (curve_of(one.history) for one in others) if curve is not None]
 
 
 def _priors(others: Sequence[Mapping[str, Cells]]) -> dict[str, Rates]:

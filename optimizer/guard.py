@@ -84,14 +84,33 @@ class Limits:
         least, most = self.bounds.get(knob, (-math.inf, math.inf))
         return min(max(value, low, least), high, most)
 
+    def within(self, tune: Mapping[str, Json]) -> dict[str, Json]:
+        """Return a step's declared ends of a knob, no further than the policy's bounds.
+
+        >>> Limits(bounds={"timeout": (2.0, 60.0)}).within({"name": "timeout", "max": 90})
+        {'name': 'timeout', 'max': 60.0, 'min': 2.0}
+        """
+        least, most = self.bounds.get(str(tune["name"]), (-math.inf, math.inf))
+        low, high = tune.get("min"), tune.get("max")
+        ends = {
+            "min": least if low is None else max(least, low),
+            "max": most if high is None else min(most, high),
+        }
+        return {**tune, **{name: end for name, end in ends.items() if math.isfinite(end)}}
+
 
 def _bounds(value: Json) -> list[tuple[str, tuple[float, float]]]:
     """The bounds that hold for every step; the others are the control plane's to check."""
     return [
-        (str(one["knob"]), (float(one.get("min", -math.inf)), float(one.get("max", math.inf))))
+        (str(one["knob"]), (_end(one.get("min"), -math.inf), _end(one.get("max"), math.inf)))
         for one in value or []
         if one.get("playbook", "*") == one.get("step", "*") == "*"
     ]
+
+
+def _end(value: Json, other: float) -> float:
+    """An end of a bound; one that is open is not written, or written as null."""
+    return other if value is None else float(value)
 
 
 def _steps(value: Json, sign: str) -> list[tuple[str, float]]:

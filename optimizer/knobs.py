@@ -8,6 +8,7 @@ A knob group shares one lock: proposals of one group on one step wait for each o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -48,8 +49,8 @@ class Range:
         low, high = tune.get("min"), tune.get("max")
         return cls(
             str(tune["name"]),
-            max(1, int(low)) if low is not None else 1,
-            int(high) if high is not None else 1_000_000,
+            max(1, math.ceil(low)) if low is not None else 1,
+            math.floor(high) if high is not None else 1_000_000,
         )
 
     def holds(self, value: float) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from optimizer.choice import Others
@@ -17,6 +17,7 @@ from optimizer.effect import describe
 from optimizer.evidence import Batches, Table, batches
 from optimizer.guard import Limits, Reason
 from optimizer.models.recovery import Rates
+from optimizer.models.shapes import Curve
 from optimizer.proposal import Candidate
 from optimizer.regime import current
 from optimizer.study import Study
@@ -30,11 +31,11 @@ Json: TypeAlias = Any
 def reasoning(
     scope: Mapping[str, Json], history: Batches, limits: Limits, seed: str,
     tries: Tries | None = None, priors: Mapping[str, Rates] | None = None,
-    others: Others | None = None,
+    others: Others | None = None, curves: Sequence[Curve] = (),
 ) -> dict[str, Json]:  # fmt: skip
     """Return what is thought of one step, knob by knob, and the one proposal it comes to."""
     chance = random.Random(seed)  # noqa: S311 no secret
-    whole = tune_step(scope, history, limits, chance, tries, priors, others)
+    whole = tune_step(scope, history, limits, chance, tries, priors, others, curves)
     now = current(history)
     return {
         "scope": f"{scope['playbook']}#{scope['step']}",
@@ -42,7 +43,7 @@ def reasoning(
         "batches": len(now),
         "data_quality": now.quality.to_json(),
         "knobs": [
-            _knob({**scope, "tune": [tune]}, history, limits, seed, tries, priors, others)
+            _knob({**scope, "tune": [tune]}, history, limits, seed, tries, priors, others, curves)
             for tune in scope.get("tune") or []
         ],
         "proposal": whole.candidate.to_json() if whole.candidate else None,
@@ -71,12 +72,13 @@ def of_table(
 def _knob(
     scope: Mapping[str, Json], history: Batches, limits: Limits, seed: str,
     tries: Tries | None, priors: Mapping[str, Rates] | None, others: Others | None,
+    curves: Sequence[Curve],
 ) -> dict[str, Json]:  # fmt: skip
-    tune = scope["tune"][0]
+    tune = limits.within(scope["tune"][0])
     values = {**scope.get("defaults", {}), **(scope.get("stable") or {})}
     one, two = random.Random(seed), random.Random(seed)  # noqa: S311 no secret
-    alone = tune_step(scope, history, limits, one, tries, priors, others)
-    study = study_of(scope, tune, current(history), limits, two, tries)
+    alone = tune_step(scope, history, limits, one, tries, priors, others, curves)
+    study = study_of(scope, tune, current(history), limits, two, tries, curves)
     found: Candidate | Reason = alone.candidate or alone.reasons[0]
     return {
         "knob": tune["name"],

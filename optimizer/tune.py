@@ -76,13 +76,14 @@ def tune_step(
     if tries is not None:
         tries = tries.where(np.isin(tries.run, np.unique(history.run)))
     suppressed = _suppressed(scope)
+    declared = [limits.within(tune) for tune in scope.get("tune") or []]
     found = [
         _of_tries(scope, tune, history, limits, rng, tries, priors or {}, suppressed)
         if tune["name"] in OF_TRIES
         else _chosen(scope, tune, history, limits, others, suppressed)
         if tune["name"] in CHOSEN
         else study_of(scope, tune, history, limits, rng, tries, curves)
-        for tune in scope.get("tune") or []
+        for tune in declared
     ]
     if not found:
         text = "the step declares no knob under tune"

@@ -90,6 +90,15 @@ def test_values_that_were_tried_lead_to_a_change_with_an_interval() -> None:
     assert high - low <= 0.30
 
 
+def test_what_the_policy_bounds_is_neither_proposed_nor_asked_about() -> None:
+    bounded = Limits(bounds={"each.batch": (1.0, 120.0)})
+    for parts in (explored(50, 100, 200), [{"run": "r1"}, {"run": "r2"}]):
+        found = tune_step(SCOPE, batches(attempts(*parts)), bounded, random.Random(1)).candidate
+        assert found is not None
+        (line,) = found.diff
+        assert max(line.get("values") or [line["to"]]) == 100
+
+
 def test_a_value_whose_batches_fail_is_left_alone_and_caps_what_is_asked() -> None:
     parts = [*explored(50), *explored(100, fails=0.6)]
     found = tuned(attempts(*parts)).candidate

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from control_plane.review.policy import describe
+from control_plane.review.policy_file import parse
 from optimizer.evidence import batches, is_intact
 from optimizer.guard import Limits
 from optimizer.models.chains import by_class
@@ -313,14 +315,27 @@ def test_a_timeout_goes_as_far_as_one_change_may(stable: float, kind: str, reaso
 
 def test_a_limit_goes_as_far_as_one_change_and_the_policy_s_bounds_allow() -> None:
     data = table(failing(0.4, 800, 2, "transient", np.random.default_rng(1)))
-    for stable, to in ((2, 4), (5, 6)):
+    for stable, to in ((1, 3), (2, 4), (3, 5)):
         scope = {
             "playbook": "p", "step": "s", "defaults": {**DEFAULTS, "retry.attempts": stable},
             "tune": [{"name": "retry.attempts", "min": 1, "max": 12}],
         }  # fmt: skip
         limits = Limits.from_policy(POLICY)
         found = tune_step(scope, batches(data), limits, random.Random(1), tries(data)).candidate
-        assert found is None or found.diff[0]["to"] == to
+        assert found is not None
+        assert found.diff[0]["to"] == to
+    closer = Limits.from_policy(POLICY | {"bounds": [{"knob": "retry.attempts", "max": 4}]})
+    found = tune_step(scope, batches(data), closer, random.Random(1), tries(data)).candidate
+    assert found is None or found.diff[0]["to"] == 4
+
+
+def test_ends_of_a_policy_that_are_open_are_read_as_such() -> None:
+    policy = parse("bounds:\n  - {knob: timeout, max: 30}\n  - {knob: each.batch, min: 5}\n")
+    limits = Limits.from_policy(describe(policy))
+    assert limits.within({"name": "timeout", "min": 1, "max": 90})["max"] == 30.0
+    assert limits.within({"name": "each.batch", "max": 90}) == {
+        "name": "each.batch", "min": 5.0, "max": 90.0,
+    }  # fmt: skip
 
 
 def far(last: list[dict[str, Any]]) -> Candidate:
