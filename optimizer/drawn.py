@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,17 +27,30 @@ Json: TypeAlias = Any
 class Drawn:
     """One entry a unit; ``items`` is how much work its run had."""
 
+    experiment: Array
     value: Array
     share: Array
     outcome: Array
     items: Array
+
+    def of_both(self, one: int, other: int) -> Drawn:
+        """Return the units of the experiments that drew either value.
+
+        Another experiment's units had no chance of it, and were of another time.
+        """
+        either = (
+            np.unique(self.experiment[self.value == one]),
+            np.unique(self.experiment[self.value == other]),
+        )
+        keep = np.isin(self.experiment, np.intersect1d(*either))
+        return Drawn(*(getattr(self, f.name)[keep] for f in fields(self)))
 
 
 def drawn(history: Batches, column: str, objective: Objective) -> Drawn:
     """Return the units of a history that were drawn to an arm with a known chance."""
     known = history.where((history.experiment != "") & (history.share > 0.0))
     if not len(known):
-        return Drawn(*(np.empty(0) for _ in range(4)))
+        return Drawn(*(np.empty(0) for _ in fields(Drawn)))
     names = np.char.add(np.char.add(known.run.astype(str), "/"), known.block.astype(str))
     _, first, unit = np.unique(names, return_index=True, return_inverse=True)
     spent = known.cost if objective == "cost" else known.seconds
@@ -46,17 +59,18 @@ def drawn(history: Batches, column: str, objective: Objective) -> Drawn:
     items = np.bincount(run, weights=known.items)[run][first]
     fine = np.isfinite(outcome) & (outcome > 0.0)
     value: Array = getattr(known, column)
-    return Drawn(
-        value[first][fine], known.share[first][fine], np.log(outcome[fine]), np.log(items[fine])
+    whose, drawn_to, share = (
+        column[first][fine] for column in (known.experiment, value, known.share)
     )
+    return Drawn(whose, drawn_to, share, np.log(outcome[fine]), np.log(items[fine]))
 
 
 def off_policy(
     history: Batches, column: str, value: int, stable: int, objective: Objective
 ) -> dict[str, Json]:
     """Return the estimates of a value against the stable one; empty where nothing was drawn."""
-    units = drawn(history, column, objective)
-    if not len(units.value) or not (units.value == value).any():
+    units = drawn(history, column, objective).of_both(value, stable)
+    if not len(units.value):
         return {}
     arms = {
         name: (units.value == v, np.minimum(units.share, 1.0))

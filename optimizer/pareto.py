@@ -51,7 +51,10 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One setting: what an item costs, how long an attempt takes at p95, the share that fails."""
+    """One setting: what an item costs, how long an attempt takes at p95, the share that fails.
+
+    ``attempts`` are those that are known by time and cost.
+    """
 
     setting: Mapping[str, Json]
     attempts: int
@@ -124,11 +127,11 @@ def points(table: Table) -> list[Point]:
     """Return the settings in a table of attempts; cost is dollars an item, where all have one.
 
     Without a cost for every attempt it is slot seconds an item: what is missing is not nought.
+    An attempt that has no time, lost with its worker, counts as failed and for nothing else.
     """
     columns = {name: table.column(name).to_numpy() for name in (*SETTINGS, *_READ)}
-    run_s, items = (np.nan_to_num(np.asarray(columns[n], float)) for n in ("run_s", "items"))
-    dollars = np.asarray([np.nan if c is None else float(c) for c in columns["cost_usd"]])
-    paid = dollars if len(dollars) and (np.nan_to_num(dollars) > 0.0).all() else run_s
+    run_s, items, dollars = (_numbers(columns[n]) for n in ("run_s", "items", "cost_usd"))
+    paid = dollars if priced(table) else run_s
     failed = ~np.isin(columns["outcome"].astype(str), ("succeeded", "cancelled"))
     groups: dict[tuple[Json, ...], list[int]] = defaultdict(list)
     for row in range(len(run_s)):
@@ -144,6 +147,17 @@ def points(table: Table) -> list[Point]:
 _READ: Final = ("run_s", "items", "cost_usd", "outcome")
 
 
+def priced(table: Table) -> bool:
+    """Whether every attempt has a cost, so that points have theirs in dollars."""
+    dollars = _numbers(table.column("cost_usd").to_numpy())
+    return len(dollars) > 0 and bool((np.nan_to_num(dollars) > 0.0).all())
+
+
+def _numbers(column: Array) -> Array:
+    """A column of numbers; NaN where there is none."""
+    return np.asarray([np.nan if one is None else float(one) for one in column])
+
+
 def _plain(value: Json) -> Json:
     if value is None or isinstance(value, str):
         return value or ""
@@ -153,19 +167,30 @@ def _plain(value: Json) -> Json:
 def _point(
     setting: dict[str, Json], paid: Array, run_s: Array, items: Array, failed: Array
 ) -> Point:
-    n, done = len(paid), np.maximum(items, 1.0)
-    each = paid / done
-    mean = float(paid.sum() / max(done[~failed].sum(), 1.0))
-    share = float(failed.mean())
+    n, share = len(failed), float(failed.mean())
+    known = np.isfinite(run_s) & np.isfinite(paid)
+    good = np.where(failed, 0.0, np.maximum(np.nan_to_num(items), 1.0))[known]
     return Point(
-        setting, n, Measure(mean, float(each.std() / math.sqrt(n))), _tail(run_s),
+        setting, int(known.sum()), _each(paid[known], good), _tail(run_s[known]),
         Measure(share, math.sqrt((share * (1.0 - share) + 1.0 / n) / n)),
     )  # fmt: skip
+
+
+def _each(paid: Array, good: Array) -> Measure:
+    """What a good item costs, with the error of a ratio (Cochran 1977, section 2.11)."""
+    if not len(paid):
+        return Measure(0.0)
+    items = max(float(good.sum()), 1.0)
+    mean = float(paid.sum()) / items
+    rest = paid - mean * good
+    return Measure(mean, math.sqrt(float(rest @ rest) * len(paid) / max(len(paid) - 1, 1)) / items)
 
 
 def _tail(run_s: Array) -> Measure:
     """The p95 and its standard error, by the order statistics around it."""
     n = len(run_s)
+    if not n:
+        return Measure(0.0)
     reach = math.sqrt(_TAIL * (1.0 - _TAIL) / n)
     low, p95, high = np.quantile(run_s, (max(_TAIL - reach, 0.0), _TAIL, min(_TAIL + reach, 1.0)))
     return Measure(float(p95), float(high - low) / 2.0)

@@ -29,6 +29,8 @@ HOURS: Final = 4
 LEAST_RUNS, LEAST_DAYS = 8, 4
 """Runs of a window, and days on which they began."""
 LEAST_WINDOWS: Final = 2
+LEAST: Final = 1e-8
+"""The least variance: none is known better."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,17 +82,20 @@ def study(
             "other hours had other hardware or other amounts of work: nobody can tell which it was"
         )
         return asked.no("history_cannot_say", text)
-    levels, errors, rest = _levels(runs, comparable)
+    levels, spread, rest = _levels(runs, comparable)
     best = int(np.argmin(levels))
     usual = np.array([(runs.window == w).mean() for w in comparable])
-    log = float(levels[best] - levels @ (usual / usual.sum()))
+    against = np.eye(len(comparable))[best] - usual / usual.sum()
+    log, error = float(against @ levels), float(np.sqrt(max(against @ spread @ against, LEAST)))
     days = len(np.unique(runs.day[runs.window == comparable[best]]))
     noise = float(rest.std()) * float(np.sqrt(2.0 / limits.ramp_units))
-    effect = Effect(log, float(errors[best]), noise, max(days - 1, 1))
+    effect = Effect(log, error, noise, max(days - 1, 1))
     value = _named(comparable[best])
     table = {
         _named(w): {"level": float(v), "se": float(e), "runs": int((runs.window == w).sum())}
-        for w, v, e in zip(comparable, levels, errors, strict=True)
+        for w, v, e in zip(
+            comparable, levels, np.sqrt(np.maximum(np.diag(spread), LEAST)), strict=True
+        )
     }
     found = Finding(
         value, effect, "between hours, adjusted for work and hardware", len(runs.outcome),
@@ -118,7 +123,7 @@ def _overlaps(runs: Runs, window: int) -> bool:
 
 
 def _levels(runs: Runs, windows: list[int]) -> tuple[Array, Array, Array]:
-    """Level of each window with its error (runs of one day count as one), and what is left."""
+    """Levels of windows, their covariance (runs of one day count as one), and what is left."""
     use = np.isin(runs.window, windows)
     y, items = runs.outcome[use], runs.items[use]
     window, hardware, day = runs.window[use], runs.hardware[use], runs.day[use]
@@ -135,5 +140,4 @@ def _levels(runs: Runs, windows: list[int]) -> tuple[Array, Array, Array]:
         np.bincount(cluster.ravel(), weights=column * rest) for column in design.T
     ])  # fmt: skip
     spread = inverse @ (scores @ scores.T) @ inverse  # Liang & Zeger 1986
-    errors = np.sqrt(np.maximum(np.diag(spread), 1e-8))
-    return solved[: len(windows)], errors[: len(windows)], rest
+    return solved[: len(windows)], spread[: len(windows), : len(windows)], rest

@@ -89,7 +89,7 @@ def pareto(
     key_file: KeyFile = None, output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
     """Show which settings of a step are worth having by cost, time and failures."""
-    from optimizer.pareto import Bounds, front, points
+    from optimizer.pareto import Bounds, front, points, priced
 
     path, hash_, name = step.partition("#")
     if not (path and hash_ and name):
@@ -104,10 +104,13 @@ def pareto(
     rows = [one.to_json() for one in front(points(table), bounds)]
     emit_rows(rows, output, {
         "hardware": "hardware", "batch": "batch_size", "in flight": "in_flight",
-        "attempts": "attempts", "cost an item": lambda r: f"{r['cost']:.3g}",
+        "attempts": "attempts",
+        "dollars an item" if priced(table) else "slot s an item": lambda r: f"{r['cost']:.3g}",
         "p95": lambda r: f"{r['p95_s']:.3g}s", "fails": lambda r: f"{r['failures']:.1%}",
         "stands": lambda r: r["standing"].replace("_", " "),
     }, empty=f"the record holds no attempt of {step}")  # fmt: skip
+    if rows and not priced(table):
+        say("some attempts have no cost: slot seconds stand for it")
 
 
 def _seconds(text: str) -> float:
@@ -189,7 +192,7 @@ _WHICH: Final[dict[str, Any]] = {
     "data set": "dataset", "objective": "objective", "method": "method", "tasks": "tasks",
 }  # fmt: skip
 _SEARCHES: Final[dict[str, Any]] = {
-    "k5": "k5", "p90": "k5_p90", "s3 %": _whole("s3"), "s6 %": _whole("s6"),
+    "k5": _tenth("k5"), "p90": _tenth("k5_p90"), "s3 %": _whole("s3"), "s6 %": _whole("s6"),
     "s12 %": _whole("s12"), "net regret %": _tenth("net_regret"),
     "trials": _tenth("trials"), "ms": _tenth("ms"),
 }  # fmt: skip

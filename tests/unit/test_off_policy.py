@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optimizer.drawn import off_policy
 from optimizer.evidence import batches
 from optimizer.guard import Limits
 from optimizer.off_policy import TooFew, compared, doubly_robust, effective_units, snips
@@ -75,6 +77,29 @@ def test_units_scale_out_and_order_means_nothing(seed: int, scale: float, shift:
 def test_more_units_narrow_the_estimate() -> None:
     few, many = (snips(*world(1, n)[:3]).se for n in (300, 3000))
     assert many < 0.6 * few
+
+
+def drawn_units(experiment: str, sizes: tuple[int, int], slow: float) -> list[dict[str, Any]]:
+    """Two hundred units of one experiment: half of either size, which do not differ."""
+    return [
+        {
+            "attempt": f"{experiment}{k // 50}/s/{k}/1", "run": f"{experiment}{k // 50}",
+            "version": "v", "batch": k, "block": k, "number": 1, "outcome": "succeeded",
+            "retried": 0, "run_s": slow * sizes[k % 2] * (1.0 + 0.01 * (k % 7)),
+            "items": sizes[k % 2], "cost_usd": 1.0, "scheduled_at": 1000.0 + k,
+            "at": 1001.0 + k, "batch_size": sizes[k % 2], "in_flight": 2,
+            "experiment": experiment, "arm": "control" if k % 2 else "candidate", "share": 0.5,
+        }
+        for k in range(200)
+    ]  # fmt: skip
+
+
+def test_units_of_another_experiment_say_nothing_of_a_value_they_could_not_be_drawn_to() -> None:
+    rows = drawn_units("x-one", (50, 25), 1.0) + drawn_units("x-two", (80, 25), 9.0)
+    told = off_policy(batches(pa.Table.from_pylist(rows)), "size", 50, 25, "time")
+    assert told["units"] == 200
+    assert told["effect_snips"] == pytest.approx(0.0, abs=0.01)
+    assert told["effect_doubly_robust"] == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_proposal_shows_what_logged_chances_say_beside_the_adjusted_effect() -> None:
