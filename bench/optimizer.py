@@ -143,8 +143,8 @@ def verdicts(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             "target": one.target.number, "dataset": one.target.dataset,
             "objective": one.target.objective, "metric": one.target.metric,
-            "limit": one.target.limit, "at_least": one.target.at_least, "value": one.value,
-            "verdict": one.verdict,
+            "limit": one.target.limit, "at_least": one.target.at_least, "most": one.target.most,
+            "value": one.value, "verdict": one.verdict,
         }
         for one in met(found)
     ]  # fmt: skip

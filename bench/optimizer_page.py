@@ -34,7 +34,7 @@ def targets(told: Told) -> Iterator[str]:
 def _target(one: Met) -> str:
     target = one.target
     same = ", same program in history" if target.same_family else ""
-    value = "–" if one.value is None else f"{one.value:.3g}"
+    value = "–" if one.value is None else _said(one.value)
     verdict = f"**{one.verdict}**" if one.verdict == "missed" else one.verdict
     return (
         f"| {target.number} {TITLES[target.number]} | {target.dataset} {target.objective}{same} "
@@ -78,6 +78,10 @@ def _geometric(rows: Sequence[Row]) -> Iterator[str]:
         if both:
             its, own = (_mean([max(of[k], 0.1) for k in both]) for of in (theirs, mine))
             yield f"| {method} | {len(both)} | {its:.1f}% | {own:.1f}% |"
+
+
+ROUNDING: Final = 1e-9
+"""What is nearer to nothing than this is the arithmetic's, and no figure."""
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -126,7 +130,9 @@ def _cells(row: Row) -> str:
 def _said(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{0.0 if abs(value) < ROUNDING else value:.3g}"
+    return str(value)
 
 
 def others(told: Told) -> Iterator[str]:

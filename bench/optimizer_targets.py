@@ -30,14 +30,20 @@ class Target:
     kind: str = ""
     same_family: bool = False
     method: str = OURS
+    most: float | None = None
+    """The other end, where a figure is to be neither less nor more."""
 
     def reached(self, value: float) -> bool:
         """Whether a figure is within the limit."""
+        if self.most is not None and value > self.most:
+            return False
         return value >= self.limit if self.at_least else value <= self.limit
 
     @property
     def words(self) -> str:
         """The limit as it is read."""
+        if self.most is not None:
+            return f"{self.limit:g} to {self.most:g}"
         return f"{'≥' if self.at_least else '≤'} {self.limit:g}"
 
 
@@ -98,7 +104,10 @@ TARGETS: Final[tuple[Target, ...]] = (
     *_search("6", "ibm_multicloud", "time_s", net_regret=8),
     *_search("6", "ibm_multicloud", "cost_usd", net_regret=18),
     *(
-        Target(number, dataset, objective, metric, limit, at_least, "gate", method="gate")
+        Target(
+            number, dataset, objective, metric, limit, at_least, "gate", method="gate",
+            most=94.0 if metric == "interval" else None,
+        )
         for dataset, cost, time in (
             ("scout_multi", "cost_usd", "time_s"),
             ("ibm_multicloud", "cost_usd", "time_s"),
@@ -112,10 +121,9 @@ TARGETS: Final[tuple[Target, ...]] = (
             ("7", "coverage", 40.0, True),
             ("8", "after_harm", 0.5, False),
             ("8", "after_catastrophes", 0.0, False),
-            ("8", "capture", 75.0 if (dataset, objective) == HARDEST else 95.0, True),
+            ("8", "after_capture", 75.0 if (dataset, objective) == HARDEST else 95.0, True),
             ("9", "ece", 0.05, False),
             ("9", "interval", 86.0, True),
-            ("9", "interval", 94.0, False),
         )
     ),
     *(

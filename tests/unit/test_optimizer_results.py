@@ -52,6 +52,11 @@ def test_a_target_is_reached_missed_or_not_measured() -> None:
     assert found["7", "scout_multi", "harm"].verdict == "not measured"
     assert Target("", "", "", "s3", 75, at_least=True).reached(75.0)
     assert not Target("", "", "", "s3", 75, at_least=True).reached(74.9)
+    between = Target("", "", "", "interval", 86, at_least=True, most=94)
+    assert [between.reached(value) for value in (85.9, 86.0, 94.0, 94.1)] == [
+        False, True, True, False,
+    ]  # fmt: skip
+    assert between.words == "86 to 94"
 
 
 def test_every_number_of_a_target_has_a_title() -> None:
