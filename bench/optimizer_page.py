@@ -63,7 +63,19 @@ def never_worse(told: Told) -> Iterator[str]:
             f"{best['net_regret']:.1f}%{fewer} | {low:+.1f} to {high:+.1f} points | {said} |"
         )
     yield ""
+    yield from _unmeasured(rows)
     yield from _geometric(rows)
+
+
+def _unmeasured(rows: Sequence[Row]) -> Iterator[str]:
+    """Say which simple baselines a line does not know of: against those nothing is claimed."""
+    for method in SIMPLE:
+        lines = _groups(rows).items()
+        without = [
+            " ".join(key) for key, group in lines if all(r["method"] != method for r in group)
+        ]
+        if without:
+            yield f"Not measured of {method}, and so not compared: {', '.join(without)}.\n"
 
 
 def _geometric(rows: Sequence[Row]) -> Iterator[str]:

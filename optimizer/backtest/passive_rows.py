@@ -2,6 +2,7 @@
 
 * **harm, catastrophes**: the share of proposals that are truly more than 5% worse; that fail
   or take more than twice as much. ``after_`` is the same of what stayed after the trials.
+  These stand in for the loop's own, which are longer and are judged by `optimizer.verify`.
 * **coverage**: the share of steps with 10% or more to be had that get a proposal.
 * **capture**: what is truly saved as a share of what the best setting would save; median.
 * **ece**: how far stated chances of a 5% saving are from what came true, in ten bins, of

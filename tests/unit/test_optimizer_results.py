@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bench.optimizer import main
+from bench.optimizer import main, verdicts
 from bench.optimizer_page import never_worse, search, targets
 from bench.optimizer_plots import regret, whole, within
 from bench.optimizer_targets import TARGETS, Target, met, searches
@@ -70,6 +70,17 @@ def test_ours_is_named_worse_where_it_is_and_unfinished_baselines_as_such() -> N
     assert "optuna_tpe 3.0%, 4 of 10 tasks" in text
     assert "**worse**" in text
     assert "| mean_rank | 1 | 16.0% | 9.0% |" in text
+
+
+def test_baselines_that_were_not_measured_are_named_as_not_compared() -> None:
+    text = "\n".join(never_worse({"rows": ROWS}))
+    assert "Not measured of sklearn_gp, and so not compared: scout_multi time_s." in text
+    assert "Not measured of mean_rank" not in text
+
+
+def test_the_kept_verdicts_are_those_of_the_kept_rows() -> None:
+    told = json.loads((ROOT / "bench/results/optimizer.json").read_text(encoding="utf-8"))
+    assert told["targets"] == verdicts(told["rows"])
 
 
 def test_misses_are_counted_and_shown() -> None:
