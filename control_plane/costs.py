@@ -186,10 +186,21 @@ def _covered(s: Mapping[str, float]) -> float:
     return min(_share(s["priced_slot_s"], s["slot_s"]), _share(s["idle_priced_s"], s["idle_s"]))
 
 
-def coverage(costs: Iterable[StepCost]) -> float:
-    """Return the share of all slot time that has a known price; 1 where there was none."""
-    times = [(c.slot_s * c.slot_coverage, c.slot_s) for c in costs if c.slot_s]
-    return _share(sum(p for p, _ in times), sum(s for _, s in times))
+def coverage(costs: Iterable[StepCost | DayCost]) -> float:
+    """Return the share of all slot time that has a known price; 1 where there was none.
+
+    Of used or of idle time, the smaller one: neither hides what the other lacks.
+    """
+    listed = list(costs)
+    return min(
+        _weighed((c.slot_coverage, c.slot_s) for c in listed),
+        _weighed((c.slot_coverage, c.idle_s) for c in listed),
+    )
+
+
+def _weighed(shares: Iterable[tuple[float, float]]) -> float:
+    listed = list(shares)
+    return _share(sum(share * s for share, s in listed), sum(s for _, s in listed))
 
 
 def _share(part: float, whole: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,7 +38,7 @@ def show(
         "attempts": lambda c: str(c["attempts"]),
         "price known": lambda c: known(c["slot_coverage"]),
     }, empty="nothing ran in that month")  # fmt: skip
-    _in_all(rows, output)
+    _in_all(rows, output, "step")
 
 
 @app.command()
@@ -59,7 +59,7 @@ def days(
         "price known": lambda d: known(d["slot_coverage"]),
         "": lambda d: bar(d["cost_usd"] + d["idle_usd"], most),
     }, empty="nothing ran in that month")  # fmt: skip
-    _in_all(rows, output)
+    _in_all(rows, output, "day")
 
 
 @app.command("run")
@@ -120,13 +120,15 @@ def _run_lines(cost: Row) -> Iterator[str]:
     yield f"slot time  {span(cost['slot_s'])}, {known(cost['slot_coverage'])} of it with a price"
 
 
-def _in_all(rows: Sequence[Row], output: Format) -> None:
+def _in_all(rows: Sequence[Row], output: Format, by: Literal["step", "day"]) -> None:
     """Tell a person what the lines add up to, and how much of it is known."""
     if output is not Format.TABLE or not rows:
         return
+    from control_plane.costs import DayCost, StepCost, coverage
+
+    kind = StepCost if by == "step" else DayCost
     cost, idle = sum(r["cost_usd"] for r in rows), sum(r["idle_usd"] for r in rows)
-    slots = sum(r["slot_s"] for r in rows)
-    priced = sum(r["slot_s"] * r["slot_coverage"] for r in rows) / slots if slots else 1.0
+    priced = coverage(kind(**row) for row in rows)
     say(
         f"in all {dollars(cost + idle)}, of it idle slots {dollars(idle)}; "
         f"{known(priced)} of slot time has a price"

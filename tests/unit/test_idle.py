@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.budgets import Spent, spent_by_playbook
-from control_plane.costs import by_day, by_step, ledger, of_run
+from control_plane.costs import by_day, by_step, coverage, ledger, of_run
 from control_plane.idle import DAY_S, accounts, days, months, reserved, shared
 from runtime.engine.prices import prices_of
 from runtime.run.events import CapacityHeld
@@ -121,6 +121,15 @@ def test_idle_time_without_a_price_is_not_free_but_not_known() -> None:
     told = shared([up(4, usd=None)], [used(1)])
     (line,) = by_step(told)
     assert (line.idle_usd, line.idle_s, line.slot_coverage) == (0.0, 3 * 3600, 0.0)
+
+
+def test_what_is_known_of_all_is_no_more_than_what_is_known_of_idle_time() -> None:
+    """A class without a price stands idle for a day but for a minute; another is priced."""
+    held = [up(24, usd=None), up(24, hardware="local")]
+    short = used(1 / 60) | {"priced_slot_s": 0.0}
+    told = shared(held, [short, used(23, hardware="local", step="b")])
+    assert coverage(by_step(told)) == pytest.approx(1 / 24.983, rel=1e-2)
+    assert coverage(by_day(told)) <= coverage(by_step(told)) + 1e-9
 
 
 def test_idle_time_with_a_price_does_not_hide_what_ran_without_one() -> None:
