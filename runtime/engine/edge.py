@@ -28,6 +28,7 @@ from runtime.playbook.kinds import KindFault, verbatim
 from runtime.playbook.model import Reduce, Step
 from runtime.playbook.units import duration_s
 from runtime.playbook.values import ABSENT, SKIPPED
+from runtime.run.budget import Budget
 from runtime.run.events import ConfigStored, Fault, Json
 from runtime.run.layers import Experiment, Layers, Resolved, resolve
 from runtime.run.reduce import combine
@@ -77,7 +78,9 @@ class RunEdge:
     def __init__(
         self, version: Version, layers: Layers, configs: Configurations, folder: DataFolder,
         clock: Callable[[], float], chance: random.Random,
+        budgets: dict[tuple[str, str], Budget] | None = None,
     ) -> None:  # fmt: skip
+        self._budgets = budgets if budgets is not None else {}
         self._version, self._layers, self._configs = version, layers, configs
         self._folder, self._clock, self._chance = folder, clock, chance
         self._expressions = Expressions()
@@ -264,6 +267,9 @@ class RunEdge:
 
     def is_live(self, experiment: str) -> bool:
         return any(live.id == experiment for live in self._layers.experiments.values())
+
+    def budget(self, step: Step) -> Budget:
+        return self._budgets.setdefault((self._path, step.name), Budget())
 
     def names(self, state: RunState) -> dict[str, Json]:
         """What an expression may refer to: inputs, context, the run, and what steps gave."""

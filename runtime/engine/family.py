@@ -34,7 +34,10 @@ class Family(Due):
 
     def _actor(self, run: str, version: Version) -> Actor:
         self._limit(version.registered.path)
-        edge = RunEdge(version, self.layers, self._configs, self.folder, self._clock, self._chance)
+        edge = RunEdge(
+            version, self.layers, self._configs, self.folder, self._clock, self._chance,
+            self._budgets,
+        )  # fmt: skip
         return Actor(new_run(run, version.net), version, edge)
 
     def _limit(self, path: str) -> None:

@@ -101,6 +101,7 @@ RETRY: Final = {
     "max": "the longest delay",
     "jitter": "full (any delay up to the computed one) or none",
     "on": "the classes of error that are tried again",
+    "budget": "the share (10%) of first tries that may be tried again, over all runs",
 }
 HEDGE: Final = {
     "after": "how long a try may run before another begins beside it",

@@ -78,6 +78,8 @@ class Retry:
     max_s: float = 10.0
     jitter: Literal["full", "none"] = "full"
     on: tuple[str, ...] = ("transient", "timeout", "throttled")
+    budget: float | None = None
+    """The share of first tries that may be tried again, over all runs; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,9 +270,12 @@ class Playbook:
 
 
 def compensation(step: Step) -> Step:
-    """Return the step that undoes ``step``; it is called ``<name>.compensate``."""
+    """Return the step that undoes ``step``; it is called ``<name>.compensate``.
+
+    No budget holds it back: what was done is undone though much else fails.
+    """
     return Step(
-        f"{step.name}.compensate", tool=step.compensate, retry=step.retry,
+        f"{step.name}.compensate", tool=step.compensate, retry=replace(step.retry, budget=None),
         timeout_s=step.timeout_s, heartbeat_s=step.heartbeat_s, memory_bytes=step.memory_bytes,
         output_bytes=step.output_bytes, processes=step.processes, runs_on=step.runs_on,
         args=step.args, place=step.place,

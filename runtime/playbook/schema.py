@@ -222,6 +222,7 @@ def _retry() -> Schema:
         "max": _DURATION,
         "jitter": {"enum": ["full", "none"]},
         "on": _words(RETRYABLE),
+        "budget": _SHARE,
     }
     return _object(keys.RETRY, shapes)
 

@@ -322,10 +322,18 @@ def _retry(part: Part | None) -> Retry:
         max_s=longest or max(usual.max_s, initial or 0.0),
         jitter=spread or usual.jitter,
         on=on.words("error class", RETRYABLE) if on is not None else usual.on,
+        budget=_budget(part.child("budget")),
     )
     if longest is not None and retry.initial_s > longest:
         part.children()["max"].refuse("the longest delay is shorter than the first")
     return retry
+
+
+def _budget(part: Part | None) -> float | None:
+    found = part.share("budget") if part is not None else None
+    if part is not None and found == 0.0:
+        part.refuse("a budget of nothing allows no retry", "say attempts: 1 instead")
+    return found
 
 
 def _effect(part: Part | None, tools: list[dict[str, Json]]) -> Effect:

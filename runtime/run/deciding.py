@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from runtime.playbook.model import Playbook, Step
+from runtime.run.budget import Budget
 from runtime.run.events import Fault, Json, RunEvent
 from runtime.run.evolve import evolve
 from runtime.run.layers import Experiment, Resolved
@@ -71,6 +72,10 @@ class Edge(Protocol):
 
     def is_live(self, experiment: str) -> bool:
         """Whether an experiment still runs."""
+        ...
+
+    def budget(self, step: Step) -> Budget:
+        """The retry budget of a step that has one, shared by all runs of the playbook."""
         ...
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from runtime.ids import STEP_BATCH, idempotency_key
 from runtime.playbook.model import Step
-from runtime.run.deciding import Deciding, Ended
+from runtime.run.budgeting import Budgeting
+from runtime.run.deciding import Ended
 from runtime.run.events import (
     AttemptFinished,
     AttemptScheduled,
@@ -33,7 +34,7 @@ class Drawn:
     share: float | None = None
 
 
-class Trying(Deciding):
+class Trying(Budgeting):
     """Schedules tries and decides on their ends."""
 
     # ---- scheduling ---------------------------------------------------------------------
@@ -166,6 +167,8 @@ class Trying(Deciding):
                 retry_at = again
         if self._is_moot(tried, ended):
             return
+        if step.retry.budget is not None:
+            ended, retry_at = self._within_budget(step, step.retry.budget, tried, ended, retry_at)
         finished = self._finished(tried, ended, retry_at)
         if retry_at is None and self._is_rescued(step, tried, ended):
             retry_at = self.at

@@ -14,6 +14,7 @@ from runtime.playbook.model import (
 )
 from runtime.playbook.model import Each as EachSpec
 from runtime.run import events as ev
+from runtime.run.budget import Budget
 from runtime.run.decide import Decision, Ended
 from runtime.run.evolve import evolve
 from runtime.run.layers import Experiment, Layers, Resolved, resolve
@@ -38,6 +39,7 @@ class World:
     items_of: dict[str, int] = field(default_factory=dict)
     at: float = 100.0
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    budgets: dict[str, Budget] = field(default_factory=dict)
 
     def now(self) -> float:
         return self.at
@@ -95,6 +97,9 @@ class World:
 
     def is_live(self, experiment: str) -> bool:
         return any(x.id == experiment for x in self.layers.experiments.values())
+
+    def budget(self, step: Step) -> Budget:
+        return self.budgets.setdefault(step.name, Budget())
 
 
 Pair = tuple[str, str, str]

@@ -64,7 +64,8 @@ class AttemptFinished(Fact, frozen=True):
     ``total_s`` their sum. ``cost_usd`` is price × reserved slot time + ``spend_usd``;
     None when no price is known. ``copied``: it happened in the run that this one goes on
     from, and was measured, paid and counted there. ``tokens`` and ``calls`` are what its tool
-    reported beside ``spend_usd``.
+    reported beside ``spend_usd``. ``over_budget``: another try would have followed, but the
+    step's retry budget was spent, as the fault says.
     """
 
     TYPE: ClassVar[str] = "attempt.finished"
@@ -106,6 +107,7 @@ class AttemptFinished(Fact, frozen=True):
     copied: bool = False
     tokens: int = 0
     calls: int = 0
+    over_budget: bool = False
 
     @property
     def went_down(self) -> bool:

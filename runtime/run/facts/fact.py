@@ -41,3 +41,7 @@ class Fault(Struct, frozen=True, gc=False):
     traceback: str = ""
     fingerprint: str = ""
     retry_after_s: float | None = None
+
+    def but(self, **changes: Json) -> Self:
+        """Return the same fault with some fields changed."""
+        return structs.replace(self, **changes)

@@ -1,0 +1,52 @@
+"""In an outage real workers make few tries more than there is work, over all runs together."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from runtime.data.folder import DataFolder
+from runtime.engine.engine import Submit
+from runtime.engine.local import open_local
+from runtime.playbook.bundle import load_text
+from runtime.run.events import AttemptFinished
+from runtime.run.replay import replay
+
+BOOK = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/outage}
+workflow:
+  - step: ask
+    each: {in: "{{ range(100) }}", batch: 1, in_flight: 4, failures: {allow: 100%}}
+    tool: {kind: python, call: "outage_work:ask"}
+    retry: {attempts: 5, initial: 1ms, budget: 10%}
+"""
+CODE = """
+def ask(items):
+    raise ConnectionError("the service is down")
+"""
+
+
+def test_two_runs_in_an_outage_make_a_tenth_more_tries_than_they_have_work(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with open_local(DataFolder(tmp_path), slots=2) as engine:
+            await engine.register(load_text(BOOK, {"outage_work.py": CODE}), "me")
+            runs = [await engine.submit(Submit("test/outage")) for _ in range(2)]
+            tries: list[AttemptFinished] = []
+            for run in runs:
+                await engine.wait(run)
+                told = list(engine.journal.read(f"run/{run}"))
+                tries += [r.event for r in told if isinstance(r.event, AttemptFinished)]
+                assert replay(run, engine.version_of(run).net, told).equal is True
+            assert 200 < len(tries) <= 1.1 * 200
+            last = [one for one in tries if one.retry_at is None]
+            assert len(last) == 200
+            assert all(one.over_budget for one in last)
+            assert all("no retry: the budget of 10% is spent" in _message(one) for one in last)
+
+    asyncio.run(story())
+
+
+def _message(finished: AttemptFinished) -> str:
+    return finished.fault.message if finished.fault is not None else ""
