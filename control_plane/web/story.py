@@ -289,8 +289,9 @@ class RunStory:
         step.queue_s += event.queue_s
         step.run_s += event.run_s
         step.stdout = event.stdout or step.stdout
-        if event.cost_usd is not None and not event.copied:
-            step.cost_usd = (step.cost_usd or 0.0) + event.cost_usd
+        cost = known_cost(event)
+        if cost is not None and not event.copied:
+            step.cost_usd = (step.cost_usd or 0.0) + cost
         if one is not None:
             _close(one, event, at)
         if event.moot:
@@ -343,6 +344,11 @@ def is_let_go(event: AttemptFinished) -> bool:
     return event.outcome == "cancelled" and (event.moot or event.fault == LOSER)
 
 
+def known_cost(event: AttemptFinished) -> float | None:
+    """What is known to have been paid: without a price of its slot, what its tool spent."""
+    return event.cost_usd if event.cost_usd is not None else event.spend_usd or None
+
+
 def _close(one: Try, event: AttemptFinished, at: float) -> None:
     one.started_at = min(at, one.scheduled_at + event.queue_s)
     one.ended_at, one.outcome, one.fault = at, event.outcome, event.fault
@@ -350,7 +356,7 @@ def _close(one: Try, event: AttemptFinished, at: float) -> None:
     one.retried, one.worker, one.cost_usd = (
         event.retry_at is not None,
         event.worker,
-        event.cost_usd,
+        known_cost(event),
     )
 
 

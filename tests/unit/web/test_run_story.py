@@ -67,6 +67,14 @@ def test_a_step_runs_from_its_schedule_to_its_end() -> None:
     assert (one.started_at, one.ended_at) == (102.2, 103.0)
 
 
+def test_what_a_tool_spent_is_known_where_its_slot_has_no_price() -> None:
+    paid = finished("ask", cost_usd=None, spend_usd=0.25, arcs=["next"])
+    free = finished("look", cost_usd=None, arcs=[])
+    story = tell("r", recorded(*opening(), scheduled("ask"), paid, scheduled("look"), free))
+    assert (story.steps["ask"].cost_usd, story.steps["ask"].tries[0].cost_usd) == (0.25, 0.25)
+    assert (story.steps["look"].cost_usd, story.cost_usd) == (None, 0.25)
+
+
 def test_a_try_that_is_followed_by_another_leaves_its_step_running() -> None:
     story = tell(
         "r",
