@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from optimizer.effect import Effect
 from optimizer.elsewhere import Elsewhere, space_of
 from optimizer.evidence import Batches, record
+from optimizer.failing import SURE
 from optimizer.finding import Asked, Finding, propose
 from optimizer.gate.calibration import Calibration
 from optimizer.gate.gate import Judgement, Terms, judge
@@ -28,6 +29,7 @@ from optimizer.gate.outlook import Outlook, outlook
 from optimizer.gate.tendency import Tendency
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import knob_class
+from optimizer.models.failures import worse
 from optimizer.proposal import Candidate
 from optimizer.search.history import History
 from optimizer.search.posterior import Posterior
@@ -65,11 +67,14 @@ def study(
         return asked.no("not_tunable", f"there is no choice beside {asked.stable}")
     measured = dict(_measured(asked, limits))
     notes = []
-    for value, (effect, in_all) in sorted(measured.items(), key=lambda one: one[1][0].log):
-        if in_all > math.log(1.0 - limits.min_gain) > effect.log:
-            notes.append(_for_some(asked, value, effect, in_all))
+    for value, one in sorted(measured.items(), key=lambda pair: pair[1].effect.log):
+        if one.fails:
+            notes.append(f"{value}: {one.fails}")
             continue
-        found = _finding(asked, value, effect, len(measured))
+        if one.in_all > math.log(1.0 - limits.min_gain) > one.effect.log:
+            notes.append(_for_some(asked, value, one.effect, one.in_all))
+            continue
+        found = _finding(asked, value, one.effect, len(measured))
         answer = propose(asked, found, limits, suppressed)
         if isinstance(answer, Candidate):
             return answer
@@ -83,8 +88,17 @@ def study(
 # ---- what a trial has measured --------------------------------------------------------------
 
 
-def _measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, tuple[Effect, float]]]:
-    """Yield what a trial of this knob has measured of each choice: its effect, and that in all."""
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A choice in a trial: its effect, that in all, and in words that it fails more, or ""."""
+
+    effect: Effect
+    in_all: float
+    fails: str
+
+
+def _measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, _Measured]]:
+    """Yield what a trial of this knob has measured of each choice."""
     for told in asked.scope.get("last") or ():
         if told.get("state") != "learned":
             continue
@@ -93,9 +107,11 @@ def _measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, tuple[Effect,
         for line in told.get("diff") or ():
             if line.get("knob") == asked.knob and line.get("from") == asked.stable:
                 for number, value in enumerate(line.get("values") or (), 1):
-                    effect = _effect(mine, f"candidate.{number}", asked, limits)
+                    arm = f"candidate.{number}"
+                    effect = _effect(mine, arm, asked, limits)
                     if effect is not None:
-                        yield str(value), (effect, _in_all(mine, f"candidate.{number}", asked))
+                        fails = _fails(mine, arm, limits)
+                        yield str(value), _Measured(effect, _in_all(mine, arm, asked), fails)
 
 
 def _effect(mine: Batches, arm: str, asked: Asked, limits: Limits) -> Effect | None:
@@ -117,6 +133,16 @@ def _in_all(mine: Batches, arm: str, asked: Asked) -> float:
         float(_taken(one, asked).sum()) / float(np.maximum(one.items, 1).sum()) for one in sides
     )
     return math.log(here / there) if here > 0.0 < there else 0.0
+
+
+def _fails(mine: Batches, arm: str, limits: Limits) -> str:
+    """Say how often a choice fails, where it clearly fails more: what fails soon is no gain."""
+    sides = [mine.where(mine.arm == one) for one in (arm, "control")]
+    bad, base = (int(one.retried.sum()) for one in sides)
+    many, usual = map(len, sides)
+    if worse(bad, many, base, usual, limits.failure_margin) < SURE:
+        return ""
+    return f"{bad / many:.0%} of its work failed at first, {base / usual:.0%} beside it"
 
 
 def _for_some(asked: Asked, value: str, effect: Effect, in_all: float) -> str:

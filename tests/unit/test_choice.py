@@ -25,14 +25,18 @@ SCOPE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def attempts(trial: dict[str, float] | None = None, runs: int = 12) -> pa.Table:
-    """Runs of one attempt each; with a trial, arms that take so many seconds."""
+def attempts(trial: dict[str, float] | None = None, runs: int = 12, failing: str = "") -> pa.Table:
+    """Runs of one attempt each; with a trial, arms that take so many seconds.
+
+    Half of the work of the arm ``failing`` fails.
+    """
     arms = {"": 8.0} if trial is None else {"control": 8.0, **trial}
     rng = np.random.default_rng(1)
     rows = [
         {
             "attempt": f"{arm}{n}/load", "run": f"{arm}{n}", "version": "v1", "batch": None,
-            "block": None, "number": 1, "outcome": "succeeded", "retried": False,
+            "block": None, "number": 1, "retried": False,
+            "outcome": "failed" if arm == failing != "" and n % 2 else "succeeded",
             "run_s": seconds * float(np.exp(rng.normal(0, 0.03))), "items": 0, "cost_usd": 0.0,
             "scheduled_at": 1000.0 * n, "at": 1000.0 * n + 20, "batch_size": 0, "in_flight": 1,
             "experiment": "x-1" if arm else "", "arm": arm, "share": 0.5 if arm else None,
@@ -148,6 +152,20 @@ def test_the_arms_of_another_trial_are_not_those_of_this_one() -> None:
     table = table.set_column(table.column_names.index("experiment"), "experiment", other)
     found = tuned({"last": [LEARNED]}, None, table).candidate
     assert found is None or found.kind == "experiment"
+
+
+def test_a_choice_that_is_quick_because_it_fails_is_not_proposed() -> None:
+    last = [{
+        "proposal": "p-1", "content": "c", "state": "learned",
+        "diff": [{"knob": "runs_on", "from": "small", "values": ["large", "gpu"]}],
+    }]  # fmt: skip
+    trial = {"candidate.1": 3.0, "candidate.2": 8.0}
+    sound = tuned({"last": last}, None, attempts(trial, runs=24))
+    assert sound.candidate is not None
+    assert sound.candidate.diff[0]["to"] == "large"
+    found = tuned({"last": last}, None, attempts(trial, runs=24, failing="candidate.1"))
+    assert found.candidate is None
+    assert "large: 50% of its work failed at first" in found.reasons[0].text
 
 
 def test_choices_that_a_trial_found_no_better_are_left_alone() -> None:
