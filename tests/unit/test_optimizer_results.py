@@ -78,6 +78,15 @@ def test_baselines_that_were_not_measured_are_named_as_not_compared() -> None:
     assert "Not measured of mean_rank" not in text
 
 
+def test_a_baseline_that_had_known_when_to_stop_is_shown_too() -> None:
+    ruled = {"rule": "after 1", "net_regret_rule": 4.0, "not_worse_rule": False}
+    rows = [row("trimtab", 9.0), row("mean_rank", 16.0, ours_less=[-9, -5], not_worse=True,
+            ours_less_rule=[3.0, 7.0], **ruled)]  # fmt: skip
+    text = "\n".join(never_worse({"rows": rows}))
+    assert "| 9.0% | mean_rank, after 1 4.0% | +3.0 to +7.0 points | **worse** |" in text
+    assert "| mean_rank 16.0% | -9.0 to -5.0 points | never worse |" in text
+
+
 def test_the_kept_verdicts_are_those_of_the_kept_rows() -> None:
     told = json.loads((ROOT / "bench/results/optimizer.json").read_text(encoding="utf-8"))
     assert told["targets"] == verdicts(told["rows"])
