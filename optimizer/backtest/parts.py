@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
 from optimizer.backtest import curves, outage, retrying, sizing
+from runtime.run import budget, retry
 
 Json: TypeAlias = Any
 Rows: TypeAlias = list[dict[str, Json]]
@@ -126,9 +127,10 @@ def _digest(path: Path) -> str:
 
 @cache
 def _code() -> str:
-    """The digest of the models and of what plays them."""
+    """The digest of the models, of what plays them and of the rules of the runtime in it."""
     here = Path(__file__).parent
     files = [*(here.parent / "models").glob("*.py"), *(here / f"{name}.py" for name in _PLAYERS)]
+    files += [Path(str(one.__file__)) for one in (budget, retry)]
     return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).hexdigest()
 
 

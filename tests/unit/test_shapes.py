@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.backtest import curves, parts, retrying, sizing
+from optimizer.backtest import curves, outage, parts, retrying, sizing
 from optimizer.models.shapes import Curve, fit
 from optimizer.models.sizing import choose, largest
 
@@ -156,3 +156,11 @@ def test_limits_learnt_from_a_few_tries_are_near_the_oracles(data: Path) -> None
             by["fixed_3", f"{price}_logged_20"]["over_oracle"]
             > by["trimtab", f"{price}_logged_20"]["over_oracle"]
         )
+
+
+def test_in_an_outage_the_budget_keeps_tries_within_a_tenth_of_the_requests(data: Path) -> None:
+    rows = outage.rows(retrying.load(data), 2)
+    worst = {(r["method"], r["objective"]): r["worst"] for r in rows}
+    for method in outage.POLICIES:
+        assert worst[method, "as_configured"] > 3.0
+        assert worst[method, "with_the_budget"] <= 1.1
