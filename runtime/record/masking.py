@@ -7,6 +7,8 @@ one text. The number of an HTTP error, a signal or an exit is a cause and stays.
 'patient <n> of run <id>: timeout after <n> s'
 >>> mask("try 3: the service answered 503")
 'try <n>: the service answered 503'
+>>> mask("Client error '403 Forbidden' for part 7")
+"Client error '403 Forbidden' for part <n>"
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-HTTP: Final = r"\b(?:answered|http|status(?: code)?)[ :=]{1,2}([45]\d\d)\b(?![.:]\d)"
+HTTP: Final = (
+    r"\b(?:answered|https?(?:/\d(?:\.\d)?)?|status(?: code)?"
+    r"|(?:http|client|server|returned) error)[ :='\"]{1,3}([45]\d\d)\b(?![.:]\d)"
+)
 _KEPT: Final = rf"{HTTP}|\b(?:errno|signal|exit (?:code|status))[ :=]{{1,2}}\d{{1,3}}\b(?![.:]\d)"
 _NUMBER: Final = r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w)|\d{3,}"
 _RULES: Final = (

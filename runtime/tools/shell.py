@@ -30,6 +30,8 @@ _KEPT: Final = 1 << 20
 _SHOWN: Final = 64 * 1024
 _LINE: Final = 1000
 """How much of a line of progress is read."""
+_TELLING: Final = 4
+"""So many of its last lines say why a command failed: few put the reason into the very last."""
 _PIPE_READS: Final = 16
 """Reads of 64 KiB that empty the largest pipe; a writer that never stops has no more of them."""
 
@@ -55,7 +57,7 @@ class ShellTool:
             _feed(stdin, call)
             code, text, told = _execute(command, call, stdin)
         if code:
-            raise CommandFailed(code, _last_line(told))
+            raise CommandFailed(code, _last_lines(told))
         if output == "json":
             return Outcome(_parsed(_last_line(text)))
         return Outcome({"exit_code": code, "stdout": clip(text, _SHOWN)})
@@ -204,6 +206,11 @@ def _environment(call: Call) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else encode_json(value)
+
+
+def _last_lines(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "\n".join(clip(line, _LINE) for line in lines[-_TELLING:])
 
 
 def _last_line(text: str) -> str:

@@ -288,6 +288,12 @@ class TestShell:
         assert room.run(tool) == {"n": 1}
         assert room.fault({**tool, "run": "echo nothing"})["cls"] == "data"
 
+    def test_the_reason_of_a_failed_command_may_stand_above_its_last_line(
+        self, room: Bench
+    ) -> None:
+        run = "echo starting >&2; dd if=/dev/zero of=/dev/full bs=1k count=4"
+        assert "No space left on device" in room.fault({"kind": "shell", "run": run})["message"]
+
     def test_an_exit_code_is_permanent_unless_said_otherwise(self, room: Bench) -> None:
         tool: dict[str, Any] = {"kind": "shell", "run": "echo 'no space' >&2; exit 75"}
         fault = room.fault(tool)
@@ -332,7 +338,8 @@ class TestShell:
         self, room: Bench, capfd: pytest.CaptureFixture[str]
     ) -> None:
         run = "seq 1 60000; seq 1 60000 >&2; exec >&- 2>&-; sleep 0.05; exit 3"
-        assert room.fault({"kind": "shell", "run": run})["message"] == "exit code 3: 60000"
+        said = "exit code 3: 59997\n59998\n59999\n60000"
+        assert room.fault({"kind": "shell", "run": run})["message"] == said
         said = capfd.readouterr()
         assert said.out == said.err == "".join(f"{n}\n" for n in range(1, 60001))
 

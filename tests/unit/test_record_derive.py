@@ -284,6 +284,15 @@ def test_a_missing_position_is_said_and_not_stepped_over() -> None:
             "s: throttled: the service answered 429 for <n> ids (Too Many Requests)",
         ),
         ("HTTP 503", "s: throttled: HTTP 503 (Service Unavailable)"),
+        (
+            "HTTPError: HTTP Error 403: Forbidden",
+            "s: throttled: HTTPError: HTTP Error 403: Forbidden (Forbidden)",
+        ),
+        (
+            "Client error '403 Forbidden' for 7",
+            "s: throttled: Client error '403 Forbidden' for <n> (Forbidden)",
+        ),
+        ("HTTP/1.1 404", "s: throttled: HTTP/1.1 404 (Not Found)"),
         ("it answered 499 at last", "s: throttled: it answered 499 at last"),
         ("exit code 137 after 12 s", "s: throttled: exit code 137 after <n> s"),
         ("answered 429.5 times", "s: throttled: answered <n> times"),
