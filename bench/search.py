@@ -6,7 +6,7 @@ counts is ``test``. Then queries are timed over 100,000 and 300,000 points made 
 and a journal that grows by 2,000 attempts a second is followed. One JSON object is printed::
 
     python -m bench.search --save bench/results/search.json
-    python -m bench.search --only speed     # one part of it: quality, speed or lag
+    python -m bench.search --only speed     # one part of it: quality, unlisted, speed or lag
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -29,32 +28,38 @@ from unittest.mock import patch
 import numpy as np
 
 from bench.machine import machine
+from bench.search_asked import ask, indexed
 from bench.search_corpus import run as make_corpus
 from bench.search_groups import grouped
 from bench.search_traffic import RATE
+from bench.search_unlisted import Model, unlisted, untaught
 from runtime.data.folder import DataFolder
 from runtime.journal.sqlite import SqliteReader
 from runtime.record import ranking, vectors
 from runtime.record.embed import MINILM, Embedder, embedder
 from runtime.record.feed import POINTS_WITHIN_S, Feed, describe
-from runtime.record.follow import Known, advanced, next_batch
 from runtime.record.point_sink import PointSink
 from runtime.record.qdrant import EdgePoints, Point
-from runtime.record.ranking import found_by, hits
+from runtime.record.ranking import hits
 from runtime.record.reading import Read
-from runtime.record.scoring import Question, as_json, read, scores
+from runtime.record.scoring import Question, read
 from runtime.record.vectors import sparse
 
 QUESTIONS: Final = Path(__file__).with_name("search_questions.json")
 EMBEDDERS: Final = {"static": None, "minilm": MINILM}
 SIZES: Final = {"100k": 100_000, "300k": 300_000}
-PARTS: Final = ("quality", "speed", "lag")
+PARTS: Final = ("quality", "unlisted", "speed", "lag")
 _PUT: Final = 1_000
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     asked.add_argument("--corpus", type=Path, help="a data folder of bench.search_corpus")
+    asked.add_argument(
+        "--distilled",
+        type=Path,
+        help="what distill_model.py made, to be taught by some kinds alone",
+    )
     asked.add_argument("--each", type=int, default=20, help="executions of each way to fail")
     asked.add_argument("--embedders", nargs="*", default=list(EMBEDDERS), choices=EMBEDDERS)
     asked.add_argument("--lag-s", type=float, default=30.0, help="seconds of traffic; 0: none")
@@ -91,6 +96,11 @@ def measured(place: Path, args: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
     if "quality" in args.only:
         told |= _quality(place, corpus, args.embedders)
+    if "unlisted" in args.only:
+        told["unlisted"] = {name: _unlisted(place, corpus, name) for name in args.embedders}
+        if args.distilled:
+            model = untaught(args.distilled, place)
+            told["unlisted"]["static, not taught by them"] = _strange(place, corpus, "own", model)
     if args.sizes and "speed" in args.only:
         told |= _speed(place / "many", corpus, args.sizes)
     if args.lag_s and "lag" in args.only:
@@ -118,21 +128,33 @@ def _quality(place: Path, corpus: Path, embedders: Sequence[str]) -> dict[str, A
     return told
 
 
+def _unlisted(place: Path, corpus: Path, name: str) -> dict[str, Any]:
+    """Score errors outside the catalogue, on the tuning part of the questions."""
+    model = embedder(EMBEDDERS[name])
+    return _strange(place, corpus, name, lambda kinds: model)
+
+
+def _strange(place: Path, corpus: Path, name: str, model: Model) -> dict[str, Any]:
+    say(f"leaving kinds out for {name}")
+    asked = read(json.loads(QUESTIONS.read_text("utf-8")), "dev")
+    return unlisted(place / f"unlisted-{name}", corpus, asked, model)
+
+
 def _scored(path: Path, corpus: Path, model: Embedder) -> dict[str, Any]:
     rows = json.loads(QUESTIONS.read_text("utf-8"))
     told: dict[str, Any] = {}
-    with _indexed(path, corpus, model) as (points, indexed):
-        told |= indexed
+    with indexed(path, corpus, model) as (points, made):
+        told |= made
         for split in ("test", "dev"):
-            told[split] = _ask(points, model, read(rows, split))
+            told[split] = ask(points, model, read(rows, split))
         every = [Question(q.text, q.relevant) for q in read(rows, "test")]
-        told["test_all_kinds"] = _ask(points, model, every)
+        told["test_all_kinds"] = ask(points, model, every)
         told["groups"] = grouped(points.listed({"kind": "failure"}, 10_000), model)
     with (
         _no_catalogue(),
-        _indexed(path.with_name(f"{path.name}-plain"), corpus, model) as (points, _),
+        indexed(path.with_name(f"{path.name}-plain"), corpus, model) as (points, _),
     ):
-        told["test_without_plain_words"] = _ask(points, model, read(rows, "test"))
+        told["test_without_plain_words"] = ask(points, model, read(rows, "test"))
     return told
 
 
@@ -153,37 +175,6 @@ def _no_catalogue() -> Iterator[None]:
         yield
 
 
-def _ask(points: EdgePoints, model: Embedder, questions: Sequence[Question]) -> dict[str, Any]:
-    def ask(text: str, by: str, kind: str | None) -> list[dict[str, Any]]:
-        where = {"kind": kind} if kind else {}
-        return [asdict(hit) for hit in found_by(points, model, text, where, 20, by)]
-
-    return {"questions": len(questions), **as_json(scores(questions, ask))}
-
-
-@contextmanager
-def _indexed(
-    path: Path, corpus: Path, model: Embedder
-) -> Iterator[tuple[EdgePoints, dict[str, Any]]]:
-    """Index a corpus; yield its points, and what that took."""
-    source, points = SqliteReader.open(DataFolder(corpus).journal), EdgePoints(path)
-    sink, known, cursor, events = PointSink(points, model), Known(source), dict[int, int](), 0
-    sink.prepare()
-    began = time.process_time()
-    while (batch := next_batch(source, cursor)) is not None:
-        known.take(batch)
-        sink.write(batch, known)
-        cursor, events = advanced(cursor, batch.span), events + len(batch.facts)
-    took = time.process_time() - began
-    ended = len(source.runs(limit=10_000_000))
-    source.close()
-    yield points, {
-        "executions": ended, "events": events, "points": sum(1 for _ in points.ids()),
-        "index_cpu_s": round(took, 2),
-    }  # fmt: skip
-    points.close()
-
-
 # ---- speed -------------------------------------------------------------------------------
 
 
@@ -191,7 +182,7 @@ def _speed(path: Path, corpus: Path, sizes: Sequence[str]) -> dict[str, Any]:
     """Time queries over many points, and how long they keep another thread from running."""
     model = embedder(None)
     questions = [row["question"] for row in json.loads(QUESTIONS.read_text("utf-8"))]
-    with _indexed(path.with_name("few"), corpus, model) as (few, _):
+    with indexed(path.with_name("few"), corpus, model) as (few, _):
         payloads = few.listed({}, 10_000)
     points, chance = EdgePoints(path), np.random.default_rng(4)
     points.prepare(model.dimensions)

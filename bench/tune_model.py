@@ -203,14 +203,14 @@ def quantized(table: Table) -> np.ndarray[Any, Any]:
     return np.clip(np.round(rows * 127 / top), -127, 127).astype(np.int8)
 
 
-def main(source: Path, target: Path) -> None:
+def main(source: Path, target: Path, kinds: Sequence[Kind]) -> None:
     """Tune the model in ``source``; only the vectors in ``target`` are written."""
     torch.set_num_threads(1)
-    table = tuned(StaticModel.from_pretrained(str(source)), catalogue())
+    table = tuned(StaticModel.from_pretrained(str(source)), kinds)
     kept = load_file(source / "model.safetensors")
     kept["embeddings"] = quantized(table)
     save_file(kept, target / "model.safetensors")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), catalogue())
