@@ -27,7 +27,7 @@ SIMILAR: Final = 0.2
 """Below this cosine two texts have nothing to do with each other."""
 _SAYING: Final = 0.15
 """What the best BM25 counts, and a kind that has all shares, where a cosine counts 1."""
-_KIND: Final = 1.0
+_KIND: Final = 0.7
 _LIKELY: Final = 0.1
 """A kind with less of the shares is no reason for a hit."""
 _SECOND: Final = 0.7

@@ -31,9 +31,9 @@ _WARM: Final = 0.1
 """The smaller, the more the nearest kind has of all shares."""
 _SAMPLE: Final = 10
 """Each tenth complaint says how near kinds are that are not meant."""
-_FOREIGN: Final = 0.75
+_FOREIGN: Final = 0.8
 """None is as near as this share of complaints have no kind that they are not of."""
-_TOWARD: Final = 0.5
+_TOWARD: Final = 0.25
 """How far a question is moved, where its own length is 1."""
 _SEEN: Final = 8
 """Kinds beyond so many have no share worth moving for."""

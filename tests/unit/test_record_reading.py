@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from bench.search_unlisted import without
 from runtime.record.embed import Embedder, embedder
 from runtime.record.qdrant import Found
 from runtime.record.ranking import fuse
@@ -135,3 +136,10 @@ def _found(name: str, *kinds: str) -> Found:
 
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def test_a_kind_that_is_left_out_is_unknown_until_it_is_back() -> None:
+    error = "OSError: No space left on device"
+    with without(frozenset({"disk full"})):
+        assert kinds_of(error) == ()
+    assert kinds_of(error) == ("disk full",)
