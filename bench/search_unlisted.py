@@ -3,7 +3,7 @@
 Each third of the kinds is left out in turn: the corpus is indexed without them, and the questions
 of the tuning part are asked whose causes are of those kinds, and the others beside them. So every
 question is once about an error outside the catalogue. The static model that ships was taught by
-complaints of all kinds, those left out too; ``untaught`` makes one that was not; MiniLM was taught
+complaints of kinds that are left out too; ``untaught`` makes one that was not; MiniLM was taught
 by none.
 """
 
