@@ -51,7 +51,8 @@ def study(
     priors, curves = priors_of([other.tries for other in rest]), lent_by(rest)
     chosen = any(tuned["name"] in CHOSEN for tuned in scope.get("tune") or ())
     now = float(workload.get("at", 0.0))
-    others = read_others(reader, workload.get("calibration"), now) if chosen else None
+    catalogue = workload.get("described") or ()
+    others = read_others(reader, workload.get("calibration"), now, catalogue) if chosen else None
     limits = Limits.from_policy(workload["policy"])
     return reasoning(one.scope, one.history, limits, seed, one.tries, priors, others, curves)
 
@@ -63,14 +64,15 @@ def run_cycle(
     rng: random.Random,
     calibration: Mapping[str, Json] | None = None,
     now: float = 0.0,
+    catalogue: Sequence[Mapping[str, Json]] = (),
 ) -> CycleResult:
     """Return the proposals of one cycle. The same record, scopes and rng give the same.
 
     ``calibration`` is what `agents.calibrator.calibrate` last said, ``now`` the time by
-    which its age is judged.
+    which its age is judged; ``catalogue`` says what steps run, by which they resemble others.
     """
     seen, silent = observe(reader, scopes)
     chosen = any(tuned["name"] in CHOSEN for one in seen for tuned in one.scope.get("tune") or ())
-    others = read_others(reader, calibration, now) if chosen else None
+    others = read_others(reader, calibration, now, catalogue) if chosen else None
     candidates, reasons = tune(seen, policy, rng, others)
     return CycleResult(tuple(candidates), (*silent, *reasons, *review(seen)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -156,7 +156,18 @@ class Drafts:
     def asked(self) -> dict[str, Json]:
         """Return what a reading of the record that is asked for now has to hold."""
         heads = self._host.journal.heads()
-        return {"at": self._clock(), "cursor": {str(w): pos for w, pos in heads.items()}}
+        return {
+            "at": self._clock(),
+            "cursor": {str(w): pos for w, pos in heads.items()},
+            "described": self.described(),
+        }
+
+    def described(self) -> list[dict[str, Json]]:
+        """Return what each step runs and what is said of it, by which steps resemble others."""
+        catalogue = self._host.catalogue
+        return [
+            one for path in catalogue.paths() for one in _described(path, catalogue.latest(path))
+        ]
 
     def calibration(self) -> dict[str, Json]:
         """Return what the latest calibration said, with its run; empty when there is none."""
@@ -237,6 +248,28 @@ class Drafts:
             return proposal.state in TOLD
         back = proposal.last("roll_back")
         return back is not None and Reason(back.event.reason) in SPEAKS
+
+
+def _described(path: str, version: PlaybookVersion) -> list[dict[str, Json]]:
+    try:
+        playbook = version.playbook
+    except PlaybookFaults:
+        return []
+    return [
+        {
+            "playbook": path,
+            "step": step.name,
+            "tool": str(step.tool.get("kind", "")),
+            "code": digest([dict(step.tool), dict(version.registered.files)]),
+            "text": f"{path} {step.name} {playbook.description} {_said(step.tool)}",
+        }
+        for step in playbook.steps
+        if step.tool
+    ]
+
+
+def _said(tool: Mapping[str, Json]) -> str:
+    return " ".join(str(tool[key]) for key in ("call", "query", "url", "command") if key in tool)
 
 
 def _most_in_flight(playbook: Playbook, step: Step) -> int | None:

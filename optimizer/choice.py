@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.borrowing import Borrowed, lend, resembling
 from optimizer.effect import Effect
 from optimizer.elsewhere import Elsewhere, space_of
 from optimizer.evidence import Batches, record
@@ -43,18 +44,22 @@ DECLARED: Final = 0.5
 """Standard deviation of the log ratio of a choice that an author thought worth declaring."""
 LONGEST: Final = 50
 """The most runs to come that a saving is counted over."""
+TOLD: Final = 10
+"""So many of the steps that were borrowed from are named, the most alike first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Others:
     """What other steps show, with the map of how far its chances can be trusted.
 
-    ``said`` is why there is no map, for the proposal to say.
+    ``said`` is why there is no map, for the proposal to say; ``earned`` how much a step's
+    weight may hang on resemblance, by objective.
     """
 
     elsewhere: Elsewhere
     maps: Mapping[str, Calibration]
     said: str = ""
+    earned: Mapping[str, float] = field(default_factory=dict)
 
 
 def study(
@@ -187,7 +192,8 @@ def _unmeasured(
     ))  # fmt: skip
     told = view.judged()
     if told.verdict == "cannot_say":
-        return asked.no("history_cannot_say", "; ".join(told.why) or "no trial is worth its price")
+        trial = f"a trial is worth {told.worth:.1f} runs and costs {told.price:.1f}"
+        return asked.no("history_cannot_say", "; ".join([*_unsure(view, told), trial]))
     candidate = _candidate(asked, view, told)
     if candidate.content in suppressed:
         return asked.no("not_worthwhile", f"{candidate.note}: turned down, and nothing is new")
@@ -204,6 +210,7 @@ class _View:
     level: float
     terms: Terms
     said: str
+    borrowed: tuple[Borrowed, ...] = ()
 
     @classmethod
     def of(cls, asked: Asked, choices: list[str], others: Others | None, terms: Terms) -> _View:
@@ -216,7 +223,9 @@ class _View:
         if not math.isfinite(level):
             return cls(choices, nothing, None, 0.0, terms, f"no {objective} of it is known yet")
         known = others.maps.get(objective)
-        return cls(choices, history, known, level, terms, "" if known else others.said)
+        said = "" if known else others.said
+        history, borrowed = lend(others.elsewhere, asked, choices, history, others.earned)
+        return cls(choices, history, known, level, terms, said, borrowed)
 
     def judged(self) -> Judgement:
         if len(self.history):
@@ -241,6 +250,7 @@ class _View:
         return {
             "steps": len(rows),
             "families": len(set(self.history.families)),
+            "borrowed_from": [asdict(one) for one in self.borrowed[:TOLD]],
             "made_this_move": {"steps": len(moved), "families": sorted(set(moved))},
             "sizes_that_count": held,
             "own_size": math.exp(self.level),
@@ -286,7 +296,13 @@ def _would_change(view: _View, told: Judgement) -> list[str]:
         chance = f"a chance of a saving below {terms.least_chance:.0%} (now {told.chance:.0%})"
         harm = f"a chance of harm above {terms.most_harm:.0%} (now {told.harm:.1%})"
         return [chance, harm, "an outcome of this step outside of the sizes that count"]
-    return [*told.why, f"a trial worth less than {told.price:.2f} runs (now {told.worth:.2f})"]
+    cheap = f"a trial worth less than {told.price:.2f} runs (now {told.worth:.2f})"
+    return [*_unsure(view, told), cheap]
+
+
+def _unsure(view: _View, told: Judgement) -> tuple[str, ...]:
+    """Why history cannot say: what stands before the gate, or else what the gate says."""
+    return (view.said,) if view.said else told.why
 
 
 def _note(asked: Asked, view: _View, told: Judgement, value: str) -> str:
@@ -296,10 +312,11 @@ def _note(asked: Asked, view: _View, told: Judgement, value: str) -> str:
         trust = f"; {view.known.says()}" if view.known else ""
         return (
             f"{move}: {asked.objective} per item {middle} ({high} to {low}) by what other steps "
-            f"saw; 5% or more with a chance of {told.chance:.0%}{trust}"
+            f"saw; 5% or more with a chance of {told.chance:.0%}{resembling(view.borrowed)}{trust}"
         )
-    why = view.said or "; ".join(told.why)
+    why = "; ".join(_unsure(view, told))
     return (
-        f"history cannot say what {move} would do ({why}); a trial is expected to save "
-        f"{told.worth:.1f} runs of the next {view.terms.horizon} and to cost {told.price:.1f}"
+        f"history cannot say what {move} would do ({why}{resembling(view.borrowed)}); "
+        f"a trial is expected to save {told.worth:.1f} runs of the next {view.terms.horizon} "
+        f"and to cost {told.price:.1f}"
     )

@@ -9,8 +9,8 @@ together count as one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from optimizer.evidence import Table
 from optimizer.objective import COST_COVERAGE, Objective
+from optimizer.resemblance import Described, words_of
 from optimizer.search.history import History
 from optimizer.search.space import Column, Space
 
@@ -38,6 +39,8 @@ class Elsewhere:
     settings: tuple[str, ...]
     seconds: Array
     dollars: Array
+    described: tuple[Described, ...] = ()
+    """What is known of each step beside its outcomes."""
 
     def of(self, objective: Objective, step: StepName, setting: str) -> float:
         """Return a step's outcome under a setting; NaN when it is not known."""
@@ -50,15 +53,25 @@ class Elsewhere:
         self, objective: Objective, settings: Sequence[str], without: StepName | None = None
     ) -> History:
         """Return what other steps show of these settings."""
+        rows = self._rows(objective, settings)
+        kept = self.lenders(objective, settings, without)
+        families = [self.steps[place][0] for place in kept]
+        return History.of([rows[place] for place in kept], families, len(settings))
+
+    def lenders(
+        self, objective: Objective, settings: Sequence[str], without: StepName | None = None
+    ) -> list[int]:
+        """Return the places of the steps that are the rows of `history`."""
+        known = np.isfinite(self._rows(objective, settings)).sum(axis=1) >= FEWEST_SETTINGS
+        return [int(at) for at in np.flatnonzero(known) if self.steps[at] != without]
+
+    def _rows(self, objective: Objective, settings: Sequence[str]) -> Array:
         told = self._outcomes(objective)
-        columns = [self.settings.index(s) if s in self.settings else -1 for s in settings]
-        rows, families = [], []
-        for step, line in zip(self.steps, told, strict=True):
-            row = np.asarray([line[c] if c >= 0 else np.nan for c in columns])
-            if step != without and np.isfinite(row).sum() >= FEWEST_SETTINGS:
-                rows.append(row)
-                families.append(step[0])
-        return History.of(rows, families, len(settings))
+        rows = np.full((len(self.steps), len(settings)), np.nan)
+        for column, setting in enumerate(settings):
+            if setting in self.settings:
+                rows[:, column] = told[:, self.settings.index(setting)]
+        return rows
 
     def _outcomes(self, objective: Objective) -> Array:
         return self.dollars if objective == "cost" else self.seconds
@@ -69,8 +82,13 @@ def space_of(settings: Sequence[str]) -> Space:
     return Space.of(tuple(settings), {"class": Column("category", tuple(settings))})
 
 
-def elsewhere(table: Table) -> Elsewhere:
-    """Return what the statement ``evidence_settings`` has told."""
+def elsewhere(
+    table: Table, catalogue: Mapping[StepName, Described] | None = None
+) -> Elsewhere:  # fmt: skip
+    """Return what the statement ``evidence_settings`` has told.
+
+    ``catalogue`` describes steps; of others the name alone is known.
+    """
     names = ("playbook", "step", "setting")
     playbook, step, setting = ([str(v) for v in table.column(n).to_numpy()] for n in names)
     steps = tuple(sorted(set(zip(playbook, step, strict=True))))
@@ -79,7 +97,7 @@ def elsewhere(table: Table) -> Elsewhere:
     row = np.asarray([steps.index(one) for one in zip(playbook, step, strict=True)], int)
     column = np.asarray([settings.index(one) for one in setting], int)
     share = np.minimum(n["failed"] / np.maximum(n["attempts"], 1.0), MOST_FAILED)
-    enough = _of_place(row, column, n["runs"]) >= FEWEST_RUNS
+    enough = n["runs"] >= FEWEST_RUNS
     priced = _of_place(row, column, n["priced"] - COST_COVERAGE * n["succeeded"]) >= 0.0
     charged = -np.log1p(-share)
     hour = _dayparts(table)
@@ -92,7 +110,30 @@ def elsewhere(table: Table) -> Elsewhere:
             at, levels = beside(column[mine], hour[mine], (logs + charged)[mine],
                                 n["succeeded"][mine])  # fmt: skip
             told[i, at] = levels
-    return Elsewhere(steps, settings, seconds, dollars)
+    takes = _takes(table, row, n["succeeded"], len(steps))
+    found = tuple(
+        replace(_named(step, catalogue or {}), takes=took)
+        for step, took in zip(steps, takes, strict=True)
+    )
+    return Elsewhere(steps, settings, seconds, dollars, found)
+
+
+def _named(step: StepName, catalogue: Mapping[StepName, Described]) -> Described:
+    return catalogue.get(step) or Described(words=words_of(" ".join(step)))
+
+
+def _takes(table: Table, row: Array, weight: Array, steps: int) -> list[dict[str, float]]:
+    """What each step takes, as means of logs over all its settings, where it is known."""
+    found: list[dict[str, float]] = [{} for _ in range(steps)]
+    for name in _TAKES:
+        if name not in table.column_names:
+            continue
+        logs = np.asarray(table.column(name).to_numpy(), float)
+        for place in range(steps):
+            mine = (row == place) & np.isfinite(logs) & (weight > 0.0)
+            if mine.any():
+                found[place][name] = float(np.average(logs[mine], weights=weight[mine]))
+    return found
 
 
 def beside(setting: Array, hour: Array, logs: Array, weight: Array) -> tuple[Array, Array]:
@@ -139,4 +180,5 @@ def _dayparts(table: Table) -> Array:
     return np.asarray(table.column("daypart").to_numpy(), int)
 
 
+_TAKES: Final = ("log_s", "log_rows", "log_memory", "log_cpu")
 _NUMBERS: Final = ("attempts", "runs", "failed", "log_s", "log_usd", "priced", "succeeded")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -21,11 +21,13 @@ from optimizer.backtest.methods import mean_rank
 from optimizer.backtest.noise import Noise
 from optimizer.backtest.table import Table
 from optimizer.gate.gate import Judgement, Terms, arm, judge
+from optimizer.gate.lent import gains, lent
 from optimizer.gate.moves import Moves
 from optimizer.gate.outlook import SAVING, Outlook, outlook
 from optimizer.gate.replay import FARTHEST, calibrated
 from optimizer.gate.tendency import Tendency
 from optimizer.gate.trial import Settled, settled
+from optimizer.resemblance import Described, between, earned, resemblance
 from optimizer.search.history import History
 from optimizer.search.mixture import Mixture
 
@@ -78,11 +80,15 @@ class Passed:
 
 
 def passive(
-    method: str, table: Table, history: History, seeds: int, sound: Noise | None
-) -> list[Passed]:
-    """Return what a method says and does on a table, a line a seed."""
+    method: str, table: Table, history: History, seeds: int, sound: Noise | None,
+    lenders: Sequence[Described] = (),
+) -> list[Passed]:  # fmt: skip
+    """Return what a method says and does on a table, a line a seed.
+
+    ``lenders`` are what is known of the history's workloads beside their outcomes.
+    """
     began = time.perf_counter()
-    judge_of = GATES[method](table, history)
+    judge_of = GATES[method](table, history, lenders)
     learnt = (time.perf_counter() - began) / seeds
     return [_one(table, judge_of, _Lab(table, seed, sound), seed, learnt) for seed in range(seeds)]
 
@@ -119,11 +125,14 @@ class _Plain:
 class _Gate:
     """The shipped gate, with its trials."""
 
-    def __init__(self, table: Table, history: History) -> None:
-        self._history = history
-        self._tendency = Tendency.of(table.space, history)
+    def __init__(self, table: Table, history: History, lenders: Sequence[Described]) -> None:
+        alike = between(lenders) if lenders else None
+        share = 0.0 if alike is None else earned(gains(history, alike), history.families)
+        mine = np.asarray([resemblance(table.described, other) for other in lenders])
+        self._history = lent(history, mine, share)
+        self._tendency = Tendency.of(table.space, self._history)
         self._mixture = Mixture(table.space, history)
-        self._calibration = calibrated(table.space, history)
+        self._calibration = calibrated(table.space, history, alike, share)
         self._share = self._calibration.share if self._calibration else 0.5
 
     def says(self, incumbent: int, level: float) -> Told:
@@ -171,7 +180,7 @@ def _tried(view: Outlook, control: int, candidate: int, lab: _Lab) -> Settled:
     return settled((float(view.mean[candidate]), float(view.spread[candidate])), beside, runs)
 
 
-def _mixture(table: Table, history: History) -> _Plain:
+def _mixture(table: Table, history: History, lenders: Sequence[Described]) -> _Plain:
     """The mixture as it states itself, gated at 0.8: what calibration is worth."""
     mixture = Mixture(table.space, history)
 
@@ -193,14 +202,14 @@ def _mixture(table: Table, history: History) -> _Plain:
     return _Plain(says)
 
 
-def _mean_rank(table: Table, history: History) -> _Plain:
+def _mean_rank(table: Table, history: History, lenders: Sequence[Described]) -> _Plain:
     """Always what was best for others on average."""
     best = next(mean_rank(table, history, np.random.default_rng(0)))
     return _Plain(lambda incumbent, level: Told(incumbent != best, best))
 
 
 GATE: Final = "gate"
-GATES: Final[dict[str, Callable[[Table, History], Any]]] = {
+GATES: Final[dict[str, Callable[[Table, History, Sequence[Described]], Any]]] = {
     GATE: _Gate, "gate_mixture": _mixture, "gate_mean_rank": _mean_rank,
 }  # fmt: skip
 

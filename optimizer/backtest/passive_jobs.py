@@ -25,6 +25,7 @@ from optimizer.backtest.noise import Noise
 from optimizer.backtest.passive import Passed, passive
 from optimizer.backtest.passive_rows import summary
 from optimizer.backtest.table import Table
+from optimizer.resemblance import Described
 from optimizer.search.history import History
 
 Json: TypeAlias = Any
@@ -87,8 +88,9 @@ def ready(jobs: Sequence[GateJob], kept: Path) -> list[GateJob]:
 
 def do(job: GateJob) -> tuple[GateJob, list[Passed]]:
     """Do one job."""
-    table, history = _facts(job)
-    return job, passive(job.method, table, history, job.seeds, _noise(job.folder))
+    table, history, lenders = _facts(job)
+    sound = _noise(job.folder)
+    return job, passive(job.method, table, history, job.seeds, sound, lenders)
 
 
 def _rows(
@@ -130,12 +132,13 @@ def _kept(path: Path) -> dict[str, list[Passed]]:
 
 
 def _key(job: GateJob) -> str:
-    table, history = _facts(job)
+    table, history, lenders = _facts(job)
     noise = _noise(job.folder)
     parts = [
         job.method.encode(),
         str(job.seeds).encode(),
         repr(history.families).encode(),
+        repr([sorted(one.words) for one in (table.described, *lenders)]).encode(),
         _code(),
     ]
     arrays = [table.space.features, table.log_outcome, table.failed, history.rows]
@@ -149,13 +152,14 @@ def _key(job: GateJob) -> str:
 def _code() -> bytes:
     here = Path(__file__).parent
     files = [*here.parent.glob("gate/*.py"), *here.parent.glob("search/*.py"), here / "passive.py"]
+    files.append(here.parent / "resemblance.py")
     return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).digest()
 
 
-def _facts(job: GateJob) -> tuple[Table, History]:
+def _facts(job: GateJob) -> tuple[Table, History, Sequence[Described]]:
     tables = _tables(job.folder, job.dataset)[job.objective]
     table = next(one for one in tables if one.name == job.table)
-    return table, table.history(tables)
+    return table, table.history(tables), table.lenders(tables)
 
 
 @lru_cache(maxsize=8)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.resemblance import Described, words_of
 from optimizer.search.history import History
 from optimizer.search.space import Space
 
@@ -58,8 +59,23 @@ class Table:
 
     def history(self, others: Sequence[Table], *, same_family: bool = False) -> History:
         """Return what other tables say of this one's settings; of other families alone."""
+        rows, families, _ = self._seen(others, same_family)
+        return History.of(rows, families, len(self.space))
+
+    def lenders(self, others: Sequence[Table], *, same_family: bool = False) -> list[Described]:
+        """Return what is known of the workloads of `history`, by their names."""
+        return self._seen(others, same_family)[2]
+
+    @property
+    def described(self) -> Described:
+        """What is known of the workload beside its outcomes: the words of its name."""
+        return Described(words=words_of(self.name.rsplit("/", 1)[0]))
+
+    def _seen(
+        self, others: Sequence[Table], same_family: bool
+    ) -> tuple[list[Array], list[str], list[Described]]:
         place = {name: index for index, name in enumerate(self.space.names)}
-        rows, families = [], []
+        rows, families, told = [], [], []
         for other in others:
             if other.name == self.name or (other.family == self.family and not same_family):
                 continue
@@ -70,4 +86,5 @@ class Table:
             if np.isfinite(row).sum() >= _FEWEST:
                 rows.append(row)
                 families.append(other.family)
-        return History.of(rows, families, len(self.space))
+                told.append(other.described)
+        return rows, families, told

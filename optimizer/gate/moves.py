@@ -24,6 +24,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.gate.lent import pull_of
 from optimizer.search.history import History
 
 Array: TypeAlias = NDArray[Any]
@@ -137,10 +138,10 @@ class _Fit:
 
 
 def _weights(history: History, mine: Array) -> Array:
-    """A family of n steps counts as √n: its steps are alike, not the same."""
+    """A family of n steps counts as √n: its steps are alike, not the same. Each has its pull."""
     families = [f for f, one in zip(history.families, mine, strict=True) if one]
     of = Counter(families)
-    return np.asarray([of[family] ** -0.5 for family in families])
+    return np.asarray([of[family] ** -0.5 for family in families]) * pull_of(history)[mine]
 
 
 def _beyond(levels: Array, level: float) -> float:

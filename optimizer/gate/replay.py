@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.gate.calibration import Calibration, Pick, calibrate
+from optimizer.gate.lent import lent
 from optimizer.gate.outlook import HARM, LEANS, SAVING, Outlook, outlook
 from optimizer.gate.tendency import Tendency
 from optimizer.search.history import History
@@ -45,10 +46,16 @@ class Case:
     came: Array
 
 
-def calibrated(space: Space, history: History) -> Calibration | None:
-    """Return the calibration of a history, or None when it is too thin to replay."""
+def calibrated(
+    space: Space, history: History, alike: Array | None = None, share: float = 0.0
+) -> Calibration | None:
+    """Return the calibration of a history, or None when it is too thin to replay.
+
+    ``alike`` is the resemblance of each of its steps to each, where that is known, and
+    ``share`` what it has earned: history is replayed as it will be used.
+    """
     groups: dict[str, list[Case]] = defaultdict(list)
-    for case in replays(space, history):
+    for case in replays(space, history, alike, share):
         groups[case.family].append(case)
     tests = {share: _tested(groups, share) for share in LEANS}
     best = max(LEANS, key=lambda share: tests[share].rank)
@@ -56,7 +63,9 @@ def calibrated(space: Space, history: History) -> Calibration | None:
     return None if found is None else tests[best].told(found)
 
 
-def replays(space: Space, history: History) -> Iterator[Case]:
+def replays(
+    space: Space, history: History, alike: Array | None = None, share: float = 0.0
+) -> Iterator[Case]:
     """Yield the cases of a history in which steps of a like size ran under the incumbent."""
     families = np.asarray(history.families)
     for family in sorted(set(history.families)):
@@ -64,11 +73,15 @@ def replays(space: Space, history: History) -> Iterator[Case]:
         rest = History(history.rows[others], tuple(families[others]))
         if not len(rest):
             continue
-        tendency = Tendency.of(space, rest)
+        plain = Tendency.of(space, rest)
         for index in np.flatnonzero(~others):
             row = history.rows[index]
+            view, tendency = rest, plain
+            if alike is not None and share > 0.0:
+                view = lent(rest, alike[index, others], share)
+                tendency = plain if view is rest else Tendency.of(space, view)
             for incumbent in _incumbents(row):
-                belief = outlook(tendency, rest, incumbent, float(row[incumbent]))
+                belief = outlook(tendency, view, incumbent, float(row[incumbent]))
                 if belief.moves.supported:
                     yield Case(family, f"{family}/{index}", belief, row - row[incumbent])
 

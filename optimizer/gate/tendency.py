@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.gate import lent
 from optimizer.search.history import History, centred
 from optimizer.search.posterior import Posterior
 from optimizer.search.space import Space
@@ -63,6 +64,8 @@ class Tendency:
             return cls(kernels, np.zeros(size), np.zeros((size, size)), np.asarray(parts))
         rows, weights = history.warped(), history.weights()[:, None]
         free, mean = centred(rows)
+        if isinstance(history, lent.Lent):
+            free, mean = lent.centred(rows, weights[:, 0])
         known = np.isfinite(rows)
         rest = np.where(known, free - mean[None, :], 0.0)
         counts = (known * weights).T @ known.astype(float)

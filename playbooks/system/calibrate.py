@@ -16,4 +16,4 @@ def replay(workload: Mapping[str, Any], history: History) -> dict[str, Any]:
     cursor = {int(writer): int(pos) for writer, pos in workload.get("cursor", {}).items()}
     if cursor:
         history.await_caught_up(cursor, PATIENCE_S)
-    return calibrate(history, float(workload["at"]))
+    return calibrate(history, float(workload["at"]), workload.get("described") or ())

@@ -42,4 +42,5 @@ def tune(workload: Mapping[str, Any], history: History) -> dict[str, Any]:
     return run_cycle(
         history, workload["scopes"], workload["policy"], rng,
         workload.get("calibration"), float(workload.get("at", 0.0)),
+        workload.get("described") or (),
     ).to_json()  # fmt: skip

@@ -63,3 +63,15 @@ def test_what_a_step_took_on_each_class_of_hardware_is_summed_up(client: Any) ->
         weights = [p["succeeded"] for p in parts]
         expected = sum(c * w for c, w in zip(charged, weights, strict=True)) / sum(weights)
         assert seen.of("time", (playbook, step), setting) == pytest.approx(expected)
+
+
+def test_a_run_that_goes_on_after_four_hours_ended_counts_once(client: Any) -> None:
+    columns = "writer, pos, at, run, playbook, step, attempt, outcome, run_s, items, hardware"
+    for n, second in enumerate((14_399, 14_401)):
+        at = f"fromUnixTimestamp({1767225600 + second})"
+        row = f"2, {n}, {at}, 'over', 'p', 's', 'over/{n}', 'succeeded', 1.0, 1, 'edge'"
+        client.command(f"INSERT INTO attempt ({columns}) VALUES ({row})")
+    told = [
+        one for one in ask(client, "evidence_settings").to_pylist() if one["setting"] == "edge"
+    ]
+    assert [(one["daypart"], one["runs"]) for one in told] == [(0, 1), (1, 1)]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from agents.calibrator import STALE_S, calibrate, usable
+from agents.calibrator import STALE_S, calibrate, read_others, usable
 from agents.loop import run_cycle
 from optimizer.choice import Others
 from optimizer.elsewhere import elsewhere
@@ -214,3 +214,48 @@ def test_a_cycle_reads_the_map_that_it_was_given() -> None:
     assert [one.kind for one in cycle.candidates] == ["change"]
     cycle = run_cycle(record, [SCOPE], {}, random.Random(1), {}, 200.0)
     assert [one.kind for one in cycle.candidates] == ["experiment"]
+
+
+def described(tool: str, playbook: str, step: str) -> dict[str, str]:
+    return {"playbook": playbook, "step": step, "tool": tool, "code": "", "text": ""}
+
+
+def test_a_proposal_names_the_steps_it_borrows_from_and_what_they_weigh() -> None:
+    rng = np.random.default_rng(4)
+    table = summed(families=10).to_pylist()
+    catalogue = [described("sql", "etl/mine", "load")]
+    for row in table[:-1]:
+        likes = int(row["playbook"].split("/")[1]) % 2
+        row["log_s"] += (0.0, -0.5, 0.5)[CLASSES.index(row["setting"])] * likes * 2
+        row["log_s"] += rng.normal(0, 0.02)
+        catalogue.append(described(("python", "sql")[likes], row["playbook"], row["step"]))
+    record = Record(pa.Table.from_pylist(table))
+    told = calibrate(record, 100.0, catalogue)
+    assert told["earned"]["time"] > 0.3
+    seen = read_others(record, told, 100.0, catalogue)
+    found = tuned({}, seen).candidate
+    assert found is not None
+    lenders = found.evidence["others"]["borrowed_from"]
+    assert lenders[0]["weight"] == 1.0
+    assert int(lenders[0]["step"].split("#")[0].split("/")[1]) % 2 == 1
+    weights = [one["weight"] for one in lenders]
+    assert weights == sorted(weights, reverse=True)
+    assert "steps that resemble it weigh more" in found.note
+    assert all(one["weight"] == 1.0 for one in _alike(record, told))
+
+
+def _alike(record: Record, told: dict[str, Any]) -> list[dict[str, Any]]:
+    """Whom it is borrowed from where resemblance has earned nothing."""
+    found = tuned({}, read_others(record, {**told, "earned": {}}, 100.0)).candidate
+    assert found is not None
+    lent: list[dict[str, Any]] = found.evidence["others"]["borrowed_from"]
+    return lent
+
+
+def test_that_nothing_is_known_of_an_alternative_is_said_without_families() -> None:
+    tune = [{"name": "alternatives", "min": None, "max": None, "choices": ["main", "other"]}]
+    scope = {"tune": tune, "defaults": {"alternatives": "main"}}
+    found = tuned(scope, others(summed()), attempts(runs=4))
+    text = found.candidate.note if found.candidate else found.reasons[0].text
+    assert "only a trial of this step can tell" in text
+    assert "families" not in text
