@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from bench.planted_service import FAILS, SLOTS, even_s, tail_s
+from bench.planted_tries import cut_worth
 
 Json: TypeAlias = Any
 Worth: TypeAlias = Callable[[Json], float]
@@ -102,18 +103,7 @@ def _on(value: Json) -> float:
 def _cut(knob: str, seconds: Callable[[random.Random], float]) -> Worth:
     """What a timeout or a hedge is worth, played with the service's own law."""
     chance = random.Random(3)
-    one, two, three = (np.array([seconds(chance) for _ in range(5_000)]) for _ in range(3))
-
-    def worth(value: float) -> float:
-        if knob == "hedge":
-            done = np.minimum(one, np.minimum(one, value) + two)
-            spent = done + np.maximum(done - value, 0.0)
-        else:
-            again = np.where(two <= value, two, value + np.minimum(three, value))
-            spent = np.where(one <= value, one, value + again)
-        return float(spent.mean() / one.mean())
-
-    return worth
+    return cut_worth(knob, *(np.array([seconds(chance) for _ in range(5_000)]) for _ in range(3)))
 
 
 def _tail(

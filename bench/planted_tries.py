@@ -96,7 +96,11 @@ def _tries(knob: str, seconds: Array, worth: Callable[[Json], float], best: floa
 
 def _played(knob: str, seconds: Array, chance: Chance) -> Callable[[Json], float]:
     """Return what a value is worth, played with tries of these seconds by luck alone."""
-    one, two, three = (chance.choice(seconds, 20_000) for _ in range(3))
+    return cut_worth(knob, *(chance.choice(seconds, 20_000) for _ in range(3)))
+
+
+def cut_worth(knob: str, one: Array, two: Array, three: Array) -> Callable[[Json], float]:
+    """Return what cutting the first tries at a time is worth, with their second and third ones."""
 
     def worth(value: float) -> float:
         if knob == "hedge":

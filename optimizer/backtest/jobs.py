@@ -5,11 +5,9 @@ See `kept` for how a backtest that was interrupted goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +17,7 @@ from optimizer.backtest.methods import METHODS
 from optimizer.backtest.noise import Noise
 from optimizer.backtest.play import Played, play
 from optimizer.backtest.score import Score, score
+from optimizer.backtest.side_by_side import side_by_side
 from optimizer.backtest.table import Table
 from optimizer.search.history import History
 
@@ -92,7 +91,7 @@ def finish(
     progress(len(played), len(jobs))
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a", encoding="utf-8") as lines:
-        for job, searches in _side_by_side(left, workers):
+        for job, searches in side_by_side(do, left, workers):
             played[job] = searches
             lines.write(written(keys[job], _about(job), searches))
             lines.flush()
@@ -123,23 +122,6 @@ def do(job: Job) -> tuple[Job, tuple[Played, ...]]:
     noise = _noise(job.folder) if job.noise else None
     seeds = range(job.seeds)
     return job, tuple(play(job.method, table, history, seed, noise) for seed in seeds)
-
-
-def _side_by_side(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, tuple[Played, ...]]]:
-    if workers <= 1 or len(jobs) < 2:
-        one_thread()
-        yield from map(do, jobs)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=one_thread) as pool:
-        for future in as_completed([pool.submit(do, job) for job in jobs]):
-            yield future.result()
-
-
-def one_thread() -> None:
-    """Let each process use one core: small matrices only lose by sharing."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1)
 
 
 def _facts(job: Job) -> tuple[Table, History]:

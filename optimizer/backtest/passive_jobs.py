@@ -9,21 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from optimizer.backtest.datasets import NoData, load
-from optimizer.backtest.jobs import one_thread
 from optimizer.backtest.noise import Noise
 from optimizer.backtest.passive import Passed, passive
 from optimizer.backtest.passive_rows import summary
+from optimizer.backtest.side_by_side import side_by_side
 from optimizer.backtest.table import Table
 from optimizer.resemblance import Described
 from optimizer.search.history import History
@@ -70,7 +68,7 @@ def finish(
     progress(len(done), len(jobs))
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a", encoding="utf-8") as lines:
-        for job, passed in _side_by_side([job for job in jobs if job not in done], workers):
+        for job, passed in side_by_side(do, [job for job in jobs if job not in done], workers):
             done[job] = passed
             lines.write(
                 json.dumps({"key": keys[job], "passed": [asdict(p) for p in passed]}) + "\n"
@@ -107,16 +105,6 @@ def _rows(
         }
         for (dataset, objective, method), mine in groups.items()
     ]  # fmt: skip
-
-
-def _side_by_side(jobs: Sequence[GateJob], workers: int) -> Iterator[tuple[GateJob, list[Passed]]]:
-    if workers <= 1 or len(jobs) < 2:
-        one_thread()
-        yield from map(do, jobs)
-        return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=one_thread) as pool:
-        for future in as_completed([pool.submit(do, job) for job in jobs]):
-            yield future.result()
 
 
 def _kept(path: Path) -> dict[str, list[Passed]]:
