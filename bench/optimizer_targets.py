@@ -147,7 +147,10 @@ TARGETS: Final[tuple[Target, ...]] = (
         Target("12", "flaky_reruns", f"price_{price}_logged_10", "on_permanent", 1.1, kind="retry")
         for price in (5, 20, 100)
     ),
-    Target("12", "injected_outage", "amplification", "amplification", 1.1, kind="outage"),
+    *(
+        Target("12", "injected_outage", way, "amplification", 1.1, kind="outage")
+        for way in ("as_configured", "with_the_budget")
+    ),
 )  # fmt: skip
 THINKING: Final = 50.0
 """Milliseconds a proposal on 100 settings, at most: target 13."""
