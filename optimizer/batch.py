@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.constraints import together
-from optimizer.effect import Effect
+from optimizer.effect import REACH, Effect
 from optimizer.evidence import Batches, Value, by_value
 from optimizer.failing import fails_more
 from optimizer.guard import Limits, Reason
@@ -121,7 +121,7 @@ def _harmful(
         level = levels.get(v)
         if told := fails_more(value, base, limits.failure_margin):
             found[v] = told
-        elif level is not None and level.log - 1.645 * level.se > 0.0:
+        elif level is not None and level.log - REACH * level.se > 0.0:
             found[v] = f"{math.expm1(level.log):+.0%} per item ({level.n} batches seen)"
     return found
 

@@ -19,13 +19,12 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from optimizer.effect import REACH
 from optimizer.evidence import Batches
 from optimizer.models.levels import Level
 
 Json: TypeAlias = Any
 
-REACH: Final = 1.645
-"""Standard errors of a 90% interval."""
 ALIKE: Final = 0.25
 """Log sizes of runs that are as good as equal."""
 BEYOND: Final = 100.0

@@ -10,7 +10,7 @@ of a trial, is not believed: it may have been at night.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.borrowing import Borrowed, lend, resembling
+from optimizer.choice_trials import measured
 from optimizer.effect import Effect
 from optimizer.elsewhere import Elsewhere, space_of
-from optimizer.evidence import Batches, record
-from optimizer.failing import SURE
+from optimizer.evidence import record
 from optimizer.finding import Asked, Finding, propose
 from optimizer.gate.calibration import Calibration
 from optimizer.gate.gate import Judgement, Terms, judge
@@ -30,7 +30,6 @@ from optimizer.gate.outlook import Outlook, outlook
 from optimizer.gate.tendency import Tendency
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import knob_class
-from optimizer.models.failures import worse
 from optimizer.proposal import Candidate
 from optimizer.search.history import History
 from optimizer.search.posterior import Posterior
@@ -70,105 +69,21 @@ def study(
     rest = [one for one in choices if one != asked.stable]
     if not rest or asked.stable not in choices:
         return asked.no("not_tunable", f"there is no choice beside {asked.stable}")
-    measured = dict(_measured(asked, limits))
+    known = dict(measured(asked, limits))
     notes = []
-    for value, one in sorted(measured.items(), key=lambda pair: pair[1].effect.log):
-        if one.fails:
-            notes.append(f"{value}: {one.fails}")
+    for value, one in sorted(known.items(), key=lambda pair: pair[1].effect.log):
+        if against := one.against(value, limits):
+            notes.append(against)
             continue
-        if one.in_all > math.log(1.0 - limits.min_gain) > one.effect.log:
-            notes.append(_for_some(asked, value, one.effect, one.in_all))
-            continue
-        found = _finding(asked, value, one.effect, len(measured))
+        found = _finding(asked, value, one.effect, len(known))
         answer = propose(asked, found, limits, suppressed)
         if isinstance(answer, Candidate):
             return answer
         notes.append(answer.text)
-    unknown = [one for one in rest if one not in measured]
+    unknown = [one for one in rest if one not in known]
     if not unknown:
         return asked.no("not_worthwhile", "; ".join(notes))
     return _unmeasured(asked, [asked.stable, *unknown], others, limits, suppressed)
-
-
-# ---- what a trial has measured --------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    """A choice in a trial: its effect, that in all, and in words that it fails more, or ""."""
-
-    effect: Effect
-    in_all: float
-    fails: str
-
-
-def _measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, _Measured]]:
-    """Yield what a trial of this knob has measured of each choice."""
-    for told in asked.scope.get("last") or ():
-        if told.get("state") != "learned":
-            continue
-        experiment = "x-" + str(told.get("proposal", "")).removeprefix("p-")
-        mine = asked.history.where(asked.history.experiment == experiment)
-        for line in told.get("diff") or ():
-            if line.get("knob") == asked.knob and line.get("from") == asked.stable:
-                for number, value in enumerate(line.get("values") or (), 1):
-                    arm = f"candidate.{number}"
-                    effect = _effect(mine, arm, asked, limits)
-                    if effect is not None:
-                        fails = _fails(mine, arm, limits)
-                        yield str(value), _Measured(effect, _in_all(mine, arm, asked), fails)
-
-
-def _effect(mine: Batches, arm: str, asked: Asked, limits: Limits) -> Effect | None:
-    """The difference in mean log outcome an item, units of one trial against each other."""
-    sides = [_units(mine.where(mine.arm == one), asked) for one in (arm, "control")]
-    if min(map(len, sides)) < limits.least_units:
-        return None
-    variances = [float(np.var(side, ddof=1)) / len(side) for side in sides]
-    freedom = sum(map(len, sides)) - 2
-    spread = math.sqrt(sum(float(np.var(side, ddof=1)) for side in sides) / limits.ramp_units)
-    log = float(np.mean(sides[0]) - np.mean(sides[1]))
-    return Effect(log, math.sqrt(sum(variances)), spread, freedom)
-
-
-def _in_all(mine: Batches, arm: str, asked: Asked) -> float:
-    """The log ratio of what all work took an item: large units count by what they are."""
-    sides = [mine.where(mine.arm == one) for one in (arm, "control")]
-    here, there = (
-        float(_taken(one, asked).sum()) / float(np.maximum(one.items, 1).sum()) for one in sides
-    )
-    return math.log(here / there) if here > 0.0 < there else 0.0
-
-
-def _fails(mine: Batches, arm: str, limits: Limits) -> str:
-    """Say how often a choice fails, where it clearly fails more: what fails soon is no gain."""
-    sides = [mine.where(mine.arm == one) for one in (arm, "control")]
-    bad, base = (int(one.retried.sum()) for one in sides)
-    many, usual = map(len, sides)
-    if worse(bad, many, base, usual, limits.failure_margin) < SURE:
-        return ""
-    return f"{bad / many:.0%} of its work failed at first, {base / usual:.0%} beside it"
-
-
-def _for_some(asked: Asked, value: str, effect: Effect, in_all: float) -> str:
-    return (
-        f"{value} takes {math.expm1(effect.log):+.0%} for most units and "
-        f"{math.expm1(in_all):+.0%} in all: what is gained on small work is lost on large"
-    )
-
-
-def _taken(side: Batches, asked: Asked) -> Array:
-    return np.asarray(side.cost if asked.objective == "cost" else side.seconds)
-
-
-def _units(side: Batches, asked: Asked) -> Array:
-    """The log outcome an item of each unit: a block, or without blocks a run."""
-    taken = _taken(side, asked)
-    names = np.char.add(np.char.add(side.run.astype(str), "/"), side.block.astype(str))
-    _, unit = np.unique(names, return_inverse=True)
-    sums = np.bincount(unit, weights=taken)
-    items = np.bincount(unit, weights=np.maximum(side.items, 1))
-    return np.log(sums[sums > 0.0] / items[sums > 0.0])
 
 
 def _finding(asked: Asked, value: str, effect: Effect, compared: int) -> Finding:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 LEVEL: Final = 0.90
+REACH: Final = 1.645
+"""Standard errors to either end of a 90% interval, where noise is well known."""
 WIDEST: Final = 0.30
 """An interval wider than 30 points says too little to be put before a person, unless even
 its worse end is a gain of as much."""

@@ -19,6 +19,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from optimizer.effect import REACH
+
 Array: TypeAlias = NDArray[Any]
 Json: TypeAlias = Any
 
@@ -26,8 +28,6 @@ LEAST: Final = 30.0
 """Effective units below which there is no estimate."""
 HEAVIEST: Final = 50.0
 """Weights are cut here: a unit that was drawn with 1 in 500 does not count for 500."""
-Z: Final = 1.645
-"""Standard errors to either end of a 90% interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Estimate:
         """Return it for the record, with its 90% interval."""
         return {
             "mean": self.mean,
-            "lower": self.mean - Z * self.se,
-            "upper": self.mean + Z * self.se,
+            "lower": self.mean - REACH * self.se,
+            "upper": self.mean + REACH * self.se,
             "effective_units": self.effective,
         }
 

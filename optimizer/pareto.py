@@ -24,6 +24,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.effect import REACH
 from optimizer.evidence import Table
 
 Json: TypeAlias = Any
@@ -32,7 +33,6 @@ Standing: TypeAlias = Literal["front", "dominated", "breaks_slo", "uncertain"]
 
 FEWEST: Final = 10
 """Attempts below which a setting is shown as uncertain."""
-CLEAR: Final = 1.645
 SETTINGS: Final = ("hardware", "batch_size", "in_flight")
 _TAIL: Final = 0.95
 
@@ -46,7 +46,7 @@ class Measure:
 
     def clearly_above(self, other: Measure) -> bool:
         """Whether this is worse than another beyond what chance does."""
-        return self.value - other.value > CLEAR * math.hypot(self.error, other.error)
+        return self.value - other.value > REACH * math.hypot(self.error, other.error)
 
 
 @dataclass(frozen=True, slots=True)

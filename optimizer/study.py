@@ -209,6 +209,8 @@ def _candidate(
 
 def _why_nothing(study: Study, notes: list[str]) -> str:
     harmful = [f"{v}: {why}" for v, why in sorted(study.harmful.items())]
+    if not study.ladder and not study.effects:
+        harmful.append("within its bounds no other leaves a run enough units for a trial")
     said = "; ".join([*notes, *harmful])
     return f"no worthwhile value besides {study.stable}" + (f" ({said})" if said else "")
 

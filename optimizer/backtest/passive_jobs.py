@@ -29,7 +29,7 @@ from optimizer.search.history import History
 Json: TypeAlias = Any
 
 LARGEST: Final = 1000
-"""Settings of a finite space; larger ones are searched by `optimizer.search.numeric`."""
+"""Settings of a space of which the gate looks at every one; it has no rows of larger ones."""
 
 
 @dataclass(frozen=True, slots=True)

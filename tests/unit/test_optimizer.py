@@ -90,6 +90,12 @@ def test_values_that_were_tried_lead_to_a_change_with_an_interval() -> None:
     assert high - low <= 0.30
 
 
+def test_runs_too_small_for_a_trial_are_said_to_be() -> None:
+    told = tuned(attempts({"run": "r1", "n": 30}, {"run": "r2", "n": 30}))
+    assert told.candidate is None
+    assert "leaves a run enough units for a trial" in told.reasons[0].text
+
+
 def test_what_the_policy_bounds_is_neither_proposed_nor_asked_about() -> None:
     bounded = Limits(bounds={"each.batch": (1.0, 120.0)})
     for parts in (explored(50, 100, 200), [{"run": "r1"}, {"run": "r2"}]):

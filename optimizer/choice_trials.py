@@ -1,0 +1,108 @@
+"""What trials of a choice have measured: units of one trial against each other.
+
+A choice has no ladder of sizes: hardware, or which alternative does the work. Its effect is the
+difference of mean log outcomes; what all its work took in all, and how often it failed, speak
+against it where they tell another story.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optimizer.effect import Effect
+from optimizer.evidence import Batches
+from optimizer.failing import SURE
+from optimizer.finding import Asked
+from optimizer.guard import Limits
+from optimizer.models.failures import worse
+
+Array: TypeAlias = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A choice in a trial: its effect, that in all, and in words that it fails more, or ""."""
+
+    effect: Effect
+    in_all: float
+    fails: str
+
+    def against(self, value: str, limits: Limits) -> str:
+        """Say what speaks against the choice, whatever its mean effect is; "" if nothing does."""
+        if self.fails:
+            return f"{value}: {self.fails}"
+        if self.in_all > math.log(1.0 - limits.min_gain) > self.effect.log:
+            return (
+                f"{value} takes {math.expm1(self.effect.log):+.0%} for most units and "
+                f"{math.expm1(self.in_all):+.0%} in all: what is gained on small work is lost on "
+                "large"
+            )
+        return ""
+
+
+def measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, Measured]]:
+    """Yield what a trial of this knob has measured of each choice."""
+    for told in asked.scope.get("last") or ():
+        if told.get("state") != "learned":
+            continue
+        experiment = "x-" + str(told.get("proposal", "")).removeprefix("p-")
+        mine = asked.history.where(asked.history.experiment == experiment)
+        for line in told.get("diff") or ():
+            if line.get("knob") == asked.knob and line.get("from") == asked.stable:
+                for number, value in enumerate(line.get("values") or (), 1):
+                    arm = f"candidate.{number}"
+                    effect = _effect(mine, arm, asked, limits)
+                    if effect is not None:
+                        fails = _fails(mine, arm, limits)
+                        yield str(value), Measured(effect, _in_all(mine, arm, asked), fails)
+
+
+def _effect(mine: Batches, arm: str, asked: Asked, limits: Limits) -> Effect | None:
+    """The difference in mean log outcome an item, units of one trial against each other."""
+    sides = [_units(mine.where(mine.arm == one), asked) for one in (arm, "control")]
+    if min(map(len, sides)) < limits.least_units:
+        return None
+    variances = [float(np.var(side, ddof=1)) / len(side) for side in sides]
+    freedom = sum(map(len, sides)) - 2
+    spread = math.sqrt(sum(float(np.var(side, ddof=1)) for side in sides) / limits.ramp_units)
+    log = float(np.mean(sides[0]) - np.mean(sides[1]))
+    return Effect(log, math.sqrt(sum(variances)), spread, freedom)
+
+
+def _in_all(mine: Batches, arm: str, asked: Asked) -> float:
+    """The log ratio of what all work took an item: large units count by what they are."""
+    sides = [mine.where(mine.arm == one) for one in (arm, "control")]
+    here, there = (
+        float(_taken(one, asked).sum()) / float(np.maximum(one.items, 1).sum()) for one in sides
+    )
+    return math.log(here / there) if here > 0.0 < there else 0.0
+
+
+def _fails(mine: Batches, arm: str, limits: Limits) -> str:
+    """Say how often a choice fails, where it clearly fails more: what fails soon is no gain."""
+    sides = [mine.where(mine.arm == one) for one in (arm, "control")]
+    bad, base = (int(one.retried.sum()) for one in sides)
+    many, usual = map(len, sides)
+    if worse(bad, many, base, usual, limits.failure_margin) < SURE:
+        return ""
+    return f"{bad / many:.0%} of its work failed at first, {base / usual:.0%} beside it"
+
+
+def _taken(side: Batches, asked: Asked) -> Array:
+    return np.asarray(side.cost if asked.objective == "cost" else side.seconds)
+
+
+def _units(side: Batches, asked: Asked) -> Array:
+    """The log outcome an item of each unit: a block, or without blocks a run."""
+    taken = _taken(side, asked)
+    names = np.char.add(np.char.add(side.run.astype(str), "/"), side.block.astype(str))
+    _, unit = np.unique(names, return_inverse=True)
+    sums = np.bincount(unit, weights=taken)
+    items = np.bincount(unit, weights=np.maximum(side.items, 1))
+    return np.log(sums[sums > 0.0] / items[sums > 0.0])
