@@ -81,7 +81,7 @@ class TrialLogs:
     """All logs of one installation, in a SQLite file or at a database's URL."""
 
     def __init__(self, place: Path | str) -> None:
-        url = f"sqlite:///{place}" if isinstance(place, Path) else place
+        url = f"sqlite:///{place}" if isinstance(place, Path) else _driven(place)
         options = {"connect_args": {"timeout": 10}} if url.startswith("sqlite") else {}
         self._engine = create_engine(url, **options)
         if url.startswith("sqlite"):
@@ -95,6 +95,12 @@ class TrialLogs:
     def close(self) -> None:
         """Close the database."""
         self._engine.dispose()
+
+
+def _driven(url: str) -> str:
+    """The URL with the driver that the extra ``postgres`` installs, where none is named."""
+    scheme, rest = url.split("://", 1)
+    return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
 
 
 def _pragmas(connection: Any, _: object) -> None:

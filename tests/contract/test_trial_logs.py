@@ -1,9 +1,10 @@
-"""What every log of a search keeps to, in memory and in a database."""
+"""What every log of a search keeps to, in memory, in SQLite and in PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,23 +13,48 @@ from control_plane.trial_logs import TrialLogs
 from optimizer.search.declared import Number, settings
 from optimizer.search.history import History
 from optimizer.search.numeric import Log, Numeric, Remembered
+from tests.contract.test_tools_postgres import Server, server
+
+__all__ = ["server"]  # a fixture
+_NUMBERS = count()
 
 
-@pytest.fixture(params=["memory", "database"])
-def again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Log]]:
+def database(kind: str, request: pytest.FixtureRequest) -> Path | str:
+    """An empty database of that kind: a file, or a URL."""
+    if kind == "sqlite":
+        folder: Path = request.getfixturevalue("tmp_path")
+        return folder / "trials.db"
+    pytest.importorskip("psycopg", reason="pip install 'trimtab[postgres]'")
+    running: Server = request.getfixturevalue("server")
+    name = f"trials_{next(_NUMBERS)}"
+    running.ask(f"create database {name}")
+    return running.url(database=name)
+
+
+def opening(place: Path | str, held: list[TrialLogs]) -> TrialLogs:
+    held.append(TrialLogs(place))
+    return held[-1]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def opened(request: pytest.FixtureRequest) -> Iterator[Callable[[], TrialLogs]]:
+    """Opens the same database, as another process would."""
+    place, held = database(request.param, request), list[TrialLogs]()
+    yield lambda: opening(place, held)
+    for logs in held:
+        logs.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def again(request: pytest.FixtureRequest) -> Iterator[Callable[[], Log]]:
     """Opens the same log, as another process would."""
     if request.param == "memory":
         kept = Remembered()
         yield lambda: kept
         return
-    opened: list[TrialLogs] = []
-
-    def one() -> Log:
-        opened.append(TrialLogs(tmp_path / "trials.db"))
-        return opened[-1].of("a")
-
-    yield one
-    for logs in opened:
+    place, held = database(request.param, request), list[TrialLogs]()
+    yield lambda: opening(place, held).of("a")
+    for logs in held:
         logs.close()
 
 
@@ -58,27 +84,26 @@ def test_a_search_goes_on_where_another_process_left_it(again: Callable[[], Log]
     assert second.next() == first.next()
 
 
-def test_processes_that_write_at_once_leave_no_gap_and_lose_nothing(tmp_path: Path) -> None:
-    opened = [TrialLogs(tmp_path / "trials.db") for _ in range(3)]
+def test_processes_that_write_at_once_leave_no_gap_and_lose_nothing(
+    opened: Callable[[], TrialLogs],
+) -> None:
+    writers = [opened() for _ in range(3)]
 
     def write(index: int) -> None:
         for k in range(5):
-            opened[index].of("a").append([{"who": index, "k": k}])
+            writers[index].of("a").append([{"who": index, "k": k}])
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(write, range(3)))
-    entries = list(opened[0].of("a").read(0))
+    entries = list(writers[0].of("a").read(0))
     assert sorted((e["who"], e["k"]) for e in entries) == [
         (w, k) for w in range(3) for k in range(5)
     ]
     assert [e["k"] for e in entries if e["who"] == 1] == list(range(5))
-    assert len(list(opened[0].of("a").read(7))) == 8
-    for logs in opened:
-        logs.close()
+    assert len(list(writers[0].of("a").read(7))) == 8
 
 
-def test_searches_do_not_see_each_other(tmp_path: Path) -> None:
-    logs = TrialLogs(tmp_path / "trials.db")
+def test_searches_do_not_see_each_other(opened: Callable[[], TrialLogs]) -> None:
+    logs = opened()
     logs.of("a").append([{"n": 1}])
     assert list(logs.of("b").read(0)) == []
-    logs.close()
