@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 
 from agents.calibrator import read_others
 from agents.observer import Reader, observe
-from agents.tuner import lent_by, priors_of, tune
+from agents.tuner import lent_by, priors_of, recorded_of, tune
 from agents.verifier import review
+from agents.works import read_works
 from optimizer.guard import Limits, Reason
 from optimizer.proposal import Candidate
 from optimizer.reasoning import reasoning
@@ -54,7 +55,10 @@ def study(
     catalogue = workload.get("described") or ()
     others = read_others(reader, workload.get("calibration"), now, catalogue) if chosen else None
     limits = Limits.from_policy(workload["policy"])
-    return reasoning(one.scope, one.history, limits, seed, one.tries, priors, others, curves)
+    recorded = recorded_of(one, seen, read_works(reader, [one]) if limits.joint else {})
+    return reasoning(
+        one.scope, one.history, limits, seed, one.tries, priors, others, curves, recorded
+    )
 
 
 def run_cycle(
@@ -74,5 +78,6 @@ def run_cycle(
     seen, silent = observe(reader, scopes)
     chosen = any(tuned["name"] in CHOSEN for one in seen for tuned in one.scope.get("tune") or ())
     others = read_others(reader, calibration, now, catalogue) if chosen else None
-    candidates, reasons = tune(seen, policy, rng, others)
+    works = read_works(reader, seen) if Limits.from_policy(policy).joint else None
+    candidates, reasons = tune(seen, policy, rng, others, works)
     return CycleResult(tuple(candidates), (*silent, *reasons, *review(seen)))

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from agents.observer import Observation
+from agents.works import Works
 from optimizer.choice import Others
 from optimizer.guard import Limits, Reason
+from optimizer.joint import Recorded
 from optimizer.models.chains import Cells, by_class, together
 from optimizer.models.recovery import ANYTHING, Rates
 from optimizer.models.shapes import Curve
@@ -29,8 +31,12 @@ def tune(
     policy: Mapping[str, Json],
     rng: random.Random,
     others: Others | None = None,
+    works: Works | None = None,
 ) -> tuple[list[Candidate], list[Reason]]:
-    """Return the candidates of one cycle and, for all else, the reasons."""
+    """Return the candidates of one cycle and, for all else, the reasons.
+
+    ``works`` are runs that can be replayed, for the steps whose knobs are looked at together.
+    """
     candidates: list[Candidate] = []
     reasons: list[Reason] = []
     limits = Limits.from_policy(policy)
@@ -39,11 +45,24 @@ def tune(
     for place, one in enumerate(observations):
         priors = _priors([c for other, c in enumerate(chains) if other != place])
         lent = [c for other, c in enumerate(curves) if other != place and c is not None]
-        tuned = tune_step(one.scope, one.history, limits, rng, one.tries, priors, others, lent)
+        recorded = recorded_of(one, observations, works or {})
+        tuned = tune_step(
+            one.scope, one.history, limits, rng, one.tries, priors, others, lent, recorded
+        )
         reasons += tuned.reasons
         if tuned.candidate is not None:
             candidates.append(tuned.candidate)
     return candidates, reasons
+
+
+def recorded_of(
+    one: Observation, observations: Sequence[Observation], works: Works
+) -> Recorded | None:
+    """Return what a joint look at a step's knobs leans on, where its runs were read."""
+    mine = works.get((str(one.scope["playbook"]), str(one.scope["step"])))
+    if mine is None:
+        return None
+    return Recorded(mine, [other.history for other in observations if other is not one])
 
 
 def priors_of(others: Sequence[Tries]) -> dict[str, Rates]:

@@ -310,7 +310,12 @@ def record(
         "model": {"name": "service time, failures, concurrency", "llm": False},
         **sections,
     }
-    rounded = _rounded(body)
+    return sealed(body)
+
+
+def sealed(evidence: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a record with the ``id`` of all else that is in it now."""
+    rounded = {k: _rounded(value) for k, value in evidence.items() if k != "id"}
     return {**rounded, "id": digest(rounded)}
 
 

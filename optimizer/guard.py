@@ -37,6 +37,8 @@ class Limits:
 
     ``ramp_units`` is what the last stage of a trial will measure with, a side;
     ``pairs`` the pairs of a switchback; ``explore_units`` the units of each explored arm.
+    ``joint`` is whether knobs are looked at together, in replays of at least
+    ``replayed_runs`` runs that are off by at most ``replay_error``.
     """
 
     min_gain: float = 0.05
@@ -51,6 +53,9 @@ class Limits:
     ramp_units: int = 60
     pairs: int = 8
     failure_margin: float = 0.05
+    joint: bool = False
+    replayed_runs: int = 3
+    replay_error: float = 0.15
 
     @classmethod
     def from_policy(cls, policy: Mapping[str, Json]) -> Limits:
@@ -58,6 +63,7 @@ class Limits:
         ramp, verify = policy.get("ramp") or [{}], policy.get("verify") or {}
         last = ramp[-1]
         units = last.get("min_candidate", 60) if isinstance(last, Mapping) else last[1]
+        shadow = verify.get("shadow") or {}
         return cls(
             min_gain=float(policy.get("min_worthwhile", verify.get("min_gain", 0.05))),
             largest_step=dict(_steps(policy.get("step_change"), "x")),
@@ -66,6 +72,9 @@ class Limits:
             reach=float(str((policy.get("explore") or {}).get("reach", "x8")).lstrip("x")),
             ramp_units=int(units),
             pairs=int(verify.get("min_pairs", 8)),
+            joint=bool(policy.get("joint", False)),
+            replayed_runs=int(shadow.get("min_runs", 3)),
+            replay_error=float(shadow.get("max_error", 0.15)),
         )
 
     def factor(self, knob: str) -> float:

@@ -16,6 +16,7 @@ from optimizer.choice import Others
 from optimizer.effect import describe
 from optimizer.evidence import Batches, Table, batches
 from optimizer.guard import Limits, Reason
+from optimizer.joint import Recorded
 from optimizer.models.recovery import Rates
 from optimizer.models.shapes import Curve
 from optimizer.proposal import Candidate
@@ -32,10 +33,11 @@ def reasoning(
     scope: Mapping[str, Json], history: Batches, limits: Limits, seed: str,
     tries: Tries | None = None, priors: Mapping[str, Rates] | None = None,
     others: Others | None = None, curves: Sequence[Curve] = (),
+    recorded: Recorded | None = None,
 ) -> dict[str, Json]:  # fmt: skip
     """Return what is thought of one step, knob by knob, and the one proposal it comes to."""
     chance = random.Random(seed)  # noqa: S311 no secret
-    whole = tune_step(scope, history, limits, chance, tries, priors, others, curves)
+    whole = tune_step(scope, history, limits, chance, tries, priors, others, curves, recorded)
     now = current(history)
     return {
         "scope": f"{scope['playbook']}#{scope['step']}",

@@ -2,14 +2,16 @@
 
 One proposal a step at a time, since trials of one step would disturb each other. A change
 comes before an experiment, the largest gain first. Of experiments, concurrency comes
-first: what it saves makes every later trial of the step shorter.
+first: what it saves makes every later trial of the step shorter. Where the policy asks for it
+and replays can say, the knobs are looked at together first, and what leads to the joint best
+comes before what is best for one knob by itself.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,9 +19,11 @@ import numpy as np
 
 from optimizer import backoff, batch, choice, hedge, in_flight, retry, schedule, timeout
 from optimizer.choice import Others
+from optimizer.direction import Direction
 from optimizer.evidence import Batches
 from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
+from optimizer.joint import Recorded, towards
 from optimizer.knobs import COLUMNS, Range, UnknownKnob, knob_class
 from optimizer.models.recovery import Rates
 from optimizer.models.shapes import Curve
@@ -56,13 +60,14 @@ def tune_step(
     scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
     tries: Tries | None = None, priors: Mapping[str, Rates] | None = None,
     others: Others | None = None,
-    curves: Sequence[Curve] = (),
+    curves: Sequence[Curve] = (), recorded: Recorded | None = None,
 ) -> Tuned:  # fmt: skip
     """Return the proposal for one step, or why there is none.
 
     ``tries`` are the step's attempts one by one, without which nothing is said of retries,
     timeouts and hedges; ``priors`` say how classes of error recover in other steps,
-    ``others`` what those took on which hardware, and ``curves`` by batch size.
+    ``others`` what those took on which hardware, and ``curves`` by batch size. ``recorded``
+    are runs of it that can be replayed, where its knobs are to be looked at together.
     """
     name = f"{scope['playbook']}#{scope['step']}"
     if scope.get("live"):
@@ -76,21 +81,57 @@ def tune_step(
     if tries is not None:
         tries = tries.where(np.isin(tries.run, np.unique(history.run)))
     suppressed = _suppressed(scope)
+
+    def ask(about: Mapping[str, Json]) -> list[Candidate | Reason]:
+        return _asked(about, history, limits, rng, tries, priors or {}, others, curves, suppressed)
+
+    first, told = _together(scope, history, limits, rng, recorded, ask)
+    if first is not None:
+        return Tuned(first, ())
+    answers = ask(scope)
+    if not answers:
+        text = "the step declares no knob under tune"
+        return Tuned(None, (Reason(name, "not_tunable", text),))
+    reasons = (*told, *(answer for answer in answers if isinstance(answer, Reason)))
+    return Tuned(_first([a for a in answers if isinstance(a, Candidate)]), reasons)
+
+
+def _asked(
+    scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
+    tries: Tries | None, priors: Mapping[str, Rates], others: Others | None,
+    curves: Sequence[Curve], suppressed: frozenset[str],
+) -> list[Candidate | Reason]:  # fmt: skip
+    """Ask the study of each knob."""
     declared = [limits.within(tune) for tune in scope.get("tune") or []]
     found = [
-        _of_tries(scope, tune, history, limits, rng, tries, priors or {}, suppressed)
+        _of_tries(scope, tune, history, limits, rng, tries, priors, suppressed)
         if tune["name"] in OF_TRIES
         else _chosen(scope, tune, history, limits, others, suppressed)
         if tune["name"] in CHOSEN
         else study_of(scope, tune, history, limits, rng, tries, curves)
         for tune in declared
     ]
-    if not found:
-        text = "the step declares no knob under tune"
-        return Tuned(None, (Reason(name, "not_tunable", text),))
-    answers = [decide(one, limits, suppressed) if isinstance(one, Study) else one for one in found]
-    reasons = tuple(answer for answer in answers if isinstance(answer, Reason))
-    return Tuned(_first([a for a in answers if isinstance(a, Candidate)]), reasons)
+    return [decide(one, limits, suppressed) if isinstance(one, Study) else one for one in found]
+
+
+def _together(
+    scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
+    recorded: Recorded | None, ask: Callable[[Mapping[str, Json]], list[Candidate | Reason]],
+) -> tuple[Candidate | None, tuple[Reason, ...]]:  # fmt: skip
+    """Return what leads to the joint best, or why each knob is looked at by itself."""
+    if recorded is None or not limits.joint:
+        return None, ()
+    name = f"{scope['playbook']}#{scope['step']}"
+    found = towards(scope, history, recorded, limits, f"{rng.getrandbits(64)}")
+    if not isinstance(found, Direction):
+        return None, (Reason(name, "joint", found),)
+    answers = [a for a in ask(found.narrowed(scope)) if isinstance(a, Candidate)]
+    leading = [a for a in answers if a.diff[0]["knob"] == found.first]
+    candidate = _first(leading or answers)
+    if candidate is not None:
+        return found.explained(candidate), ()
+    text = f"{found.says()}; no knob by itself has the evidence to go that way"
+    return None, (Reason(name, "joint", text),)
 
 
 def study_of(

@@ -173,6 +173,7 @@ class Policy:
     mode: str = _key(mode, "review")
     min_worthwhile: float = _key(percent, 0.05, "max")
     min_support: float = _key(percent, 0.8, "max")
+    joint: bool = _key(flag, False, "min")
     step_change: tuple[tuple[str, Limit], ...] = _key(limit, _STEPS, many="mapping")
     bounds: tuple[Bound, ...] = _key(Bound, (), many="list")
     deny: tuple[Deny, ...] = _key(Deny, (), many="list")
