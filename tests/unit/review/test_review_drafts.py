@@ -162,3 +162,18 @@ def test_a_workload_names_its_cycle_and_how_much_of_the_record_it_is_about(
         assert replace(demo).hash == demo.hash
 
     asyncio.run(story())
+
+
+def test_a_workload_says_what_each_step_runs_so_that_steps_can_be_held_against_each_other(
+    house, demo, kit
+) -> None:
+    async def story() -> None:
+        room = await kit.open_room(house, demo)
+        told = {one["step"]: one for one in room.drafts.asked()["described"]}
+        assert {"load", "enrich"} <= set(told)
+        assert told["load"]["playbook"] == kit.PATH
+        assert told["load"]["tool"] == "python"
+        assert "load" in told["load"]["text"]
+        assert told["load"]["code"] != told["enrich"]["code"]
+
+    asyncio.run(story())
