@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from runtime.record.follow import Fact
 from runtime.record.masking import HTTP, mask
 from runtime.record.tables import Row, Rows
+from runtime.run.budget import without_note
 from runtime.run.events import (
     AttemptFinished,
     AttemptLeased,
@@ -101,11 +102,13 @@ def fault_text(step: str, fault: Fault) -> str:
     """Return what a fault says, without what varies between its occurrences.
 
     An HTTP error is named, since people ask for "too many requests" more often than for 429.
+    That a retry budget was spent is no part of the cause.
     """
+    said = without_note(fault.message)
     where = f" at {fault.where}" if fault.where else ""
-    code = _HTTP.search(fault.message)
+    code = _HTTP.search(said)
     named = f" ({_PHRASES[code[1]]})" if code and code[1] in _PHRASES else ""
-    return mask(f"{step}: {fault.cls}: {fault.message}{named}{where}")
+    return mask(f"{step}: {fault.cls}: {said}{named}{where}")
 
 
 def cause(step: str, fault: Fault) -> str:

@@ -25,6 +25,7 @@ HELD: Final = 0.1
 """How much of what a window allows may be saved up and spent at once."""
 _SLACK: Final = 1e-9
 """Ten tenths are a token, whatever the sum of their floats."""
+_NOTE: Final = "(no retry: "
 
 
 def earned(share: float) -> float:
@@ -43,6 +44,24 @@ def burst(share: float) -> float:
     (10.0, 1.0)
     """
     return max(share * HELD * WINDOW, 1.0)
+
+
+def with_note(message: str, why: str) -> str:
+    """Return what a fault says, with why it is not tried again.
+
+    >>> with_note("no luck", "the budget is spent")
+    'no luck (no retry: the budget is spent)'
+    """
+    return f"{message} {_NOTE}{why})".lstrip()
+
+
+def without_note(message: str) -> str:
+    """Return what the fault said before.
+
+    >>> without_note("no luck (no retry: the budget is spent)")
+    'no luck'
+    """
+    return message.partition(_NOTE)[0].rstrip() if _NOTE in message else message
 
 
 @dataclass(slots=True)

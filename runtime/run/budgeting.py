@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runtime.playbook.model import Step
+from runtime.run.budget import with_note
 from runtime.run.deciding import Deciding, Ended
 from runtime.run.events import Fault
 from runtime.run.state import Try
@@ -31,7 +32,7 @@ class Budgeting(Deciding):
         if budget.ended(share, first=first, wants=wants) or not wants:
             return ended, retry_at
         fault = ended.fault or Fault("unknown", ended.outcome)
-        told = f"{fault.message} (no retry: {budget.told(share)})".lstrip()
+        told = with_note(fault.message, budget.told(share))
         facts = {**ended.facts, "over_budget": True}
         return replace(ended, fault=fault.but(message=told), facts=facts), None
 

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.journal.wire import encode
-from runtime.record.derive import derive, fault_text
+from runtime.record.derive import cause, derive, fault_text
 from runtime.record.follow import Batch, Fact, JournalGap, Known, Span, next_batch, read_again
 from runtime.record.mark import merge
 from runtime.record.masking import mask
 from runtime.record.points import marks
 from runtime.record.tables import TABLES
+from runtime.run.budget import Budget, with_note
 from runtime.run.events import (
     AttemptFinished,
     AttemptScheduled,
@@ -301,6 +302,16 @@ def test_a_missing_position_is_said_and_not_stepped_over() -> None:
 )
 def test_a_code_that_is_the_cause_stays_and_is_named(message: str, text: str) -> None:
     assert fault_text("s", Fault("throttled", message)) == text
+
+
+@given(st.text(max_size=20).map(str.strip), st.integers(0, 9), st.integers(0, 9))
+def test_a_failure_that_was_not_tried_again_for_its_budget_is_of_the_same_cause(
+    message: str, first: int, again: int
+) -> None:
+    budget = Budget(0.0, [first, again])
+    noted = with_note(message, budget.told(0.1))
+    assert noted != message
+    assert cause("s", Fault("timeout", noted)) == cause("s", Fault("timeout", message))
 
 
 @given(st.text(max_size=200))
