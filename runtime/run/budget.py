@@ -31,8 +31,8 @@ _NOTE: Final = "(no retry: "
 def earned(share: float) -> float:
     """Return the part of a token that a first try earns.
 
-    >>> earned(0.1)
-    0.09
+    >>> earned(0.5)
+    0.45
     """
     return share * (1.0 - HELD)
 
@@ -40,8 +40,8 @@ def earned(share: float) -> float:
 def burst(share: float) -> float:
     """Return how many tokens may be held; one, for a share so small that it is a longer window's.
 
-    >>> burst(0.1), burst(0.001)
-    (10.0, 1.0)
+    >>> burst(0.5), burst(0.001)
+    (50.0, 1.0)
     """
     return max(share * HELD * WINDOW, 1.0)
 
