@@ -25,6 +25,8 @@ Json: TypeAlias = Any
 OBJECTIVES: Final[tuple[Objective, ...]] = ("cost", "time")
 STALE_S: Final = 7 * 86400.0
 """A map older than a week is not used."""
+AHEAD_S: Final = 3600.0
+"""Nor one from further ahead than clocks differ: its age is not known."""
 
 
 def calibrate(
@@ -98,6 +100,8 @@ def usable(told: Mapping[str, Json] | None, now: float) -> tuple[dict[str, Calib
     if not told:
         return {}, "chances were not calibrated on this installation yet"
     age = now - float(told.get("at", 0.0))
+    if age < -AHEAD_S:
+        return {}, "the calibration is of a later time than this cycle knows of"
     if age > STALE_S:
         return {}, f"the calibration is {age / 86400.0:.0f} days old: too old"
     try:

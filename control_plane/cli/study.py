@@ -73,6 +73,8 @@ def simulate(
         "cannot say": "cannot_say",
     }, empty="the step declares no knob that is simulated")  # fmt: skip
     say(f"estimates from run {joint.run}; nothing was run")
+    if "#" in what and rows:
+        say("the line of the setting in use shows how far the simulator is from what was recorded")
 
 
 def _joint(

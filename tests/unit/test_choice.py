@@ -114,6 +114,12 @@ def test_without_a_fresh_calibration_it_is_a_trial_and_says_why(age: float) -> N
     assert found.evidence["gate"]["worth"] > found.evidence["gate"]["price"]
 
 
+def test_a_calibration_whose_age_is_not_known_is_not_used() -> None:
+    told = calibrate(Record(summed()), 1e9)
+    assert usable(told, 1e9)[0]
+    assert usable(told, 0.0) == ({}, "the calibration is of a later time than this cycle knows of")
+
+
 def test_a_step_larger_than_any_is_asked_about() -> None:
     table = summed()
     mine = table.num_rows - 1
