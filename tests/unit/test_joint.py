@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from agents.loop import run_cycle
 from agents.works import MOST
 from optimizer.direction import Direction, direction
-from optimizer.evidence import batches, is_intact
+from optimizer.evidence import Batches, batches, is_intact
 from optimizer.guard import Limits
 from optimizer.joint import Recorded, towards
 from optimizer.search.numeric import Remembered
@@ -176,6 +176,20 @@ def test_the_same_seed_gives_the_same_direction_and_trials_are_kept_in_the_log()
     (after,) = [len(log.entries) for log in logs.values()]
     assert after <= entries[0] + 1  # it is opened again, and nothing is tried again
     assert pointed(world, stable) == pointed(world, stable)
+
+
+def test_a_search_starts_from_what_another_step_took_at_the_settings_it_ran_at() -> None:
+    world, other = settled(explored(), START), World()
+    for batch, in_flight in product((10, 20, 30), (2, 4, 8)):
+        other.run(batch, in_flight)
+
+    def tried(*others: Batches) -> list[tuple[int, ...]]:
+        found = pointed(world, START, others=others)
+        assert isinstance(found, Direction)
+        return [(t["each.batch"], t["each.in_flight"]) for t in found.facts["trials"]]
+
+    assert tried(batches(other.table()))[1] == (30, 8)
+    assert tried().index((30, 8)) > 1
 
 
 def test_no_setting_is_outside_what_author_policy_and_history_allow() -> None:
