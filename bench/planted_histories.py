@@ -54,7 +54,7 @@ class History:
         """Return the step as an optimizer's cycle names it."""
         usual = {"each.batch": 25, "each.in_flight": 2, "retry.attempts": 3, "retry.on": TRANSIENT}
         return {
-            "playbook": "planted/truth", "step": "work", "version": "v1", "bound": "b",
+            "playbook": "planted/truth", "step": "unit", "version": "v1", "bound": "b",
             "effect": "idempotent", "objective": "time", "stable": {}, "last": [],
             "defaults": {**usual, self.knob["name"]: self.stable}, "tune": [self.knob],
             **self.more,
@@ -110,7 +110,7 @@ def row(run: str, batch: int, seconds: float, at: float, **more: Json) -> Row:
     """Return one attempt; what is not said is usual."""
     number, error = more.get("number", 1), more.get("error_class", "")
     usual = {
-        "attempt": f"{run}/work/{batch}/{number}", "run": run, "version": "v1", "batch": batch,
+        "attempt": f"{run}/unit/{batch}/{number}", "run": run, "version": "v1", "batch": batch,
         "block": -1, "number": number, "outcome": "failed" if error else "succeeded",
         "error_class": "", "retried": 0, "run_s": seconds, "items": 25,
         "cost_usd": seconds / 3600, "scheduled_at": at, "at": at + seconds, "batch_size": 25,
