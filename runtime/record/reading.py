@@ -54,10 +54,11 @@ class Reading:
         kinds = catalogue()
         self._names = [kind.name for kind in kinds]
         each = [len(kind.complaints) for kind in kinds]
-        self._starts = np.cumsum([0, *each])
+        starts = np.cumsum([0, *each])
+        self._places = _places(starts, max(*each, _NEAREST))
         self._complaints = _embedded(embedder, (c for kind in kinds for c in kind.complaints))
         self._glosses = _embedded(embedder, (kind.gloss for kind in kinds))
-        self._means = _units(np.add.reduceat(self._complaints, self._starts[:-1]))
+        self._means = _units(np.add.reduceat(self._complaints, starts[:-1]))
         self._toward = _units(self._glosses + self._means)
         self._words = _rarities(kinds)
         self._none = self._unmeant(kinds)
@@ -90,8 +91,10 @@ class Reading:
         return float(np.quantile(found, _FOREIGN))
 
     def _nearest(self, near: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        parts = np.split(near, self._starts[1:-1])
-        return np.asarray([np.sort(part)[-_NEAREST:].mean() for part in parts])
+        """Return the mean of each kind's nearest complaints, all kinds at once."""
+        parts = np.append(near, -np.inf)[self._places]
+        best = np.partition(parts, -_NEAREST, axis=1)[:, -_NEAREST:]
+        return np.asarray(best.mean(axis=1, where=np.isfinite(best)))
 
     def _saying(self, text: str) -> np.ndarray[Any, Any]:
         there = [self._words[w] for w in {stem(w) for w in words(text)} if w in self._words]
@@ -111,6 +114,12 @@ def reading(embedder: Embedder) -> Reading:
 
 def _embedded(embedder: Embedder, texts: Iterable[str]) -> np.ndarray[Any, Any]:
     return np.asarray(embedder.embed(list(texts)), dtype=np.float32)
+
+
+def _places(starts: np.ndarray[Any, Any], width: int) -> np.ndarray[Any, Any]:
+    """Return where the complaints of each kind stand, a row a kind; one past all fills it up."""
+    places = starts[:-1, None] + np.arange(width)
+    return np.where(places < starts[1:, None], places, starts[-1])
 
 
 def _units(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
