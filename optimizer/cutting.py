@@ -2,7 +2,8 @@
 
 Both ask what the same luck would have come to under another rule. The luck is a survival
 curve of the step's own tries; units are played under the rule of now and under each other
-one with the same random numbers, on the curve and on resamples of it.
+one with the same random numbers, on the curve and on resamples of it. Where the best value is
+further than an experiment may reach, the step towards it is asked about first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.effect import Effect
-from optimizer.finding import Asked, Finding, propose
+from optimizer.finding import Asked, Finding, propose, towards
 from optimizer.guard import Limits, Reason
 from optimizer.models.durations import Durations, spread_of
 from optimizer.proposal import Candidate
@@ -68,8 +69,15 @@ class Luck:
         )  # fmt: skip
 
     def seconds(self, curve: Durations) -> Array:
-        """Return what the tries of each unit would take; its work is the same in each."""
-        return curve.draw(self.chance, curve.factors[self.beside][:, None])
+        """Return what the tries of each unit would take; its work is the same in each.
+
+        Of tries whose end nobody saw the first lasts for ever, so that no rule seems to reach
+        its end; those after it last as long as any was seen to.
+        """
+        factors = curve.factors[self.beside][:, None]
+        found = curve.draw(self.chance, factors)
+        found[:, 1:] = np.where(np.isinf(found), curve.longest * factors, found)[:, 1:]
+        return found
 
     def values(self) -> list[float]:
         """Return the values worth asking about: seconds that enough tries took longer than."""
@@ -93,7 +101,7 @@ def best(
     if not means:
         return asked.no("not_worthwhile", "no other value is within bounds and known of")
 
-    def at(value: float) -> Candidate | Reason:
+    def finding(value: float) -> Finding:
         logs = [
             _log(rule(s, value), rule(s, asked.stable)) for s in map(luck.seconds, luck.resamples)
         ]
@@ -103,19 +111,26 @@ def best(
         effect = Effect(log, float(np.std(logs)), noise, 60.0)
         note, facts = explain(value)
         facts = {**facts, "luck": _told(luck, value)}
-        found = Finding(value, effect, "replay of tries", luck.tries, note, 3, facts)
-        return propose(asked, found, limits, suppressed)
+        return Finding(value, effect, "replay of tries", luck.tries, note, 3, facts)
 
     value = min(means, key=lambda v: (means[v], v))
     near = _rounded(limits.nearest(asked.knob, asked.stable or value, value))
     low, high = asked.ends
-    if near != value and low <= near <= high and isinstance(step := at(near), Candidate):
-        return step
-    answer = at(value)
+    if near != value and low <= near <= high:
+        step = propose(asked, finding(near), limits, suppressed)
+        if isinstance(step, Candidate):
+            return step
+    answer = towards(asked, finding(value), finding, limits, suppressed)
     if isinstance(answer, Reason) and luck.curve.remaining(value) <= luck.curve.remaining(0.0):
         text = "the time still to come does not grow with the time already spent"
         return asked.no("not_worthwhile", f"{text} ({answer.text})")
     return answer
+
+
+def settled(seconds: Array) -> Array:
+    """Return the seconds of first tries that nothing ends: at least what others were seen to."""
+    longest = np.max(seconds, where=np.isfinite(seconds), initial=0.0)
+    return np.asarray(np.minimum(seconds[:, 0], longest))
 
 
 def _log(then: Array, now: Array) -> float:

@@ -3,14 +3,15 @@
 Limits of retries, classes of errors, timeouts and hedges are not tried side by side before
 they are proposed: what they would have done is worked out from the tries that history
 holds. A finding says by how much, how sure that is, and on what; `propose` makes a
-candidate of it, or says why not.
+candidate of it, or says why not. To a value that is further than an experiment may reach
+lead experiments one after the other, each from what was tried before without harm (`towards`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from optimizer.effect import Effect
@@ -89,30 +90,83 @@ def propose(
     return candidate
 
 
-def _is_far(asked: Asked, value: Json, limits: Limits) -> bool:
-    """Whether a value is further than one change may go, and no experiment covered it."""
+def towards(
+    asked: Asked, found: Finding, at: Callable[[float], Finding], limits: Limits,
+    suppressed: Collection[str],
+) -> Candidate | Reason:  # fmt: skip
+    """Return what a finding supports, or the next step towards it where it is too far.
+
+    ``at`` is what history says of another value. A step that is worth it by itself is proposed
+    as such; else it is tried for the sake of the far end, if it is not surely worse by more
+    than what would be worth a change.
+    """
+    answer = propose(asked, found, limits, suppressed)
+    edge = _edge(asked, found.value, limits)
+    if isinstance(answer, Candidate) or edge is None:
+        return answer
+    step = at(edge)
+    if isinstance(own := propose(asked, step, limits, suppressed), Candidate):
+        return own
+    if answer.reason != "step_too_large" or step.effect.log > -math.log1p(-limits.min_gain):
+        return answer
+    far = f"{_says(asked, found)}, a step towards which is {edge}"
+    return _experiment(asked, replace(step, note=far), suppressed)
+
+
+def _edge(asked: Asked, value: Json, limits: Limits) -> float | None:
+    """How far an experiment may go towards a value that is further; None when it is not."""
     if not isinstance(value, int | float) or not isinstance(asked.stable, int | float):
-        return False
-    if abs(limits.nearest(asked.knob, asked.stable, value) - value) <= 1e-9 * abs(value):
-        return False
+        return None
+    down = value < asked.stable
+    ends = [v for v in _tried(asked) if value <= v <= asked.stable or asked.stable <= v <= value]
+    last = min(ends) if down else max(ends)
+    if max(value / last, last / value) <= limits.reach * (1.0 + 1e-9):
+        return None
+    edge = last / limits.reach if down else last * limits.reach
+    digits = 10.0 ** (math.floor(math.log10(edge)) - 2)
+    steps = round(edge / digits, 6)  # three digits, never over the edge
+    return float(f"{(math.ceil(steps) if down else math.floor(steps)) * digits:.3g}")
+
+
+def _tried(asked: Asked) -> list[float]:
+    """The stable value, and those that experiments tried without harm."""
     lines = [
         line
         for one in asked.scope.get("last") or []
         if one.get("state") == "learned"
         for line in one.get("diff") or []
     ]
-    return not any(n["knob"] == asked.knob and value in n.get("values", []) for n in lines)
+    values = [v for n in lines if n["knob"] == asked.knob for v in n.get("values", [])]
+    return [asked.stable, *(v for v in values if isinstance(v, int | float))]
+
+
+def _is_far(asked: Asked, value: Json, limits: Limits) -> bool:
+    """Whether a value is further than one change may go, and no experiment went as far."""
+    if not isinstance(value, int | float) or not isinstance(asked.stable, int | float):
+        return False
+    if abs(limits.nearest(asked.knob, asked.stable, value) - value) <= 1e-9 * abs(value):
+        return False
+    tried = _tried(asked)
+    return not min(tried) <= value <= max(tried)
+
+
+def _says(asked: Asked, found: Finding) -> str:
+    return f"{found.note}: {asked.objective} per item {math.expm1(found.effect.log):+.0%}"
 
 
 def _ask(
     asked: Asked, found: Finding, limits: Limits, suppressed: Collection[str]
 ) -> Candidate | Reason:
     """Return the experiment that lets a far value be tried first, where it may reach so far."""
-    ratio = max(found.value / asked.stable, asked.stable / found.value)
-    says = f"{found.note}: {asked.objective} per item {math.expm1(found.effect.log):+.0%}"
-    if ratio > limits.reach * (1.0 + 1e-9):
+    says = _says(asked, found)
+    if _edge(asked, found.value, limits) is not None:
+        ratio = max(found.value / asked.stable, asked.stable / found.value)
         text = f"{says}, but that is x{ratio:.3g}, and an experiment reaches x{limits.reach:g}"
         return asked.no("step_too_large", text)
+    return _experiment(asked, replace(found, note=says), suppressed)
+
+
+def _experiment(asked: Asked, found: Finding, suppressed: Collection[str]) -> Candidate | Reason:
     line = {"knob": asked.knob, "from": asked.stable, "values": [found.value]}
     sections = {
         "support": 0.0, "covered": [], "prediction": {}, "objective": asked.objective,
@@ -124,7 +178,8 @@ def _ask(
         kind="experiment", playbook=str(asked.scope["playbook"]), step=str(asked.scope["step"]),
         knob_class=knob_class(asked.knob), objective=asked.objective, diff=[line],
         base={asked.knob: asked.stable},
-        evidence=record(asked.scope, [line], asked.history, sections), predicted={}, note=says,
+        evidence=record(asked.scope, [line], asked.history, sections), predicted={},
+        note=found.note,
     )  # fmt: skip
     if candidate.content in suppressed:
         return asked.no("not_worthwhile", f"{found.value} was tried before and nothing is new")

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.cutting import Luck, best
+from optimizer.cutting import Luck, best, settled
 from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
 from optimizer.proposal import Candidate
@@ -62,7 +62,7 @@ def study(
 def done_after(seconds: Array, after: float | None) -> Array:
     """Return when units are done whose second try begins ``after`` seconds into the first."""
     if after is None:
-        return np.asarray(seconds[:, 0])
+        return settled(seconds)
     return np.asarray(np.minimum(seconds[:, 0], np.minimum(seconds[:, 0], after) + seconds[:, 1]))
 
 

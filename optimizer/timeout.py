@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.cutting import Luck, best
+from optimizer.cutting import Luck, best, settled
 from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
 from optimizer.proposal import Candidate
@@ -63,7 +63,7 @@ def study(
 def spent(seconds: Array, timeout: float | None) -> Array:
     """Return the slot seconds of units whose tries are given up after ``timeout``."""
     if timeout is None:
-        return np.asarray(seconds[:, 0])
+        return settled(seconds)
     within = seconds <= timeout
     first = np.where(within.any(axis=1), within.argmax(axis=1), seconds.shape[1] - 1)
     last = np.minimum(seconds[np.arange(len(seconds)), first], timeout)

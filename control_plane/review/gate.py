@@ -182,7 +182,10 @@ def _size(
                 continue
             if name in covered and covered[name].holds(value):
                 continue
-            if not limit.allows(before, value):
+            tried = [before]
+            if drafted.kind == "experiment" and name in covered:
+                tried += [covered[name].low, covered[name].high]
+            if not any(limit.allows(one, value) for one in tried):
                 text = f"{name}: from {before} to {value} is more than {limit} in one step"
                 yield Refusal(Reason.STEP_TOO_LARGE, text)
 

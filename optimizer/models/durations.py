@@ -1,10 +1,11 @@
 """How long a try takes by luck alone: a survival curve, its work taken out, cut tries censored.
 
 A try that was timed out or ended says only that it would have taken longer (Kaplan & Meier,
-JASA 1958). What more work explains is no luck: log seconds are regressed on log work, and
-the curve is of what is left. Ending a try early pays only where the time still to come
-grows with the time already spent (van Moorsel & Wolter, "Analysis of Restart Mechanisms in
-Software Systems", IEEE TSE 2006); `remaining` shows whether it does.
+JASA 1958); where all the longest were, nobody knows when those would have ended. What more
+work explains is no luck: log seconds are regressed on log work, and the curve is of what is
+left. Ending a try early pays only where the time still to come grows with the time already
+spent (van Moorsel & Wolter, "Analysis of Restart Mechanisms in Software Systems", IEEE TSE
+2006); `remaining` shows whether it does.
 
 >>> curve = Durations.fit([1.0, 1.0, 1.0, 9.0], [True] * 4, [1.0] * 4)
 >>> curve.remaining(0.0), curve.remaining(2.0)
@@ -28,12 +29,16 @@ CLEAR: Final = 3.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Durations:
-    """A survival curve over ``times``, and by which factor a unit's work stretches it."""
+    """A survival curve over ``times``, and by which factor a unit's work stretches it.
+
+    ``longest`` is the longest that a try was seen to take, cut off or not.
+    """
 
     times: Array
     alive: Array
     factors: Array
     power: float
+    longest: float
 
     @classmethod
     def fit(cls, seconds: ArrayLike, whole: ArrayLike, work: ArrayLike) -> Durations:
@@ -42,12 +47,12 @@ class Durations:
         power = _power(np.log(np.maximum(s[ended], 1e-9)), np.log(w[ended]))
         factors = (w / np.median(w)) ** power
         times, alive = kaplan_meier(s / factors, ended)
-        return cls(times, alive, factors, power)
+        return cls(times, alive, factors, power, float((s / factors).max()))
 
     def draw(self, chance: Array, factors: Array) -> Array:
-        """Return seconds for uniform numbers; none is longer than the longest that ended."""
+        """Return seconds for uniform numbers; infinite beyond what anybody saw the end of."""
         place = np.searchsorted(-self.alive, -chance, side="left")
-        return np.asarray(self.times[np.minimum(place, len(self.times) - 1)] * factors)
+        return np.asarray(np.r_[self.times, np.inf][place] * factors)
 
     def still(self, after: float) -> float:
         """Return the share of tries of median work that take longer than ``after``."""
@@ -55,16 +60,19 @@ class Durations:
         return float(self.alive[place - 1]) if place else 1.0
 
     def remaining(self, after: float) -> float:
-        """Return the mean seconds still to come for a try that has taken ``after``."""
-        steps = np.r_[0.0, self.times]
-        height = np.r_[1.0, self.alive[:-1]]
+        """Return the mean seconds still to come for a try that has taken ``after``.
+
+        A try whose end nobody saw is taken to end at ``longest``: it takes at least as long.
+        """
+        steps = np.r_[0.0, self.times, max(self.longest, self.times[-1])]
+        height = np.r_[1.0, self.alive]
         width = np.maximum(steps[1:], after) - np.maximum(steps[:-1], after)
         left = self.still(after)
         return float((width * height).sum() / left) if left > 0.0 else 0.0
 
     def quantile(self, share: float) -> float:
-        """Return the seconds within which this share of tries of median work end."""
-        return float(self.draw(np.array([1.0 - share]), np.ones(1))[0])
+        """Return the seconds within which this share of tries of median work end, or longest."""
+        return min(float(self.draw(np.array([1.0 - share]), np.ones(1))[0]), self.longest)
 
 
 def kaplan_meier(seconds: Array, ended: Array) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any
@@ -296,7 +297,7 @@ POLICY = {
 
 @pytest.mark.parametrize(
     ("stable", "kind", "reason"),
-    [(4.0, "experiment", ""), (10.0, "change", ""), (600.0, "", "step_too_large")],
+    [(4.0, "experiment", ""), (10.0, "change", ""), (600.0, "experiment", "")],
 )
 def test_a_timeout_goes_as_far_as_one_change_may(stable: float, kind: str, reason: str) -> None:
     data = table(two_speeds(800, np.random.default_rng(5)))
@@ -358,6 +359,62 @@ def test_a_value_too_far_for_one_change_is_tried_first_and_proposed_once_it_was(
     learned = {"content": first.content, "state": "learned", "diff": [line]}
     then = far([learned])
     assert (then.kind, then.diff[0]["to"]) == ("change", line["values"][0])
+
+
+def climbing(stable: float, units: list[list[Try]]) -> list[Candidate]:
+    """What is proposed of a timeout, one after the other, all experiments without harm."""
+    data, limits = table(units), Limits.from_policy(POLICY)
+    told: list[Candidate] = []
+    while len(told) < 9 and not (told and told[-1].kind == "change"):
+        last = [{"content": c.content, "state": "learned", "diff": c.diff} for c in told]
+        scope = {
+            "playbook": "p", "step": "s", "defaults": {**DEFAULTS, "timeout": stable},
+            "tune": [{"name": "timeout", **TUNE["timeout"]}], "last": last,
+        }  # fmt: skip
+        found = tune_step(scope, batches(data), limits, random.Random(1), tries(data)).candidate
+        assert found is not None
+        told.append(found)
+    return told
+
+
+def test_steps_that_bring_nothing_by_themselves_lead_to_a_value_that_pays() -> None:
+    told = climbing(600.0, two_speeds(800, np.random.default_rng(5)))
+    values = [c.diff[0]["values"][0] for c in told[:-1]]
+    assert values[0] == 75.0  # above all that hangs: it can only show that it does no harm
+    assert "a step towards which is 75.0" in told[0].note
+    reached = [600.0, *values]
+    assert all(b >= a / 8.0 for a, b in itertools.pairwise(reached))
+    assert told[-1].diff[0]["to"] == values[-1] < 10.0
+
+
+def test_a_timeout_that_cuts_all_that_hangs_is_known_to_be_too_long() -> None:
+    rng = np.random.default_rng(5)
+    units: list[list[Try]] = [
+        [("timeout", 60.01)] * int(rng.random() < 1 / 15)
+        + [("", float(rng.gamma(20.0, 1 / 20.0)))]
+        for _ in range(800)
+    ]
+    found = proposed(table(units), "timeout", timeout=60.0)
+    assert found.diff[0]["to"] < 10.0
+    assert found.predicted["cost"]["median"] == pytest.approx(1.25 / 5.0 - 1.0, abs=0.1)
+    assert found.evidence["luck"]["still_to_come_s"]["at_value"] > 20.0
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.1, 9.0), st.booleans()), min_size=1, max_size=30),
+    st.floats(0.0, 1.0),
+)
+def test_no_try_is_taken_to_end_where_nobody_saw_one_end(
+    seen: list[tuple[float, bool]], chance: float
+) -> None:
+    seconds, whole = zip(*seen, strict=True)
+    curve = Durations.fit(seconds, whole, [1.0] * len(seen))
+    (drawn,) = curve.draw(np.array([chance]), np.ones(1))
+    ends = [s for s, ended in seen if ended]
+    cut = [s for s, ended in seen if not ended]
+    last_was_seen = bool(ends) and max(ends) > max(cut, default=0.0)
+    assert drawn in ends or (np.isinf(drawn) and not last_was_seen) or not ends
+    assert 0.0 <= curve.remaining(0.0) <= max(seconds) * (1.0 + 1e-9)
 
 
 # ---- laws ---------------------------------------------------------------------------------

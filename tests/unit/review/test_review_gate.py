@@ -130,6 +130,14 @@ def test_a_value_between_those_an_experiment_covered_may_be_one_step() -> None:
     assert refusal.reason.value == "step_too_large"
 
 
+def test_an_experiment_reaches_as_far_from_what_was_tried_as_from_the_stable_value() -> None:
+    far = trial([640])
+    assert reasons(far) == {"step_too_large"}
+    assert refusals(far, SCOPE, DEMO, {"each.batch": Covered(25, 80)}) == []
+    (refusal,) = refusals(far, SCOPE, DEMO, {"each.batch": Covered(25, 79)})
+    assert refusal.reason.value == "step_too_large"
+
+
 @given(st.integers(1, 10_000))
 def test_nothing_outside_the_bounds_or_beyond_the_step_ever_passes(value: int) -> None:
     if not reasons(drafted(value)):
