@@ -13,7 +13,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -45,6 +45,9 @@ INLINE_BYTES: Final = 64 * 1024
 
 _PATIENCE_S: Final = 3.0
 """For how long a store elsewhere may keep a decision waiting."""
+
+Budgets: TypeAlias = dict[tuple[str, str, str, str], Budget]
+"""Retry budgets by playbook, step, experiment and arm."""
 
 
 class Configurations:
@@ -78,7 +81,7 @@ class RunEdge:
     def __init__(
         self, version: Version, layers: Layers, configs: Configurations, folder: DataFolder,
         clock: Callable[[], float], chance: random.Random,
-        budgets: dict[tuple[str, str], Budget] | None = None,
+        budgets: Budgets | None = None,
     ) -> None:  # fmt: skip
         self._budgets = budgets if budgets is not None else {}
         self._version, self._layers, self._configs = version, layers, configs
@@ -268,8 +271,8 @@ class RunEdge:
     def is_live(self, experiment: str) -> bool:
         return any(live.id == experiment for live in self._layers.experiments.values())
 
-    def budget(self, step: Step) -> Budget:
-        return self._budgets.setdefault((self._path, step.name), Budget())
+    def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
+        return self._budgets.setdefault((self._path, step.name, *arm), Budget())
 
     def names(self, state: RunState) -> dict[str, Json]:
         """What an expression may refer to: inputs, context, the run, and what steps gave."""

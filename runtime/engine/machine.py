@@ -23,7 +23,7 @@ from runtime.data.folder import DataFolder
 from runtime.engine.actor import ENDING, Actor, Listener, Parked, settle
 from runtime.engine.catalogue import Catalogue
 from runtime.engine.dispatch import Dispatch
-from runtime.engine.edge import Configurations
+from runtime.engine.edge import Budgets, Configurations
 from runtime.engine.errors import CannotSteer, EngineError, UnknownRun
 from runtime.engine.poison import Poison
 from runtime.engine.prices import LivePrices
@@ -32,7 +32,6 @@ from runtime.ids import run_stream
 from runtime.journal.commit import Committer, CommitThreadDied
 from runtime.journal.port import Append, RunRow
 from runtime.journal.sqlite import SqliteJournal, SqliteReader
-from runtime.run.budget import Budget
 from runtime.run.decide import Decision, Ended
 from runtime.run.events import AttemptFinished, Json, Recorded, RunEvent, RunFailing, TimerSet
 from runtime.run.layers import Layers
@@ -63,8 +62,8 @@ class Machine(ABC):
         self.poison = Poison()
         self._poison_lengths: dict[str, int] = {}
         self._configs = Configurations()
-        self._budgets: dict[tuple[str, str], Budget] = {}
-        """Retry budgets by playbook and step; each server begins with empty ones."""
+        self._budgets: Budgets = {}
+        """Each server begins with empty retry budgets."""
         self._actors: dict[str, Actor] = {}
         self.parked: dict[str, Parked] = {}
         """Runs that cannot go on here, and why."""

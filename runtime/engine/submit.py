@@ -11,7 +11,15 @@ from runtime.engine.errors import BadOverride, BadWorkload
 from runtime.engine.hardware import Hardware
 from runtime.playbook.faults import WorkloadFaults
 from runtime.playbook.inputs import fill
-from runtime.playbook.knobs import DURATIONS, KNOBS, LIMITS, RETRYABLE, SUBSETS, defaults
+from runtime.playbook.knobs import (
+    DURATIONS,
+    KNOBS,
+    LIMITS,
+    RETRYABLE,
+    SHARES,
+    SUBSETS,
+    defaults,
+)
 from runtime.playbook.model import DEFAULT, Playbook, Step
 from runtime.run.events import Json
 
@@ -75,6 +83,9 @@ def _fault(step: Step, knob: str, value: Json) -> str:
     if knob in DURATIONS:
         fits = value is None or (number and 0 < value < math.inf)
         return "" if fits else "a number of seconds above 0, or null"
+    if knob in SHARES:
+        fits = value is None or (number and 0 < value <= 1)
+        return "" if fits else "a share above 0 and up to 1, or null"
     if KNOBS[knob] == "alternative":
         known = (DEFAULT, *step.alternatives)
         return "" if value in known else f"one of {', '.join(known)}"

@@ -21,6 +21,7 @@ KNOBS: Final[dict[str, KnobClass]] = {
     "retry.attempts": "retry",
     "retry.on": "retry",
     "retry.initial": "retry",
+    "retry.budget": "retry",
     "timeout": "timeout",
     "hedge": "timeout",
     "runs_on": "placement",
@@ -35,6 +36,9 @@ RETRYABLE: Final = (*TOOL_CLASSES, "lost")
 
 DURATIONS: Final = frozenset({"timeout", "hedge", "retry.initial"})
 """Knobs whose values are seconds, written as durations."""
+
+SHARES: Final = frozenset({"retry.budget"})
+"""Knobs whose values are shares above 0 and up to 1, written as percentages."""
 
 SUBSETS: Final = frozenset({"retry.on"})
 """Knobs whose choices may be left out one by one: a value is a list of some of them."""
@@ -53,6 +57,7 @@ def defaults(step: Step) -> dict[str, Json]:
         "retry.attempts": step.retry.attempts,
         "retry.on": list(step.retry.on),
         "retry.initial": step.retry.initial_s,
+        "retry.budget": step.retry.budget,
         "timeout": step.timeout_s,
         "runs_on": step.runs_on,
     }

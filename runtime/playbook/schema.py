@@ -16,7 +16,7 @@ from runtime.playbook.hedging import HEDGES
 from runtime.playbook.inputs import TYPES
 from runtime.playbook.joins import INPUTS, KINDS
 from runtime.playbook.kinds import KindFault, declaration, names
-from runtime.playbook.knobs import DURATIONS, KNOBS, LIMITS, RETRYABLE, SUBSETS
+from runtime.playbook.knobs import DURATIONS, KNOBS, LIMITS, RETRYABLE, SHARES, SUBSETS
 from runtime.playbook.steps import PROCESSES
 from runtime.playbook.tools import ToolKey, ToolKind
 
@@ -246,6 +246,8 @@ def _tune() -> Schema:
 def _number_of(knob: str) -> Schema:
     if knob in SUBSETS:
         return {"enum": list(RETRYABLE)}
+    if knob in SHARES:
+        return _SHARE
     return _DURATION if knob in DURATIONS else _whole(knob)
 
 

@@ -15,6 +15,7 @@ from runtime.playbook.knobs import (
     LATER,
     LIMITS,
     RETRYABLE,
+    SHARES,
     SUBSETS,
     KnobClass,
     defaults,
@@ -89,11 +90,21 @@ def _knob_value(name: str, part: Part) -> Json:
         return part.whole(name, *LIMITS[name])
     if name in DURATIONS:
         return part.duration(name)
+    if name in SHARES:
+        return _above_nothing(name, part)
     if name in SUBSETS:
         return part.choice("error class", RETRYABLE)
     if name == "alternatives":
         return part.name("alternative")
     return part.text("hardware class", WORD, CLASS_HINT)
+
+
+def _above_nothing(name: str, part: Part) -> float | None:
+    found = part.share(name)
+    if found == 0.0:
+        part.refuse(f"a {name} of nothing allows no retry", "tune retry.attempts instead")
+        return None
+    return found
 
 
 def _has(name: str, part: Part, step: Part) -> bool:

@@ -83,8 +83,7 @@ class Batches(Trying):
             return
         over = each.fault is not None or self._taken_back(tried, each)
         retry_at = None if over else self._retry_at(step, tried, ended)
-        if step.retry.budget is not None:
-            ended, retry_at = self._within_budget(step, step.retry.budget, tried, ended, retry_at)
+        ended, retry_at = self._within_budget(step, tried, ended, retry_at)
         finished = self._batch_finished(tried, ended, retry_at, folds)
         failed = retry_at is None and ended.outcome != "succeeded"
         block = each.block_of(tried.batch)

@@ -74,8 +74,8 @@ class Budget:
 
     def ended(self, share: float, *, first: bool, wants: bool) -> bool:
         """Take in a try that ended; whether it may be tried again, if it ``wants`` to be."""
+        self.tokens = min(self.tokens + (earned(share) if first else 0.0), burst(share))
         if first:
-            self.tokens = min(self.tokens + earned(share), burst(share))
             self._count()
         if not wants or self.tokens < 1.0 - _SLACK:
             return False

@@ -1,6 +1,8 @@
 """Budgeting: a try that failed and would be made again, held against its step's retry budget.
 
-What is decided is written with the try's end, in its fault too, and never decided again. The
+The share is a knob: what a try was configured with holds for it, and each arm of an
+experiment has a bucket of its own, so that neither spends what the other earned. What is
+decided is written with the try's end, in its fault too, and never decided again. The
 budget itself is the engine's, and no part of a run's state.
 """
 
@@ -12,6 +14,7 @@ from runtime.playbook.model import Step
 from runtime.run.budget import with_note
 from runtime.run.deciding import Deciding, Ended
 from runtime.run.events import Fault
+from runtime.run.retry import budget_in_force
 from runtime.run.state import Try
 
 
@@ -19,15 +22,17 @@ class Budgeting(Deciding):
     """Spends retry budgets."""
 
     def _within_budget(
-        self, step: Step, share: float, tried: Try, ended: Ended, retry_at: float | None
+        self, step: Step, tried: Try, ended: Ended, retry_at: float | None
     ) -> tuple[Ended, float | None]:
         """What of a try's end its step's retry budget leaves: the next try, or why there is none.
 
         A lost worker is not the work's fault: that try earns nothing and costs nothing.
         """
-        if ended.outcome in ("lost", "cancelled"):
+        share = budget_in_force(step.retry, self.edge.effective(tried.config))
+        if share is None or ended.outcome in ("lost", "cancelled"):
             return ended, retry_at
-        budget, first = self.edge.budget(step), self._turn(tried) == 1
+        arm = (tried.experiment or "", tried.arm or "")
+        budget, first = self.edge.budget(step, arm), self._turn(tried) == 1
         wants = ended.outcome != "succeeded" and retry_at is not None
         if budget.ended(share, first=first, wants=wants) or not wants:
             return ended, retry_at

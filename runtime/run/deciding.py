@@ -74,8 +74,11 @@ class Edge(Protocol):
         """Whether an experiment still runs."""
         ...
 
-    def budget(self, step: Step) -> Budget:
-        """The retry budget of a step that has one, shared by all runs of the playbook."""
+    def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
+        """The retry budget of a step that has one, shared by all runs of the playbook.
+
+        ``arm`` is an experiment and its arm, both empty outside of one.
+        """
         ...
 
 

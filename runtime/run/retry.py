@@ -58,6 +58,16 @@ def in_force(policy: Retry, values: Mapping[str, Json]) -> Retry:
     )  # fmt: skip
 
 
+def budget_in_force(policy: Retry, values: Mapping[str, Json]) -> float | None:
+    """Return the share of first tries that may be tried again, with a knob's value; None for all.
+
+    >>> budget_in_force(Retry(budget=0.1), {}), budget_in_force(Retry(), {"retry.budget": 0.2})
+    (0.1, 0.2)
+    """
+    share = values.get("retry.budget", policy.budget)
+    return None if share is None else float(share)
+
+
 def next_try_at(
     policy: Retry, effect: Effect, *, attempts: int, number: int, losses: int, deaths: int,
     outcome: str, fault: Fault, leased: bool, at: float, chance: float,

@@ -167,8 +167,7 @@ class Trying(Budgeting):
                 retry_at = again
         if self._is_moot(tried, ended):
             return
-        if step.retry.budget is not None:
-            ended, retry_at = self._within_budget(step, step.retry.budget, tried, ended, retry_at)
+        ended, retry_at = self._within_budget(step, tried, ended, retry_at)
         finished = self._finished(tried, ended, retry_at)
         if retry_at is None and self._is_rescued(step, tried, ended):
             retry_at = self.at

@@ -98,8 +98,8 @@ class World:
     def is_live(self, experiment: str) -> bool:
         return any(x.id == experiment for x in self.layers.experiments.values())
 
-    def budget(self, step: Step) -> Budget:
-        return self.budgets.setdefault(step.name, Budget())
+    def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
+        return self.budgets.setdefault("/".join((step.name, *filter(None, arm))), Budget())
 
 
 Pair = tuple[str, str, str]
@@ -133,9 +133,11 @@ def moved(before: dict[tuple[str, str], str], now: dict[tuple[str, str], str]) -
 class Driver:
     """Plays a run by hand: decides commands, and checks the fold after every event."""
 
-    def __init__(self, world: World, made: list[ev.RunEvent] | None = None) -> None:
+    def __init__(
+        self, world: World, made: list[ev.RunEvent] | None = None, run: str = "r"
+    ) -> None:
         self.world, self.net = world, compile_net(world.playbook)
-        self.state, self.twin = new_run("r", self.net), new_run("r", self.net)
+        self.state, self.twin = new_run(run, self.net), new_run(run, self.net)
         self.log: list[ev.RunEvent] = []
         self.lived: set[Pair] = set()
         self.take(made or [ev.RunSubmitted("p", "v", 1, {}, "me")])

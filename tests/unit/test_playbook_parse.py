@@ -98,6 +98,7 @@ def test_the_steps_own_knob_values_have_the_registrys_names(orders: Playbook) ->
         "retry.attempts": 3,
         "retry.on": ["transient", "timeout"],
         "retry.initial": 0.2,
+        "retry.budget": None,
         "timeout": None,
         "runs_on": "cpu-small",
         "hedge": 5.0,

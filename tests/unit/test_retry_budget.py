@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from driven import OK, Driver, World, failed, mapped, step, world
 from runtime.playbook.faults import PlaybookFaults
-from runtime.playbook.model import Hedge, Repeat, Retry, compensation
+from runtime.playbook.model import Hedge, Knob, Repeat, Retry, compensation
 from runtime.playbook.parse import parse
 from runtime.run import events as ev
 from runtime.run.budget import HELD, WINDOW, Budget, burst, earned
 from runtime.run.decide import Decision, Ended
+from runtime.run.retry import budget_in_force
 
 LOST = Ended("", "lost", ev.Fault("lost", "killed"), facts={"worker": "w"})
 shares = st.floats(0.001, 1.0)
@@ -155,6 +156,58 @@ def test_what_undoes_a_step_has_no_budget() -> None:
     assert compensation(step("a", retry=budgeted())).retry == Retry(attempts=5)
 
 
+def enrolled(knob: str, value: Any, **kw: Any) -> World:
+    """A step on trial: half of its runs have another value of a knob."""
+    found = world(step("a", retry=Retry(attempts=5, **kw)))
+    found.layers.evolve(ev.ExperimentStarted(
+        "e", "p-1", "p", "a", "retry", "run", {}, {"candidate": {knob: value}},
+        {"candidate": 0.5}, salt="x", bound="h", block_items=0,
+    ))  # fmt: skip
+    return found
+
+
+def play_many(shared: World, runs: int) -> list[ev.AttemptFinished]:
+    tries = []
+    for number in range(runs):
+        d = Driver(World(shared.playbook, shared.layers, budgets=shared.budgets), run=f"r{number}")
+        d.run_out(lambda _: failed())
+        tries += d.of(ev.AttemptFinished)
+    return tries
+
+
+def test_an_overlay_gives_a_step_a_budget_and_an_override_takes_it_away() -> None:
+    shared = world(step("a", retry=Retry(attempts=5)))
+    assert sum(one.over_budget for one in play_many(shared, 20)) == 0
+    set_ = ev.OverlayAppended("p", "a", {"retry.budget": 0.1}, {}, "h", "p-1", "x", "y")
+    shared.layers.evolve(set_)
+    told = play_many(shared, 20)
+    assert (len(told), sum(one.over_budget for one in told)) == (21, 20)
+    assert budget_in_force(Retry(budget=0.1), {"retry.budget": None}) is None
+
+
+def test_the_arms_of_an_experiment_do_not_spend_each_others_tokens() -> None:
+    shared = enrolled("retry.attempts", 2, budget=0.5)
+    told = play_many(shared, 60)
+    arms = {"a/e/control", "a/e/candidate"}
+    assert arms <= set(shared.budgets)
+    assert all(shared.budgets[arm].now[1] > 0 for arm in arms)
+    assert any(one.over_budget for one in told)
+
+
+def test_a_candidate_with_a_budget_is_held_to_it_and_the_control_is_not() -> None:
+    shared = enrolled("retry.budget", 0.1)
+    told = play_many(shared, 60)
+    assert set(shared.budgets) == {"a/e/candidate"}
+    over = [one for one in told if one.over_budget]
+    assert 10 < len(over) < 50
+
+
+def test_a_budget_that_shrinks_leaves_no_more_saved_than_it_allows() -> None:
+    budget = Budget(tokens=burst(1.0))
+    assert budget.ended(0.1, first=False, wants=True)
+    assert budget.tokens == burst(0.1) - 1.0
+
+
 def retry_of(text: str) -> Retry:
     head = "apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {path: a/b}\nworkflow:\n"
     tool = '- step: a\n  tool: {kind: python, call: "m:f"}\n'
@@ -163,6 +216,31 @@ def retry_of(text: str) -> Retry:
 
 def test_a_budget_is_written_as_a_share() -> None:
     assert retry_of("{attempts: 5, budget: 12.5%}") == Retry(attempts=5, budget=0.125)
+
+
+def tune_of(text: str) -> Knob | None:
+    head = "apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {path: a/b}\nworkflow:\n"
+    tool = '- step: a\n  tool: {kind: python, call: "m:f"}\n'
+    playbook = parse(f"{head}{tool}  retry: {{attempts: 5, budget: 10%}}\n  tune: {text}\n")
+    return playbook.steps[0].knob("retry.budget")
+
+
+def test_a_budget_is_tuned_within_shares() -> None:
+    assert tune_of("{retry.budget: {min: 5%, max: 50%}}") == Knob("retry.budget", 0.05, 0.5)
+    assert tune_of("{retry.budget: [10%, 20%]}") == Knob("retry.budget", choices=(0.1, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("tune", "says"),
+    [
+        ("{retry.budget: {min: 0%, max: 50%}}", "of nothing allows no retry"),
+        ("{retry.budget: {min: 20%, max: 50%}}", "0.1, is outside 0.2 to 0.5"),
+        ("{retry.budget: {min: 0.05, max: 0.5}}", "must be a percentage"),
+    ],
+)
+def test_bounds_of_a_budget_that_are_no_shares_are_refused(tune: str, says: str) -> None:
+    with pytest.raises(PlaybookFaults, match=says):
+        tune_of(tune)
 
 
 @pytest.mark.parametrize(
