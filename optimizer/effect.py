@@ -22,7 +22,8 @@ REACH: Final = 1.645
 """Standard errors to either end of a 90% interval, where noise is well known."""
 WIDEST: Final = 0.30
 """An interval wider than 30 points says too little to be put before a person, unless even
-its worse end is a gain of as much."""
+its worse end is a gain of `CLEARLY` times what is worth a change."""
+CLEARLY: Final = 3.0
 PROOF: Final = 2.0
 """Standard errors that a trial's running bound keeps from its estimate, late in the trial."""
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from optimizer.effect import WIDEST, Effect
+from optimizer.effect import CLEARLY, WIDEST, Effect
 from optimizer.knobs import Range
 
 Json: TypeAlias = Any
@@ -165,7 +165,7 @@ def doubts(
         found.append(
             ("unprovable", f"{_says(value, effect, limits)}, too little for a trial to prove")
         )
-    elif effect.width > WIDEST and effect.interval()[2] > -WIDEST:
+    elif effect.width > WIDEST and effect.interval()[2] > -CLEARLY * limits.min_gain:
         found.append(("too_uncertain", _says(value, effect, limits)))
     return found
 

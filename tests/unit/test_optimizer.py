@@ -399,6 +399,12 @@ def test_a_sure_gain_within_reach_meets_no_objection() -> None:
     assert objections(Range("each.batch", 10, 1000), 25, 50, SURE, Limits(), covered=False) == []
 
 
+def test_an_interval_that_is_wide_is_no_objection_where_its_worse_end_is_a_clear_gain() -> None:
+    wide = Effect(-0.7, 0.2, 0.2, 60)
+    assert wide.width > 0.3 > -wide.interval()[2] > 0.15
+    assert objections(Range("each.batch", 10, 1000), 25, 50, wide, Limits(), covered=True) == []
+
+
 def test_the_best_of_many_has_to_be_surer() -> None:
     knob, effect = Range("each.batch", 10, 1000), Effect(-0.30, 0.22, 0.01, 60)
     assert objections(knob, 25, 50, effect, Limits(), covered=True)[0][0] == "too_uncertain"
