@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from runtime.playbook.knobs import KNOBS, KnobClass
 
 Json: TypeAlias = Any
-CLASSES: Final[dict[str, KnobClass]] = {**KNOBS, "schedule": "schedule"}
+CLASSES: Final[dict[str, KnobClass]] = dict(KNOBS)
 COLUMNS: Final = {"each.batch": "batch_size", "each.in_flight": "in_flight"}
 """Knobs that the optimizer has a model for, and the column of the record that holds them."""
 

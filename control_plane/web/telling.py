@@ -28,6 +28,7 @@ from runtime.run.events import (
     RunStarted,
     RunSubmitted,
     SignalReceived,
+    StepHeld,
     StepRouted,
     TimerFired,
     TimerSet,
@@ -46,6 +47,8 @@ def say(event: Event) -> str:
         case StepRouted():
             said = "to " + (", ".join(event.arcs) or "no step")
             return f"{event.fault.cls}: {event.fault.message}" if event.fault else said
+        case StepHeld():
+            return f"waits for {words.clock_time(event.due)} (start.hours {event.hours})"
         case ProductPublished():
             return f"{event.product} version {event.number}, {event.rows:,} rows"
         case CheckFailed():

@@ -24,8 +24,10 @@ from runtime.data.store import Unavailable
 from runtime.engine.catalogue import Version
 from runtime.playbook.expressions import Expressions
 from runtime.playbook.faults import ExpressionFault
+from runtime.playbook.hours import opens
 from runtime.playbook.kinds import KindFault, verbatim
 from runtime.playbook.model import Reduce, Step
+from runtime.playbook.start import zone_of
 from runtime.playbook.units import duration_s
 from runtime.playbook.values import ABSENT, SKIPPED
 from runtime.run.budget import Budget
@@ -270,6 +272,14 @@ class RunEdge:
 
     def is_live(self, experiment: str) -> bool:
         return any(live.id == experiment for live in self._layers.experiments.values())
+
+    def opens(self, step: Step, hours: str) -> float:
+        name = step.start.zone if step.start is not None else "UTC"
+        zone = zone_of(name)
+        if zone is None:
+            _LOG.warning("%s begins at once: there is no time zone %s here", step.name, name)
+            return self._clock()
+        return opens(hours, self._clock(), zone)
 
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
         return self._budgets.setdefault((self._path, step.name, *arm), Budget())

@@ -33,14 +33,22 @@ from runtime.journal.commit import Committer, CommitThreadDied
 from runtime.journal.port import Append, RunRow
 from runtime.journal.sqlite import SqliteJournal, SqliteReader
 from runtime.run.decide import Decision, Ended
-from runtime.run.events import AttemptFinished, Json, Recorded, RunEvent, RunFailing, TimerSet
+from runtime.run.events import (
+    AttemptFinished,
+    Json,
+    Recorded,
+    RunEvent,
+    RunFailing,
+    StepHeld,
+    TimerSet,
+)
 from runtime.run.layers import Layers
 from runtime.run.life import Status
 from runtime.workers.limits import Limits as AttemptLimits
 from runtime.workers.port import Pool
 
 _LOG: Final = logging.getLogger("trimtab.engine")
-_AT_ONCE: Final = frozenset({AttemptFinished, TimerSet, RunFailing})
+_AT_ONCE: Final = frozenset({AttemptFinished, TimerSet, StepHeld, RunFailing})
 
 
 class Machine(ABC):
@@ -165,7 +173,7 @@ class Machine(ABC):
                 self._timers.at(event.retry_at, actor.state.run)
             if event.outcome in ("timed_out", "cancelled"):
                 self._cancel_child(event.attempt, "waits no longer")
-        elif isinstance(event, TimerSet):
+        elif isinstance(event, TimerSet | StepHeld):
             self._timers.at(event.due, actor.state.run)
         elif isinstance(event, RunFailing):
             self._cancel_below(actor)

@@ -10,6 +10,7 @@ from runtime.engine.catalogue import Version
 from runtime.engine.errors import BadOverride, BadWorkload
 from runtime.engine.hardware import Hardware
 from runtime.playbook.faults import WorkloadFaults
+from runtime.playbook.hours import canonical
 from runtime.playbook.inputs import fill
 from runtime.playbook.knobs import (
     DURATIONS,
@@ -89,4 +90,7 @@ def _fault(step: Step, knob: str, value: Json) -> str:
     if KNOBS[knob] == "alternative":
         known = (DEFAULT, *step.alternatives)
         return "" if value in known else f"one of {', '.join(known)}"
+    if KNOBS[knob] == "schedule":
+        fits = isinstance(value, str) and canonical(value) == value
+        return "" if fits else "hours of the day, such as 22-6, or any"
     return "" if isinstance(value, str) and value else "a word"

@@ -101,14 +101,16 @@ def unpack(bundle: Bundle, folder: Path | str) -> None:
 def step_bound(playbook: Playbook, step: str, files: Mapping[str, str]) -> str:
     """Return the hash of what a tuned value of a step was found for.
 
-    That is its tool with its alternatives, the bundle's files and the declaration of its
-    knobs: when one of them changes, what was learned need not hold. Other steps and defaults
-    may change.
+    That is its tool with its alternatives, the bundle's files, how long it may wait for
+    hours, and the declaration of its knobs: when one of them changes, what was learned need
+    not hold. Other steps and defaults may change.
     """
     found = playbook.step(step)
     tune = [[k.name, k.min, k.max, list(k.choices)] for k in found.tune]
     others = {name: [other.tool, other.args] for name, other in found.alternatives.items()}
-    more = {"alternatives": others} if others else {}
+    more: dict[str, Json] = {"alternatives": others} if others else {}
+    if found.start is not None:
+        more["start"] = [found.start.at_most_s, found.start.zone]
     return _digest({"tool": found.tool, "files": dict(files), "tune": tune, **more})
 
 

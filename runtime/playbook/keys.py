@@ -52,6 +52,7 @@ STEP: Final = {
     "effect": "none, idempotent or once: whether trying again is safe",
     "retry": "when to try again",
     "hedge": "when a second try begins beside one that takes long",
+    "start": "for which hours of the day the step may wait before it begins",
     "timeout": "how long one attempt may take",
     "queue_timeout": "how long an attempt may wait for a slot",
     "total_timeout": "how long the step may take, retries and batches included",
@@ -69,7 +70,7 @@ STEP: Final = {
 }
 STEP_LATER: Final = ()
 TOOL_ONLY: Final = (
-    "with", "each", "repeat", "effect", "retry", "hedge", "timeout", "queue_timeout",
+    "with", "each", "repeat", "effect", "retry", "hedge", "start", "timeout", "queue_timeout",
     "total_timeout", "heartbeat", "memory", "output", "processes", "runs_on", "uses",
     "compensate", "alternatives", "tune", "slo", "publishes",
 )  # fmt: skip
@@ -107,6 +108,11 @@ HEDGE: Final = {
     "after": "how long a try may run before another begins beside it",
     "max": "how many may begin beside the first",
 }
+START: Final = {
+    "hours": "from one full hour to another, such as 22-6, or any (the default)",
+    "at_most": "the longest that the step may wait for them",
+    "zone": "whose clock tells the hours, such as Europe/Berlin; UTC if it is not said",
+}
 JOIN: Final = {
     "all": "true: fires once every input is live or dead",
     "any": "true: fires on the first live input",
@@ -128,6 +134,7 @@ BOUNDS: Final = {
     "min": "the least value",
     "max": "the greatest value",
     "choices": "the values to choose among",
+    "window": "of start.hours: how long the windows are that a day is cut into, such as 4h",
 }
 SLO: Final = {"p95": "95% of attempts take no longer", "success": "this share succeeds"}
 PUBLISHES: Final = {
@@ -148,6 +155,7 @@ HABITS: Final = {
     "name": "step", "id": "step", "args": "with", "params": "with", "inputs": "with",
     "needs": "next (of the step before)", "depends_on": "next (of the step before)",
     "foreach": "each", "for_each": "each", "loop": "each", "map": "each", "iterator": "each",
+    "hours": "start", "schedule": "start",
     "undo": "compensate", "rollback": "compensate", "poll": "repeat", "limits": "uses",
     "retries": "retry", "vars": "set", "if": "when (on the arc that leads here)",
     "uses_tool": "tool", "then": "next", "goto": "next",

@@ -26,6 +26,7 @@ KNOBS: Final[dict[str, KnobClass]] = {
     "hedge": "timeout",
     "runs_on": "placement",
     "alternatives": "alternative",
+    "start.hours": "schedule",
 }
 
 LATER: Final = ()
@@ -65,6 +66,8 @@ def defaults(step: Step) -> dict[str, Json]:
         values |= {"each.batch": step.each.batch, "each.in_flight": step.each.in_flight}
     if step.hedge is not None:
         values["hedge"] = step.hedge.after_s
+    if step.start is not None:
+        values["start.hours"] = step.start.hours
     if step.alternatives:
         values["alternatives"] = DEFAULT
     return values

@@ -90,6 +90,15 @@ class Hedge:
     max: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """For which hours of the day, in ``zone``, a step may wait: ``at_most_s``, and no longer."""
+
+    hours: str = "any"
+    at_most_s: float = 86_400.0
+    zone: str = "UTC"
+
+
 DEFAULT: Final = "default"
 """What the step's own tool is called among its alternatives."""
 
@@ -199,6 +208,7 @@ class Step:
     each: Each | None = None
     retry: Retry = field(default_factory=Retry)
     hedge: Hedge | None = None
+    start: Start | None = None
     timeout_s: float | None = None
     total_timeout_s: float | None = None
     queue_timeout_s: float | None = None

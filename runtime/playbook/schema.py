@@ -44,6 +44,10 @@ _SIZE: Final[Schema] = {
 }  # fmt: skip
 _SHARE: Final[Schema] = {"type": "string", "pattern": r"^\d{1,3}(\.\d+)? ?%$"}
 _WORD: Final[Schema] = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$"}
+_HOURS: Final[Schema] = {
+    "type": "string", "pattern": r"^(any|\d{1,2}(:00)?-\d{1,2}(:00)?)$",
+    "examples": ["22-6", "any"],
+}  # fmt: skip
 _FLAG: Final[Schema] = {"const": True}
 
 
@@ -132,6 +136,9 @@ def _step_shapes() -> dict[str, Schema]:
         "effect": {"enum": ["none", "idempotent", "once"]},
         "retry": _retry(),
         "hedge": _hedge(),
+        "start": _object(
+            keys.START, {"hours": _HOURS, "at_most": _DURATION}, required=["at_most"]
+        ),
         "timeout": _DURATION,
         "queue_timeout": _DURATION,
         "total_timeout": _DURATION,
@@ -235,10 +242,12 @@ def _hedge() -> Schema:
 def _tune() -> Schema:
     shapes = {}
     for knob, kind in KNOBS.items():
-        words = {"placement": _WORD, "alternative": _NAME}
+        words = {"placement": _WORD, "alternative": _NAME, "schedule": _HOURS}
         value = words.get(kind) or _number_of(knob)
         choices = {"type": "array", "items": value, "minItems": 1}
-        bounds = _object(keys.BOUNDS, {"min": value, "max": value, "choices": choices})
+        ends = {"min": value, "max": value, "choices": choices, "window": _DURATION}
+        known = {n: text for n, text in keys.BOUNDS.items() if n != "window" or kind == "schedule"}
+        bounds = _object(known, {name: ends[name] for name in known})
         shapes[knob] = {"anyOf": [choices, bounds]}
     return _object({knob: f"knob of class {kind}" for knob, kind in KNOBS.items()}, shapes)
 

@@ -32,6 +32,7 @@ from runtime.playbook.model import (
     Step,
 )
 from runtime.playbook.part import CLASS_HINT, WORD, Part
+from runtime.playbook.start import read_start
 from runtime.playbook.syntax import WORDS
 from runtime.playbook.tune import read_tune
 
@@ -119,6 +120,7 @@ def _step(read: StepDraft, part: Part, draft: Draft) -> Step:
         repeat=_repeat(read, part.child("repeat")),
         retry=retry,
         hedge=read_hedge(part.child("hedge"), part, effect),
+        start=read_start(part.child("start")),
         timeout_s=timeout,
         total_timeout_s=_duration(part, "total_timeout"),
         queue_timeout_s=_duration(part, "queue_timeout"),

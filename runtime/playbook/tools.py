@@ -81,7 +81,7 @@ CLASSES: Final = (
 """The classes that a worker's tool can give its errors."""
 _HERE: Final = (
     "alternatives", "each", "effect", "heartbeat", "hedge", "memory", "output", "processes",
-    "publishes", "queue_timeout", "runs_on", "tune", "uses",
+    "publishes", "queue_timeout", "runs_on", "start", "tune", "uses",
 )  # fmt: skip
 _ERRORS: Final = ToolKey("refines which class an error has", "errors", verbatim=True)
 _SPEND: Final = {

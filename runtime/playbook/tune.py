@@ -9,6 +9,7 @@ from typing import Final
 
 from runtime.playbook import keys
 from runtime.playbook.faults import did_you_mean
+from runtime.playbook.hours import ANY, windows
 from runtime.playbook.knobs import (
     DURATIONS,
     KNOBS,
@@ -22,13 +23,17 @@ from runtime.playbook.knobs import (
 )
 from runtime.playbook.model import DEFAULT, Json, Knob, Step
 from runtime.playbook.part import CLASS_HINT, WORD, Part
+from runtime.playbook.start import read_hours
 
 _CHOSEN: Final[dict[KnobClass, str]] = {
     "placement": "[cpu-small, cpu-large]", "alternative": "[default, cheap]",
+    "schedule": "[any, 22-6], or {window: 4h}",
 }  # fmt: skip
 """Classes of knobs that have choices alone, with how they are written."""
 _WRITTEN: Final = {"retry.on": "[transient, timeout, throttled]"}
-_NEEDED: Final = ("each", "timeout", "hedge", "alternatives")
+_WINDOWS: Final = (1, 2, 3, 4, 6, 8, 12)
+"""Hours of windows that a day is made of."""
+_NEEDED: Final = ("each", "timeout", "hedge", "alternatives", "start")
 """Keys that a step must have for their knobs to turn anything."""
 
 
@@ -56,6 +61,9 @@ def _knob(name: str, part: Part) -> Knob | None:
     choices = part.child("choices")
     if choices is not None:
         return Knob(name, choices=_choices(name, choices))
+    window = part.child("window")
+    if window is not None:
+        return _cut(name, window)
     written = _WRITTEN.get(name) or _CHOSEN.get(KNOBS[name])
     if written is not None:
         part.refuse(f"{name} has choices, not bounds", f"write {name}: {written}")
@@ -65,6 +73,20 @@ def _knob(name: str, part: Part) -> Knob | None:
         part.children()["max"].refuse(f"max {high:g} is below min {low:g}")
         return None
     return Knob(name, low, high) if low is not None and high is not None else None
+
+
+def _cut(name: str, part: Part) -> Knob | None:
+    """Return the choices among windows of one length, or none at all."""
+    length_s = part.duration("window") if KNOBS[name] == "schedule" else None
+    if KNOBS[name] != "schedule":
+        part.refuse(f"{name} has no window", "write min and max, or choices", at=part.key)
+    elif length_s is not None and length_s / 3600 not in _WINDOWS:
+        part.refuse(
+            "a day is not made of windows of that length", "write 1h, 2h, 3h, 4h, 6h, 8h or 12h"
+        )
+    elif length_s is not None:
+        return Knob(name, choices=(ANY, *windows(round(length_s / 3600))))
+    return None
 
 
 def _bound(name: str, part: Part, end: str) -> float | None:
@@ -96,6 +118,8 @@ def _knob_value(name: str, part: Part) -> Json:
         return part.choice("error class", RETRYABLE)
     if name == "alternatives":
         return part.name("alternative")
+    if KNOBS[name] == "schedule":
+        return read_hours(part)
     return part.text("hardware class", WORD, CLASS_HINT)
 
 

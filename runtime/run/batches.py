@@ -12,8 +12,8 @@ from runtime.playbook.model import Step
 from runtime.run import cut
 from runtime.run.deciding import Ended
 from runtime.run.events import AttemptFinished, EachCut, Fault, Json
-from runtime.run.layers import CONTROL
-from runtime.run.state import Block, Each, RunState, Try
+from runtime.run.layers import CONTROL, Experiment
+from runtime.run.state import Block, Each, Pause, RunState, Try
 from runtime.run.tokens import LOSER
 from runtime.run.trying import Trying
 
@@ -21,8 +21,11 @@ from runtime.run.trying import Trying
 class Batches(Trying):
     """Decides on ``each`` steps."""
 
-    def _open(self, step: Step) -> None:
-        """Count the items of a step that is ready, and begin with them."""
+    def _open(self, step: Step, held: Pause | None = None) -> None:
+        """Count the items of a step that is ready, and begin with them.
+
+        ``held`` is how it has waited for its hours of the day.
+        """
         found = self.edge.items(self.state, step)
         if isinstance(found, Fault):
             self._end_untried(step, found)
@@ -31,7 +34,7 @@ class Batches(Trying):
         if count == 0:
             self._pass_on(step, self.edge.gather(self.state, step, Each(0, source)))
             return
-        self._cut(step, Each(count, source), {"count": count, "source": source})
+        self._cut(step, Each(count, source), {"count": count, "source": source}, held)
         self._refill(step.name)
 
     def _refill(self, name: str) -> None:
@@ -51,11 +54,11 @@ class Batches(Trying):
             elif each.cut_to >= each.total or not self._cut(step, each, None):
                 return
 
-    def _cut(self, step: Step, each: Each, items: dict[str, Json] | None) -> bool:
+    def _cut(
+        self, step: Step, each: Each, items: dict[str, Json] | None, held: Pause | None = None
+    ) -> bool:
         """Cut the next range; False when what is in flight must drain first."""
-        again = self._rounds_before(step) > 0
-        live = None if again else self.edge.experiment(self.state, step)
-        plan = cut.next_cut(live, self.state.run, step.name, each)
+        live, plan = self._planned(step, each, held)
         if cut.must_drain(each, plan):
             return False
         resolved = self.edge.configure(self.state, step, live, plan.arm)
@@ -69,6 +72,21 @@ class Batches(Trying):
             )
         )  # fmt: skip
         return True
+
+    def _planned(
+        self, step: Step, each: Each, held: Pause | None
+    ) -> tuple[Experiment | None, cut.Cut]:  # fmt: skip
+        """What to cut next, and for which experiment.
+
+        What has waited for its hours belongs to the arm that it waited in, if to any.
+        """
+        again = self._rounds_before(step) > 0
+        live = None if again else self.edge.experiment(self.state, step)
+        if held is None or live is None or live.started.knob_class != "schedule":
+            return live, cut.next_cut(live, self.state.run, step.name, each)
+        if live.id != held.experiment:
+            return None, cut.Cut("all", each.total)
+        return live, cut.Cut("block", each.total, held.arm, held.share)
 
     def _batch_ended(self, tried: Try, ended: Ended) -> None:
         step = self.playbook.step(tried.step)

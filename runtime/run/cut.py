@@ -3,7 +3,8 @@
 Without an experiment all that is left is cut at once. In an experiment the unit is a
 *block*, a fixed number of items, drawn to an arm before it is cut with that arm's batch
 size. Under ``switchback`` blocks come in pairs, control and candidate in random order,
-each drained before the next begins, since what runs side by side shares its limits.
+each drained before the next begins, since what runs side by side shares its limits. For
+hours of the day the unit is the run: all its items are cut at once, in one arm.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from runtime.ids import STEP_BATCH, idempotency_key
 from runtime.run.layers import CONTROL, Experiment, draw
 from runtime.run.state import Each
 
@@ -45,9 +47,19 @@ def next_cut(live: Experiment | None, run: str, step: str, each: Each) -> Cut:
     index = next_index(each)
     if live.started.design == "switchback":
         return _pair(live, run, step, each)
+    if live.started.knob_class == "schedule":
+        return _whole(live, run, step, each)
     stop = min(each.cut_to + live.started.block_items, each.total)
     arm, share = draw(live, f"{run}/{step}/{index}")
     return Cut("block", stop, arm, share)
+
+
+def _whole(live: Experiment, run: str, step: str, each: Each) -> Cut:
+    """All items: a step begins at one time, so that the run is the unit."""
+    if each.cut_to:
+        return Cut("all", each.total)
+    arm, share = draw(live, idempotency_key(run, step, STEP_BATCH))
+    return Cut("block", each.total, arm, share)
 
 
 def _pair(live: Experiment, run: str, step: str, each: Each) -> Cut:

@@ -31,13 +31,12 @@ from runtime.run.events import (
 )
 from runtime.run.evolve import OUT_OF_TIME
 from runtime.run.firing import Firing
+from runtime.run.holding import DEADLINE
 from runtime.run.layers import CONTROL
 from runtime.run.state import Pause, RunState, Try
 from runtime.run.tokens import LATE_JOIN
 from runtime.run.trying import may_act
 
-DEADLINE: Final = "@deadline"
-"""The name of the timer of a run's deadline; no step can have it."""
 LET_RUN: Final = ("kept", "learned")
 """Reasons for which an experiment's open batches are finished as they were cut."""
 
@@ -149,7 +148,11 @@ class Decision(Firing):
             self.ended(Ended(tried.attempt, "succeeded", result=value))
 
     def rescue(self, experiment: str) -> None:
-        """The experiment was taken back: cut its candidates' unfinished batches again."""
+        """The experiment was taken back: cut its candidates' unfinished batches again.
+
+        What waits for hours of the day because of it begins.
+        """
+        self._release(experiment)
         for name, each in list(self.state.active_each()):
             step = self.playbook.step(name)
             for block in [b for b in each.blocks if b.experiment == experiment]:
@@ -170,7 +173,9 @@ class Decision(Firing):
 
     def _try_again(self, step: Step, batch: int, pause: Pause) -> None:
         each = self.state.steps[step.name].each
-        if each is None:
+        if each is None and pause.is_held:
+            self._begin(step, pause)
+        elif each is None:
             self._schedule(step, pause)
         else:
             self._schedule_batch(step, each, batch, pause.number)

@@ -74,6 +74,10 @@ class Edge(Protocol):
         """Whether an experiment still runs."""
         ...
 
+    def opens(self, step: Step, hours: str) -> float:
+        """The next time, from now on, that is within hours of the day of the step's zone."""
+        ...
+
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
         """The retry budget of a step that has one, shared by all runs of the playbook.
 

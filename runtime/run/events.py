@@ -71,6 +71,7 @@ from runtime.run.facts.runs import (
     RunStarted,
     RunSubmitted,
     SignalReceived,
+    StepHeld,
     StepRouted,
     TimerFired,
     TimerSet,
@@ -85,7 +86,7 @@ from runtime.run.facts.watching import (
 RunEvent: TypeAlias = (
     RunSubmitted | RunStarted | RunPaused | RunResumed | RunCancelRequested | RunHurried
     | RunCancelled | RunFailing | RunCompleted | RunFailed | ContextSet | StepRouted
-    | EachCut | TimerSet | TimerFired | SignalReceived | ProductPublished | CheckFailed
+    | StepHeld | EachCut | TimerSet | TimerFired | SignalReceived | ProductPublished | CheckFailed
     | AttemptScheduled | AttemptLeased | AttemptFinished
 )  # fmt: skip
 LayerEvent: TypeAlias = (
@@ -108,8 +109,9 @@ TYPES: Final[dict[str, type[Event]]] = {
     for cls in (
         PlaybookRegistered, ConfigStored, RunSubmitted, RunStarted, RunPaused, RunResumed,
         RunCancelRequested, RunHurried, RunCancelled, RunFailing, RunCompleted, RunFailed,
-        ContextSet, StepRouted, EachCut, TimerSet, TimerFired, SignalReceived, ProductPublished,
-        CheckFailed, AttemptScheduled, AttemptLeased, AttemptFinished, OverlayAppended,
+        ContextSet, StepRouted, StepHeld, EachCut, TimerSet, TimerFired, SignalReceived,
+        ProductPublished, CheckFailed, AttemptScheduled, AttemptLeased, AttemptFinished,
+        OverlayAppended,
         ExperimentStarted, ExperimentRamped, ExperimentPaused, ExperimentResumed,
         ExperimentEnded, KillSet, ProposalDrafted, ProposalMoved, VerdictReached,
         OutcomeRecorded, LessonRecorded, PolicySet, ScheduleSet, ScheduleRemoved,
@@ -186,6 +188,7 @@ __all__ = [
     "ScheduleSet",
     "SignalReceived",
     "StepCleared",
+    "StepHeld",
     "StepPoisoned",
     "StepRouted",
     "TYPES",

@@ -32,12 +32,13 @@ from runtime.run.events import (
     RunStarted,
     RunSubmitted,
     SignalReceived,
+    StepHeld,
     StepRouted,
     TimerFired,
     TimerSet,
 )
 from runtime.run.life import Move, after
-from runtime.run.state import Block, Each, Race, RunState, Try
+from runtime.run.state import Block, Each, Pause, Race, RunState, Try
 from runtime.run.tokens import LATE_JOIN, begun, give_tokens, give_up, is_lost, take_tokens
 
 OUT_OF_TIME = "total_timeout has passed"
@@ -58,6 +59,8 @@ def evolve(state: RunState, event: RunEvent, at: float) -> RunState:
             state.attempts[event.attempt].leased = True
         case StepRouted():
             _routed(state, event)
+        case StepHeld():
+            _held(state, event)
         case RunSubmitted():
             _submitted(state, event, at)
         case RunStarted():
@@ -130,11 +133,20 @@ def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:
     )  # fmt: skip
 
 
+def _held(state: RunState, event: StepHeld) -> None:
+    take_tokens(state, event.step)
+    begun(state, event.step)
+    state.pauses[(event.step, STEP_BATCH)] = Pause(
+        1, event.due, event.config, event.experiment, event.arm, event.share
+    )  # fmt: skip
+
+
 def _cut(state: RunState, event: EachCut) -> None:
     step = state.steps[event.step]
     if event.items is not None:
-        take_tokens(state, event.step)
-        begun(state, event.step)
+        if state.pauses.pop((event.step, STEP_BATCH), None) is None:
+            take_tokens(state, event.step)
+            begun(state, event.step)
         step.each = Each(event.items["count"], event.items["source"])
     each = step.each
     if each is None:
@@ -191,6 +203,7 @@ def _routed(state: RunState, event: StepRouted) -> None:
     step = state.steps[event.step]
     if step.status != "active" and event.step not in state.net.beside:
         take_tokens(state, event.step)
+    state.pauses.pop((event.step, STEP_BATCH), None)
     step.value, step.fault = event.value, event.fault
     step.status = "failed" if event.fault is not None else "done"
     if event.step in state.net.beside:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 from runtime.net.net import lost
 from runtime.playbook.model import Playbook, Step, compensation
-from runtime.run.batches import Batches
 from runtime.run.deciding import Ended
 from runtime.run.events import (
     Fault,
@@ -22,11 +21,12 @@ from runtime.run.events import (
     TimerFired,
     TimerSet,
 )
+from runtime.run.holding import Holding
 from runtime.run.state import RunState
 from runtime.run.tokens import LATE_JOIN, LOSER
 
 
-class Firing(Batches):
+class Firing(Holding):
     """Fires steps and ends runs."""
 
     def _advance(self, touched: str | None = None) -> None:
@@ -49,18 +49,8 @@ class Firing(Batches):
         if step.tool is None:
             self._pass_on(step)
             return
-        if step.each is None:
-            self._schedule(step)
-        else:
-            self._open(step)
-        self._watch(step)
-
-    def _watch(self, step: Step) -> None:
-        """Set the timers of a step that has begun."""
-        if self.state.steps[step.name].status != "active":
-            return
-        if step.total_timeout_s is not None:
-            self._emit(TimerSet(step.name, self.at + step.total_timeout_s, step.name))
+        if not self._hold(step):
+            self._begin(step)
 
     def _starve(self, step: Step) -> None:
         """A join can no longer have the tokens it needs."""

@@ -23,6 +23,7 @@ from runtime.run.events import (
     RunCompleted,
     RunFailed,
     RunFailing,
+    StepHeld,
     StepRouted,
 )
 from runtime.run.tokens import LATE_JOIN, LOSER
@@ -102,8 +103,11 @@ class _Reading:
                     self._begin(event.step, seq)
                 elif event.step in self.net.beside:
                     self._compensates(event.step, "")
+            case StepHeld():
+                self._begin(event.step, seq)
             case EachCut():
-                firing = self._active.get(event.step) or self._begin(event.step, seq, mapped=True)
+                firing = self._active.get(event.step) or self._begin(event.step, seq)
+                firing.mapped = True
                 firing.failed.discard(-1 if event.rescues is None else event.rescues)
             case AttemptLeased():
                 self._leased[event.attempt] = self._active.get(event.step, Firing(seq))
@@ -115,8 +119,8 @@ class _Reading:
             case _:
                 self._of_the_run(event, seq)
 
-    def _begin(self, step: str, seq: int, *, mapped: bool = False) -> Firing:
-        firing = self._active[step] = Firing(seq, mapped)
+    def _begin(self, step: str, seq: int) -> Firing:
+        firing = self._active[step] = Firing(seq)
         self.history.firings.setdefault(step, []).append(firing)
         return firing
 

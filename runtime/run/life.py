@@ -107,6 +107,7 @@ STEP: Final[Mapping[StepStatus, Mapping[StepMove, StepStatus]]] = {
 class WorkMove(StrEnum):
     """What may happen to a piece of work."""
 
+    HOLD = "hold"
     SCHEDULE = "schedule"
     LEASE = "lease"
     RETRY = "retry"
@@ -115,7 +116,7 @@ class WorkMove(StrEnum):
 
 
 WORK: Final[Mapping[WorkStatus, Mapping[WorkMove, WorkStatus]]] = {
-    "none": {WorkMove.SCHEDULE: "scheduled"},
+    "none": {WorkMove.SCHEDULE: "scheduled", WorkMove.HOLD: "waiting"},
     "scheduled": {
         WorkMove.LEASE: "leased",
         WorkMove.RETRY: "waiting",
@@ -125,8 +126,9 @@ WORK: Final[Mapping[WorkStatus, Mapping[WorkMove, WorkStatus]]] = {
     "waiting": {WorkMove.SCHEDULE: "scheduled", WorkMove.DROP: "ended"},
     "ended": {WorkMove.SCHEDULE: "scheduled"},
 }
-"""``lease`` is written for ``effect: once`` alone; ``drop``: the run or step ends meanwhile.
-Work that has ended is scheduled again in the next round of a loop."""
+"""``hold``: it waits for its hours of the day, as a whole if it is an ``each``. ``lease`` is
+written for ``effect: once`` alone; ``drop``: the run or step ends meanwhile. Work that has ended
+is scheduled again in the next round of a loop."""
 
 
 class NotInTheTable(NetError):

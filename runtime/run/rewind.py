@@ -29,6 +29,7 @@ from runtime.run.events import (
     RunStarted,
     RunSubmitted,
     SignalReceived,
+    StepHeld,
     StepRouted,
     TimerFired,
     TimerSet,
@@ -38,8 +39,8 @@ from runtime.run.tokens import LATE_JOIN
 
 _OF_THE_RUN: Final = (RunSubmitted, RunStarted, ContextSet)
 _OF_A_STEP: Final = (
-    AttemptScheduled, AttemptLeased, AttemptFinished, EachCut, StepRouted, ProductPublished,
-    CheckFailed,
+    AttemptScheduled, AttemptLeased, AttemptFinished, EachCut, StepHeld, StepRouted,
+    ProductPublished, CheckFailed,
 )  # fmt: skip
 
 

@@ -83,6 +83,11 @@ class Pause:
     arm: str | None = None
     share: float | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing was tried yet: the step waits for its hours of the day."""
+        return self.number == 1
+
 
 @dataclass(slots=True)
 class Round:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from runtime.net.compile import compile_net
+from runtime.playbook.hours import opens
 from runtime.playbook.model import (
     Arc,
     Playbook,
@@ -82,6 +84,8 @@ class World:
         defaults: dict[str, Any] = {"retry.attempts": step.retry.attempts}
         if step.each:
             defaults |= {"each.batch": step.each.batch, "each.in_flight": step.each.in_flight}
+        if step.start:
+            defaults["start.hours"] = step.start.hours
         found = resolve(
             self.layers, "p", step.name, defaults=defaults, bound="h", experiment=experiment,
             arm=arm,
@@ -97,6 +101,9 @@ class World:
 
     def is_live(self, experiment: str) -> bool:
         return any(x.id == experiment for x in self.layers.experiments.values())
+
+    def opens(self, step: Step, hours: str) -> float:
+        return opens(hours, self.at, ZoneInfo(step.start.zone if step.start else "UTC"))
 
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
         return self.budgets.setdefault("/".join((step.name, *filter(None, arm))), Budget())

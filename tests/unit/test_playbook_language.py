@@ -10,7 +10,7 @@ import pytest
 from runtime.net.faults import flow_faults, refuse_flow
 from runtime.playbook.bundle import load, load_text, step_bound
 from runtime.playbook.knobs import defaults
-from runtime.playbook.model import Arc, Hedge, Join, Limit, Playbook, Reduce, Repeat
+from runtime.playbook.model import Arc, Hedge, Join, Limit, Playbook, Reduce, Repeat, Start
 from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
 
 BASE = (Path(__file__).parents[1] / "data" / "faults" / "base.yaml").read_text(encoding="utf-8")
@@ -327,6 +327,63 @@ def test_a_tool_that_acts_once_or_that_nobody_runs_is_not_hedged(tool: str) -> N
     line, column, message = only_fault_of(steps(f"- step: a\n  tool: {tool}\n  hedge: 2s"))
     assert (line, column) == (7, 5)
     assert "hedge" in message
+
+
+# ---- hours ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("start: {at_most: 12h}", Start("any", 43_200.0)),
+        ("start: {hours: 22:00-06:00, at_most: 8h}", Start("22-6", 28_800.0)),
+        (
+            "start: {hours: 0-4, at_most: 1d, zone: Asia/Tokyo}",
+            Start("0-4", 86_400.0, "Asia/Tokyo"),
+        ),
+    ],
+)
+def test_a_step_says_for_which_hours_it_may_wait_and_how_long(text: str, start: Start) -> None:
+    step = parse(steps(HEDGED + f"  {text}"))
+    assert step.step("a").start == start
+    assert defaults(step.step("a"))["start.hours"] == start.hours
+
+
+def test_windows_of_one_length_are_the_choices_of_hours() -> None:
+    text = "  start: {at_most: 12h}\n  tune: {start.hours: {window: 8h}}"
+    (knob,) = parse(steps(HEDGED + text)).step("a").tune
+    assert knob.choices == ("any", "0-8", "8-16", "16-24")
+    text = text.replace("{window: 8h}", "[any, 20-0]")
+    assert parse(steps(HEDGED + text)).step("a").tune[0].choices == ("any", "20-24")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "message"),
+    [
+        ("start: 22-6", 7, 10, "start must be a mapping"),
+        ("start: {hours: 22-6}", 7, 10, "how long the step may wait"),
+        ("start: {hours: 22, at_most: 1h}", 7, 18, "hours must be a text"),
+        ("start: {hours: 6-6, at_most: 1h}", 7, 18, "are no hours of the day"),
+        ("start: {at_most: 1h, zone: Mars}", 7, 30, "no time zone is called Mars"),
+        ("tune: {start.hours: [any, 22-6]}", 7, 10, "the step has no start"),
+        ("start: {at_most: 1h}\n  tune: {start.hours: {window: 5h}}", 8, 32, "of that length"),
+        ("timeout: 5s\n  tune: {timeout: {window: 4h}}", 8, 20, "timeout has no window"),
+        ("start: {hours: 1-2, at_most: 1h}\n  tune: {start.hours: [any]}", 8, 23, "not among"),
+    ],
+)
+def test_hours_that_make_no_sense_are_refused_at_their_place(
+    text: str, line: int, column: int, message: str
+) -> None:
+    found = only_fault_of(steps(HEDGED + f"  {text}"))
+    assert message in found[2]
+    assert found[0] == line
+
+
+def test_what_no_worker_runs_waits_for_no_hours() -> None:
+    found = only_fault_of(
+        steps("- step: a\n  tool: {kind: wait, for: 5m}\n  start: {at_most: 1h}")
+    )
+    assert "has no use for start" in found[2]
 
 
 # ---- alternatives -----------------------------------------------------------------------

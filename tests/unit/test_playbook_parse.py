@@ -103,6 +103,7 @@ def test_the_steps_own_knob_values_have_the_registrys_names(orders: Playbook) ->
         "runs_on": "cpu-small",
         "hedge": 5.0,
         "alternatives": "default",
+        "start.hours": "any",
     }
     assert set(defaults(orders.step("enrich"))) == set(KNOBS)
     assert "each.batch" not in defaults(orders.step("load"))

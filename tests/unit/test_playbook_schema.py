@@ -73,6 +73,8 @@ def test_what_parses_fits_the_schema(text: str) -> None:
         ("kind: http", "kind: htp"),
         ("success: 99.5%", "success: 99.5"),
         ("hedge: {after: 5s, max: 1}", "hedge: 2"),
+        ("hours: any", "hours: never"),
+        ("start.hours: [any, 22-6]", "start.hours: [22]"),
         ("total_timeout: 5m", "memory: 512"),
         ("total_timeout: 5m", "output: 64mb"),
         ("total_timeout: 5m", "processes: 0"),

@@ -183,6 +183,24 @@ class EachCut(Fact, frozen=True):
     rescues: int | None = None
 
 
+class StepHeld(Fact, frozen=True):
+    """A step that could begin waits for its ``hours`` of the day, until ``due``.
+
+    It has its tokens and begins then, with what was resolved now: ``config``, and how it was
+    drawn to it in an ``experiment``. When the event was written is when it would have begun.
+    """
+
+    TYPE: ClassVar[str] = "step.held"
+    VERSION: ClassVar[int] = 1
+    step: str
+    due: float
+    hours: str
+    config: str
+    experiment: str | None = None
+    arm: str | None = None
+    share: float | None = None
+
+
 class TimerSet(Fact, frozen=True):
     """Something of the run is due at ``due`` (seconds since the epoch)."""
 

@@ -1,0 +1,82 @@
+"""Hours of the day: whatever the zone and whatever is done to its clock, a window opens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.playbook.hours import ANY, canonical, of_day, opens, windows
+
+ZONES = (
+    "UTC", "Europe/Berlin", "America/New_York", "America/St_Johns", "Asia/Kathmandu",
+    "Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo",
+)  # fmt: skip
+WINDOWS = st.builds(
+    lambda first, length: f"{first}-{(first + length) % 24 or 24}",
+    st.integers(0, 23), st.integers(1, 23),
+)  # fmt: skip
+TIMES = st.floats(0, 4e9, allow_nan=False)
+
+
+def berlin(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
+
+
+@given(WINDOWS, TIMES, st.sampled_from(ZONES))
+def test_a_window_opens_within_its_hours_and_within_two_days(
+    hours: str, at: float, zone: str
+) -> None:
+    found = opens(hours, at, ZoneInfo(zone))
+    assert datetime.fromtimestamp(found, ZoneInfo(zone)).hour in of_day(hours)
+    assert at <= found <= at + 49 * 3600
+
+
+@given(WINDOWS, TIMES, st.sampled_from(ZONES))
+def test_what_opens_is_the_first_that_opens(hours: str, at: float, zone: str) -> None:
+    found, name = opens(hours, at, ZoneInfo(zone)), ZoneInfo(zone)
+    between = range(int((found - at) // 900))
+    assert not any(
+        datetime.fromtimestamp(at + 900.0 * k, name).hour in of_day(hours) for k in between
+    )
+
+
+@given(WINDOWS)
+def test_hours_as_they_are_compared_stay_as_they_are(hours: str) -> None:
+    assert canonical(hours) == hours
+    assert canonical("any") == ANY
+
+
+@pytest.mark.parametrize("text", ["", "22", "6-6", "0-24", "24-6", "8-25", "8:30-9", "22-6 UTC"])
+def test_what_is_no_window_is_none(text: str) -> None:
+    assert canonical(text) is None
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 6, 8, 12])
+def test_a_day_is_made_of_windows_of_one_length(length: int) -> None:
+    found = [hour for window in windows(length) for hour in sorted(of_day(window))]
+    assert found == list(range(24))
+    assert all(canonical(window) == window for window in windows(length))
+
+
+@pytest.mark.parametrize(
+    ("hours", "asked", "opened"),
+    [
+        ("22-6", "2026-03-28T12:00", "2026-03-28T22:00"),
+        ("2-3", "2026-03-29T01:00", "2026-03-30T02:00"),  # that night has no such hour
+        ("3-4", "2026-03-29T01:59", "2026-03-29T03:00"),  # a minute later by the sun
+        ("3-4", "2026-10-25T01:00", "2026-10-25T03:00"),  # three hours later by the sun
+    ],
+)
+def test_the_clock_of_the_place_tells_the_hours(hours: str, asked: str, opened: str) -> None:
+    assert opens(hours, berlin(asked), ZoneInfo("Europe/Berlin")) == berlin(opened)
+
+
+def test_an_hour_that_comes_twice_is_open_twice() -> None:
+    first = berlin("2026-10-25T02:10")
+    assert opens("2-3", first, ZoneInfo("Europe/Berlin")) == first
+    assert opens("2-3", first + 3600, ZoneInfo("Europe/Berlin")) == first + 3600
+    assert opens("3-4", first, ZoneInfo("Europe/Berlin")) == berlin("2026-10-25T03:00")
