@@ -53,6 +53,7 @@ class Facts:
     finding: Finding | None = None
     may_advance: bool = False
     nodes: int = 0
+    days: int = 0
     previous: Mapping[str, Json] | None = None
     shares: Mapping[str, float] | None = None
     stable_seen: bool = False
@@ -262,10 +263,12 @@ def _promote(decision: Decision, proposal: Proposal, facts: Facts, finding: Find
 
 def _unmet(proposal: Proposal, facts: Facts) -> list[str]:
     """What the policy wants seen before a change is kept, and has not been seen."""
-    gates, seen_s = facts.policy.gates, _seen_s(proposal, facts)
+    gates, seen_s = plan.gates_of(proposal.drafted, facts.policy), _seen_s(proposal, facts)
     unmet = []
     if facts.nodes < gates.nodes:
         unmet.append(f"seen on {gates.nodes} machines (it ran on {facts.nodes})")
+    if facts.days < gates.days:
+        unmet.append(f"begun on {gates.days} days (it did on {facts.days})")
     if seen_s < DAY_S * gates.daily_cycle:
         unmet.append("seen over a whole day")
     if seen_s < gates.hold_s:

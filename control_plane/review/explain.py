@@ -57,6 +57,7 @@ def _say_begin(stage: Begin) -> str:
 
 def _gates(gates: Gates) -> str:
     asked = [f" on {gates.nodes} machines"] * (gates.nodes > 1)
+    asked += [f" begun on {gates.days} days"] * (gates.days > 1)
     asked += [" over a whole day"] * gates.daily_cycle
     asked += [f" for {gates.hold_s / 60:g} minutes"] * (gates.hold_s > 0)
     return " and".join(asked)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from control_plane.review.policy import Gates, Policy
@@ -108,7 +108,13 @@ def plan(drafted: ProposalDrafted, policy: Policy) -> tuple[Stage, ...]:
         for k, stage in enumerate(trial.ramp[1:], 2)
     )
     watch = Watch({name: 1.0 - policy.gates.holdback}, policy.gates.watch_s)
-    return (*wait, begin, *ramps, watch, Keep(candidates[name], policy.gates))
+    return (*wait, begin, *ramps, watch, Keep(candidates[name], gates_of(drafted, policy)))
+
+
+def gates_of(drafted: ProposalDrafted, policy: Policy) -> Gates:
+    """Return what must have been seen before a change is kept; days are for hours of the day."""
+    gates = policy.gates
+    return gates if drafted.knob_class == "schedule" else replace(gates, days=0)
 
 
 def _shadow(drafted: ProposalDrafted, policy: Policy) -> Shadow:
@@ -178,8 +184,11 @@ def block_items(
 
     As many as the largest arm's batch, or a few times that (see `even_block`); for
     alternating blocks as many as fill the policy's number of batches, or its share of a
-    run of ``run_items`` where that is fewer (0: unknown).
+    run of ``run_items`` where that is fewer (0: unknown). For hours of the day a run is one,
+    however many items it has.
     """
+    if drafted.knob_class == "schedule":
+        return 1
     batch = int(stable.get("each.batch") or 1)
     if design_of(drafted) == "switchback":
         batches = policy.switchback.batches

@@ -146,6 +146,7 @@ class Gates:
     hold_s: float = _key(seconds, 0.0, "max")
     daily_cycle: bool = _key(flag, True, "max")
     nodes: int = _key(count, 2, "max")
+    days: int = _key(count, 7, "max")
     watch_s: float = _key(seconds, 7 * DAY_S, "max")
     holdback: float = _key(percent, 0.05, "max")
 

@@ -2,8 +2,10 @@
 
 A block is drawn to an arm before it is cut into batches; it is one unit once every batch
 of it is final, rescues included. Its outcomes are per item. The step's last block is
-left out when it is shorter than the others. Nothing here asks a database: what was
-committed is all there is to know, and reading the journal again gives the same units.
+left out when it is shorter than the others. For hours of the day the unit is the run, and the
+order is that of drawing: what begins now is known before what was drawn with it waits tonight.
+Nothing here asks a database: what was committed is all there is to know, and reading the
+journal again gives the same units.
 """
 
 from __future__ import annotations
@@ -23,10 +25,13 @@ from runtime.run.events import (
     RunCompleted,
     RunFailed,
     RunSubmitted,
+    StepHeld,
 )
 
 LEAST_SECONDS = 1e-6
 """A block that took no measurable time still took some."""
+LONGEST_S = 2 * 86_400.0
+"""Where units count in the order of drawing, one holds back those after it no longer."""
 
 
 @dataclass(slots=True)
@@ -48,8 +53,15 @@ class Block:
     retried: int = 0
     failed_items: int = 0
     ended: float = 0.0
+    waits: bool = False
+    """Whether it was drawn and waits for its hours of the day."""
     beside: set[str] = field(default_factory=set)
     """Open tries of batches of which more than one was begun at once: all have their cost."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something of it is still to come."""
+        return bool(self.open or self.beside)
 
     def finish(self, event: AttemptFinished, at: float, *, rescue: bool) -> None:
         """Take one try of one of its batches into account."""
@@ -77,6 +89,9 @@ class Units:
     ended_runs: int = 0
     workers: set[str] = field(default_factory=set)
     aside: int = 0
+    days: set[int] = field(default_factory=set)
+    """Days (UTC) on which units of a candidate began."""
+    _now: float = 0.0
     _shares: Mapping[str, float] = field(default_factory=dict)
     _blocks: dict[tuple[str, int], Block] = field(default_factory=dict)
     _batches: dict[tuple[str, int], tuple[tuple[str, int], bool]] = field(default_factory=dict)
@@ -91,11 +106,14 @@ class Units:
         event, run = recorded.event, recorded.stream
         if run in self._branches:
             return
+        self._now = max(self._now, recorded.at)
         match event:
             case RunSubmitted() if event.forked:
                 self._branches.add(run)  # what it has was measured in another run
             case ExperimentRamped() if event.experiment == self.started.experiment:
                 self._shares = event.shares
+            case StepHeld() if event.step == self.started.step:
+                self._held(run, event, recorded.at)
             case EachCut() if event.step == self.started.step:
                 self._cut(run, event, recorded.at)
             case AttemptScheduled() if event.step == self.started.step and event.hedges:
@@ -112,14 +130,26 @@ class Units:
     def ready(self) -> Iterator[Unit]:
         """Yield, once each, the units that are complete, in the order in which they ended.
 
-        Ask after a whole commit was taken: a failed batch and the cut that rescues it are
-        committed together.
+        For hours of the day in the order of drawing. Ask after a whole commit was taken: a
+        failed batch and the cut that rescues it are committed together.
         """
-        done = [key for key, block in self._blocks.items() if not block.open and not block.beside]
-        for key in sorted(done, key=lambda k: self._blocks[k].ended):
+        by_day = self.started.knob_class == "schedule"
+        for key in list(self._first_done() if by_day else self._done()):
             block = self._blocks.pop(key)
             if block.whole and block.own:
                 yield self._unit(block)
+
+    def _done(self) -> list[tuple[str, int]]:
+        done = [key for key, block in self._blocks.items() if not block.is_open]
+        return sorted(done, key=lambda k: self._blocks[k].ended)
+
+    def _first_done(self) -> Iterator[tuple[str, int]]:
+        """What is complete and was drawn before all that is not."""
+        for key, block in self._blocks.items():
+            if not block.is_open:
+                yield key
+            elif block.began >= self._now - LONGEST_S:
+                return
 
     def _cut(self, run: str, event: EachCut, at: float) -> None:
         batches = range(
@@ -127,12 +157,14 @@ class Units:
         )
         if event.kind == "rescue" and event.rescues is not None:
             self._rescue(run, event, batches)
+        elif event.items is not None:
+            self._no_longer_waits(run, event.experiment)
         if event.experiment != self.started.experiment or event.kind != "block":
             return
         self.runs.add(run)
         if not self._drawn(event.arm, event.share):
             return
-        key = (run, event.block)
+        key = (run, -1) if (run, -1) in self._blocks else (run, event.block)
         items = event.stop - event.start
         self._blocks[key] = Block(
             event.arm or CONTROL, event.share or 0.0, items, items >= self.started.block_items,
@@ -144,6 +176,24 @@ class Units:
             },
         )  # fmt: skip
         self._batches |= {(run, b): (key, False) for b in batches}
+        self._note_day(event.arm, at)
+
+    def _held(self, run: str, event: StepHeld, at: float) -> None:
+        """A step waits for its hours: it is drawn, and keeps its place among the others."""
+        if event.experiment == self.started.experiment:
+            self._draw(run, event.arm, event.share, at)
+            if (run, -1) in self._blocks:
+                self._blocks[(run, -1)].waits = True
+
+    def _no_longer_waits(self, run: str, experiment: str | None) -> None:
+        """What has waited begins; outside the trial it is no unit."""
+        block = self._blocks.get((run, -1))
+        if block is not None and block.waits and experiment != self.started.experiment:
+            del self._blocks[(run, -1)]
+
+    def _note_day(self, arm: str | None, at: float) -> None:
+        if arm != CONTROL:
+            self.days.add(int(at // 86_400))
 
     def _drawn(self, arm: str | None, share: float | None) -> bool:
         """Whether a unit says to which arm, and with which chance, it was drawn.
@@ -172,15 +222,28 @@ class Units:
 
     def _single(self, run: str, event: AttemptScheduled, at: float) -> None:
         """A step that is no ``each``: the run is the unit."""
-        if event.experiment != self.started.experiment or event.number > 1:
+        if event.number > 1:
             return
+        self._no_longer_waits(run, event.experiment)
+        if event.experiment != self.started.experiment:
+            return
+        known = self._blocks.get((run, -1))
+        if known is None:
+            self._draw(run, event.arm, event.share, at)
+        else:
+            known.waits = False
+        if (run, -1) in self._blocks:
+            self._note_day(event.arm, at)
+
+    def _draw(self, run: str, arm: str | None, share: float | None, at: float) -> None:
+        """A run is drawn to an arm, as a whole."""
         self.runs.add(run)
-        if not self._drawn(event.arm, event.share):
+        if not self._drawn(arm, share):
             return
         key = (run, -1)
         self._blocks[key] = Block(
-            event.arm or CONTROL, event.share or 0.0, 1, True, at, None, {-1}, 1,
-            self._control_share(event.arm, event.share), {-1: (0, 1)},
+            arm or CONTROL, share or 0.0, 1, True, at, None, {-1}, 1,
+            self._control_share(arm, share), {-1: (0, 1)},
         )  # fmt: skip
         self._batches[(run, -1)] = (key, False)
 

@@ -97,8 +97,8 @@ def test_a_wrong_key_or_shape_does_not_fit_the_schema(find: str, put: str) -> No
 def test_the_reference_names_every_key_tool_and_knob() -> None:
     tables = [
         keys.PLAYBOOK, keys.METADATA, keys.INPUT, keys.STEP, keys.ARC, keys.EACH, keys.FAILURES,
-        keys.RETRY, keys.HEDGE, keys.START, keys.JOIN, keys.REPEAT, keys.REDUCERS, keys.LIMIT, keys.BOUNDS,
-        keys.SLO, keys.PUBLISHES, keys.RECORD, KNOBS, TOOLS,
+        keys.RETRY, keys.HEDGE, keys.START, keys.JOIN, keys.REPEAT, keys.REDUCERS, keys.LIMIT,
+        keys.BOUNDS, keys.SLO, keys.PUBLISHES, keys.RECORD, KNOBS, TOOLS,
         *(tool.keys for tool in TOOLS.values()),
     ]  # fmt: skip
     words = {word for table in tables for word in table}

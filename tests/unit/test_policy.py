@@ -54,7 +54,7 @@ def test_the_demo_profile_differs_in_calendar_nodes_sample_sizes_and_vetoes_alon
     relaxed = {line.split(":")[0] for line in relaxations(load("demo"), load("production"))}
     assert relaxed == {
         "ramp", "verify.noninferiority", "verify.min_pairs", "explore.share",
-        "explore.min_units", "gates.hold_s", "gates.daily_cycle", "gates.nodes",
+        "explore.min_units", "gates.hold_s", "gates.daily_cycle", "gates.nodes", "gates.days",
         "gates.watch_s", "blast.starts_per_hour", "blast.cold_start_s",
         "verify.shadow.vetoes",
     }  # fmt: skip

@@ -18,6 +18,7 @@ from runtime.run.events import (
     RunCancelled,
     RunCompleted,
     RunFailed,
+    StepHeld,
 )
 
 STARTED = ExperimentStarted(
@@ -264,3 +265,85 @@ def test_a_block_that_does_not_say_how_it_was_drawn_is_put_aside(
         units.take(journal(event, at))
     assert list(units.ready()) == []
     assert units.aside == 1
+
+
+# ---- hours of the day: the run is the unit, in the order of drawing -------------------------
+
+BY_DAY = STARTED.but(knob_class="schedule", block_items=1)
+DAY = 86_400.0
+
+
+def begun(arm: str | None, **more: object) -> AttemptScheduled:
+    drawn = {"experiment": "x-1", "arm": arm, "share": 0.5} if arm else {}
+    return AttemptScheduled("r/s/-1/1", "s", 1, "c", "k", **drawn, **more)  # type: ignore[arg-type]
+
+
+def waits(arm: str = "candidate") -> StepHeld:
+    return StepHeld("s", 22.0, "22-6", "c", "x-1", arm, 0.5)
+
+
+class Told:
+    """What several runs tell, one event at a time."""
+
+    def __init__(self) -> None:
+        self.units, self.runs = Units(BY_DAY), dict[str, Journal]()
+
+    def __call__(self, run: str, event: object, at: float) -> list[str]:
+        journal = self.runs.setdefault(run, Journal(run))
+        self.units.take(journal(event, at))
+        return [unit.arm for unit in self.units.ready()]
+
+
+def test_what_begins_at_once_counts_when_what_was_drawn_before_it_has_waited() -> None:
+    told = Told()
+    assert told("run/a", waits(), 1.0) == []
+    assert told("run/b", begun("control"), 2.0) == []
+    assert told("run/b", done(-1), 3.0) == []
+    assert told("run/a", begun("candidate"), 22.0) == []
+    assert told("run/a", done(-1), 23.0) == ["candidate", "control"]
+    assert told.units.days == {0}
+
+
+def test_of_what_waits_the_shares_are_those_of_drawing_at_any_time_of_the_day() -> None:
+    rng, told, drawn, counted = random.Random(1), Told(), [], []
+    for i in range(200):
+        arm = rng.choice(["candidate", "control"])
+        drawn.append(arm)
+        counted += told(f"run/{i}", waits() if arm == "candidate" else begun(arm), i * 60.0)
+        counted += told(f"run/{i}", done(-1), i * 60.0 + 1) if arm == "control" else []
+        assert counted == drawn[: len(counted)]
+    for i, arm in enumerate(drawn):
+        if arm == "candidate":
+            counted += told(f"run/{i}", begun(arm), DAY + i)
+            counted += told(f"run/{i}", done(-1), DAY + i + 0.5)
+    assert counted == drawn
+
+
+def test_one_that_is_cancelled_while_it_waits_or_waits_for_ever_holds_nobody_back() -> None:
+    told = Told()
+    told("run/a", waits(), 1.0)
+    told("run/b", begun("control"), 2.0)
+    assert told("run/b", done(-1), 3.0) == []
+    assert told("run/a", RunCancelled(), 4.0) == ["control"]
+    told("run/c", waits(), 5.0)
+    told("run/d", begun("control"), 6.0)
+    assert told("run/d", done(-1), 7.0) == []
+    assert told("run/e", begun("control"), 6.0 + 2 * DAY) == ["control"]
+
+
+def test_what_has_waited_and_begins_outside_the_trial_is_no_unit() -> None:
+    told = Told()
+    told("run/a", waits(), 1.0)
+    assert told("run/a", begun(None), 2.0) == []
+    assert told("run/a", done(-1), 3.0) == []
+    assert told.units.days == set()
+
+
+def test_an_each_that_has_waited_is_one_unit_of_all_its_items() -> None:
+    units, journal = Units(BY_DAY), Journal()
+    whole = cut(0, 0, 40, 25, 0).but(items={"count": 40, "source": []})
+    for event, at in ((waits(), 1.0), (whole, 22.0), (done(0), 23.0), (done(1), 24.0)):
+        units.take(journal(event, at))
+    (unit,) = units.ready()
+    assert (unit.arm, unit.items, unit.batches) == ("candidate", 40, 2)
+    assert unit.seconds_per_item == pytest.approx(2.0 / 40)
