@@ -223,6 +223,7 @@ class Drafts:
                 if self._reviews.policy.denial(path, step.name, k.name) is None
             ],
             "objective": playbook.objective,
+            "start": _start(step),
             "slo": {"p95_s": step.slo.p95_s, "success": step.slo.success},
             "memory_bytes": step.memory_bytes,
             "most_in_flight": _most_in_flight(playbook, step),
@@ -270,6 +271,12 @@ def _described(path: str, version: PlaybookVersion) -> list[dict[str, Json]]:
 
 def _said(tool: Mapping[str, Json]) -> str:
     return " ".join(str(tool[key]) for key in ("call", "query", "url", "command") if key in tool)
+
+
+def _start(step: Step) -> dict[str, Json]:
+    """How long a step may wait for hours of the day, and on whose clock."""
+    start = step.start
+    return {} if start is None else {"at_most_s": start.at_most_s, "zone": start.zone}
 
 
 def _most_in_flight(playbook: Playbook, step: Step) -> int | None:

@@ -39,7 +39,7 @@ TURNED_DOWN = frozenset(
 )
 """States after which the same content is not proposed again."""
 OF_TRIES = frozenset(
-    {"retry.attempts", "retry.on", "retry.initial", "timeout", "hedge", "schedule"}
+    {"retry.attempts", "retry.on", "retry.initial", "timeout", "hedge", "start.hours"}
 )
 """Knobs whose effect is worked out from single tries."""
 CHOSEN = frozenset({"runs_on", "alternatives"})
@@ -180,7 +180,7 @@ def _of_tries(
     match name:
         case "timeout":
             return timeout.study(asked, tries, limits, suppressed, chance)
-        case "schedule":
+        case "start.hours":
             hardware = dict(zip(tries.run.tolist(), tries.hardware.tolist(), strict=True))
             return schedule.study(asked, hardware, limits, suppressed)
         case "retry.initial":

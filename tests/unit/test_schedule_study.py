@@ -14,8 +14,10 @@ from optimizer.evidence import batches
 from optimizer.guard import Limits
 from optimizer.tries import tries
 from optimizer.tune import Tuned, tune_step
+from runtime.playbook.hours import windows
 
 DAY = 86_400
+SEEN = ("any", "0-4", "8-12", "16-20")
 
 
 def record(
@@ -56,10 +58,14 @@ def record(
     return pa.Table.from_pylist(rows)
 
 
-def tuned(data: pa.Table, limits: Limits | None = None) -> Tuned:
+def tuned(
+    data: pa.Table, limits: Limits | None = None, at_most_h: float = 24,
+    choices: tuple[str, ...] = ("any", *windows(4)), **scoped: Any,
+) -> Tuned:  # fmt: skip
     scope: dict[str, Any] = {
-        "playbook": "p", "step": "s", "defaults": {"schedule": None},
-        "tune": [{"name": "schedule"}],
+        "playbook": "p", "step": "s", "defaults": {"start.hours": "any"},
+        "start": {"at_most_s": at_most_h * 3600.0, "zone": "UTC"},
+        "tune": [{"name": "start.hours", "choices": list(choices)}], **scoped,
     }  # fmt: skip
     return tune_step(scope, batches(data), limits or Limits(), random.Random(1), tries(data))
 
@@ -67,20 +73,87 @@ def tuned(data: pa.Table, limits: Limits | None = None) -> Tuned:
 def test_cheaper_hours_are_proposed_where_like_was_compared_with_like() -> None:
     found = tuned(record({2: -0.4})).candidate
     assert found is not None
-    assert found.diff == [{"knob": "schedule", "from": None, "to": "00:00-04:00"}]
+    assert found.diff == [{"knob": "start.hours", "from": "any", "to": "0-4"}]
     truth = math.expm1(-0.4 * 2 / 3)
     assert found.predicted["cost"]["median"] == pytest.approx(truth, abs=0.05)
     assert found.evidence["days"] == 12
+    delay = found.evidence["delay"]  # those of 10 and 18 o'clock wait for midnight
+    assert (delay["share"], delay["mean_s"] / 3600) == (
+        pytest.approx(2 / 3), pytest.approx(10 - 5 / 60, abs=0.1),
+    )  # fmt: skip
+    assert "67% of runs would wait" in found.note
+
+
+def test_what_waiting_would_bring_counts_only_the_runs_that_may_wait_so_long() -> None:
+    found = tuned(record({2: -0.4}), at_most_h=8).candidate  # 10 o'clock is 14 hours away
+    assert found is not None
+    assert found.predicted["cost"]["median"] == pytest.approx(math.expm1(-0.4 / 3), abs=0.05)
+    assert found.evidence["delay"]["share"] == pytest.approx(1 / 3)
+    assert tuned(record({2: -0.4}), at_most_h=4, choices=SEEN).candidate is None
+
+
+def test_hours_are_those_of_the_step_s_own_zone() -> None:
+    start = {"at_most_s": 86_400.0, "zone": "Asia/Tokyo"}  # 2 o'clock is 11 o'clock there
+    found = tuned(record({2: -0.4}), start=start, choices=("any", "9-15", "0-6")).candidate
+    assert found is not None
+    assert found.diff[0]["to"] == "9-15"
+
+
+def test_a_playbook_that_wants_less_time_is_not_made_to_wait() -> None:
+    (reason,) = tuned(record({2: -0.4}), objective="time").reasons
+    assert "waiting takes time" in reason.text
+
+
+def test_hours_in_which_no_run_began_are_asked_about_in_a_trial() -> None:
+    found = tuned(record({18: 0.4}), choices=("any", "4-8", "16-20")).candidate
+    assert found is not None
+    assert (found.kind, found.diff[0]["values"], found.predicted) == ("experiment", ["4-8"], {})
+    assert "no run began then" in found.note
+    again = [{"content": found.content, "state": "rejected"}]
+    told = tuned(record({18: 0.4}), choices=("any", "4-8", "16-20"), last=again)
+    assert (told.candidate, told.reasons[0].reason) == (None, "history_cannot_say")
+    even = tuned(record({}), choices=("any", "4-8", "16-20"))
+    assert even.candidate is None  # where hours are seen not to matter, nobody is asked to wait
+
+
+@pytest.mark.parametrize("days", [8, 2])
+def test_what_a_trial_has_measured_over_enough_days_is_proposed(days: int) -> None:
+    rows = []
+    for row in record({2: -0.4}, days=days).to_pylist():
+        night = row["scheduled_at"] % DAY < 4 * 3600
+        drawn = {"experiment": "x-9", "arm": "candidate.1" if night else "control", "share": 0.5}
+        rows.append({**row, **drawn, "run": f"t{row['run']}", "attempt": f"t{row['attempt']}"})
+    data = pa.concat_tables([record({}), pa.Table.from_pylist(rows, schema=record({}).schema)])
+    line = {"knob": "start.hours", "from": "any", "values": ["0-4"]}
+    learned = [{"proposal": "p-9", "state": "learned", "content": "c", "diff": [line]}]
+    found = tuned(data, choices=("any", "0-4"), last=learned).candidate
+    assert (found is not None) == (days == 8)
+    if found is not None:
+        assert (found.kind, found.diff[0]["to"]) == ("change", "0-4")
+        assert "measured beside runs that began at once" in found.note
+
+
+def test_the_same_is_found_whatever_the_order_of_the_rows() -> None:
+    data = record({2: -0.4})
+    rows = data.to_pylist()
+    random.Random(3).shuffle(rows)
+    found, shuffled = tuned(data).candidate, tuned(pa.Table.from_pylist(rows)).candidate
+    assert found is not None
+    assert shuffled is not None
+    assert found.predicted["cost"] == pytest.approx(shuffled.predicted["cost"])
+    assert found.diff == shuffled.diff
 
 
 def test_hours_that_do_not_differ_are_left_alone() -> None:
-    assert [r.reason for r in tuned(record({})).reasons] == ["not_worthwhile"]
+    assert [r.reason for r in tuned(record({}), choices=SEEN).reasons] == ["not_worthwhile"]
 
 
 def test_a_fast_worker_that_works_at_night_alone_says_nothing_of_the_night() -> None:
-    found = tuned(record({}, fast_at={2}))
-    assert found.candidate is None
-    assert found.reasons[0].reason in ("history_cannot_say", "not_worthwhile")
+    found = tuned(record({}, fast_at={2})).candidate
+    assert found is not None
+    assert (found.kind, found.diff[0]["values"]) == ("experiment", ["0-4"])
+    assert found.evidence["reason"] == "history_cannot_say"
+    assert "unlike the rest" in found.note
 
 
 def test_a_few_days_are_too_few() -> None:
@@ -91,7 +164,11 @@ def test_a_few_days_are_too_few() -> None:
 def test_steady_hours_are_not_cheaper_for_what_the_others_happened_to_cost() -> None:
     long_trial = Limits(ramp_units=2000)
     found = [
-        tuned(record({2: -0.05}, set(), daily={10: 0.5, 18: 0.5}, seed=seed), long_trial)
+        tuned(
+            record({2: -0.05}, set(), daily={10: 0.5, 18: 0.5}, seed=seed),
+            long_trial,
+            choices=SEEN,
+        )
         for seed in range(24)
     ]
     assert sum(one.candidate is not None for one in found) <= 2  # 3% are to be had, not 5%
