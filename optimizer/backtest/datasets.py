@@ -221,9 +221,11 @@ def _tables(
         measured, ok = _measured(cells.values(), objective, recipe.completed)
         if len(cells) < recipe.fewest or ok.sum() < recipe.fewest:
             continue
+        over = None
         if limit is not None and recipe.limits is not None:
-            ok &= _measured(cells.values(), recipe.limits.column, recipe.completed)[0] <= limit
-            if ok.sum() < recipe.limits.fewest:
+            taken = _measured(cells.values(), recipe.limits.column, recipe.completed)[0]
+            over = np.log(taken / limit)
+            if (ok & (over <= 0.0)).sum() < recipe.limits.fewest:
                 continue
         lines = [settings[config] for config in cells]
         space = Space.of(
@@ -231,7 +233,8 @@ def _tables(
             {c: Column(kind, tuple(r[c] for r in lines)) for c, kind in recipe.columns.items()},
         )
         family = next(iter(cells.values()))[0]["family"]
-        yield Table.of(name, label, f"{workload}/{label}", family, space, measured, ok)
+        yield Table.of(name, label, f"{workload}/{label}", family, space, measured, ok,
+                       over=over)  # fmt: skip
 
 
 def _measured(cells: Any, column: str, completed: str | None) -> tuple[Array, Array]:

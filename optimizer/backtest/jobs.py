@@ -127,7 +127,8 @@ def do(job: Job) -> tuple[Job, tuple[Played, ...]]:
 def _facts(job: Job) -> tuple[Table, History]:
     tables = _tables(job.folder, job.dataset)[job.objective]
     table = next(one for one in tables if one.name == job.table)
-    return table, table.history(tables, same_family=job.same_family)
+    history = table.known if METHODS[job.method].knows else table.history
+    return table, history(tables, same_family=job.same_family)
 
 
 @lru_cache(maxsize=8)

@@ -35,6 +35,9 @@ def key_of(method: str, table: Table, history: History, noise: Noise | None, see
     parts += [version(library) for library in known.libraries]
     if known.history != "unused":
         parts += [_digest(history.rows), list(history.families)]
+    if known.knows:
+        parts += [_maybe(table.measured), _maybe(table.over)]
+        parts += [_maybe(history.failed), _maybe(history.over)]
     if method == OURS:
         parts.append(_search())
     if noise is not None:
@@ -75,6 +78,10 @@ def _played(line: dict[str, Json]) -> Played:
 
 def _seen(table: Table) -> str:
     return table.name + _digest(table.space.features, table.log_outcome, table.failed)
+
+
+def _maybe(values: Any) -> str:
+    return "" if values is None else _digest(values)
 
 
 def _digest(*arrays: Any) -> str:

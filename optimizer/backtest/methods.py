@@ -43,6 +43,8 @@ class Method:
     """Whether a proposal takes above 50 ms, so that fewer seeds are run."""
     stops: bool = False
     """Whether it has a stopping rule of its own."""
+    knows: bool = False
+    """Whether it can be told what failed, and what broke a limit by how much."""
     version: int = 1
     """Raise it when the method would play otherwise: results of another are not reused."""
     libraries: tuple[str, ...] = ()
@@ -121,7 +123,7 @@ def _completed(levels: Array, factors: Array, tried: list[int], told: list[float
 
 OURS: Final = "trimtab"
 METHODS: Final[dict[str, Method]] = {
-    OURS: Method(ours, history="welcome", random=False, stops=True),
+    OURS: Method(ours, history="welcome", random=False, stops=True, knows=True),
     "random": Method(at_random),
     "mean_rank": Method(mean_rank, history="needed", random=False),
     "als": Method(als, history="needed"),

@@ -49,13 +49,25 @@ class _Hearing:
     told: list[float] = field(default_factory=list)
 
     def hear(self, setting: int) -> float:
-        outcome = float(self.table.log_outcome[setting])
-        if self.noise is not None:
-            again = self.trials.count(setting)
-            outcome += self.noise.draw(self.table.name, self.seed, setting, again)
+        drawn = self._drawn(setting)
+        outcome = float(self.table.log_outcome[setting]) + drawn
         self.trials.append(setting)
         self.told.append(outcome)
         return outcome
+
+    def hear_all(self, setting: int) -> tuple[float, bool, float]:
+        """What a step knows of a trial: its outcome, whether it failed, how far over a limit."""
+        table, drawn = self.table, self._drawn(setting)
+        heard, failed, over = self.hear(setting), bool(table.crashed[setting]), table.over
+        if failed or over is None:
+            return heard, failed, -np.inf
+        return float(table.log_measured[setting]) + drawn, False, float(over[setting]) + drawn
+
+    def _drawn(self, setting: int) -> float:
+        if self.noise is None:
+            return 0.0
+        again = self.trials.count(setting)
+        return self.noise.draw(self.table.name, self.seed, setting, again)
 
 
 def play(
@@ -92,6 +104,7 @@ def _ours(hearing: _Hearing, history: History) -> tuple[int, tuple[int, ...]]:
     while len(search.tried) < BUDGET and (step := search.next()) is not None:
         if not step.worthwhile and not stopped:
             stopped = len(search.tried)
-        search.tell(step.setting, hearing.hear(step.setting))
+        outcome, failed, over = hearing.hear_all(step.setting)
+        search.tell(step.setting, outcome, failed=failed, over=over)
         chosen.append(search.best)
     return stopped or len(search.tried), tuple(chosen)

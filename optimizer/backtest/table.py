@@ -1,13 +1,14 @@
 """A table: everything that was measured of one workload under one objective.
 
 The backtest plays a search on it: a method asks for a setting and is told its log outcome.
-A setting that failed counts as twice the worst that succeeded, for the method and in what
-the search is charged.
+A setting that failed, or is over a limit, counts as twice the worst that succeeded, in what the
+search is charged and for whoever cannot be told more. Ours is told what a step knows: that a
+run failed, and of one over the limit what it took and by how much it was over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -36,16 +37,22 @@ class Table:
     outcome: Array
     failed: Array
     low_level: Array | None = None
+    measured: Array | None = None
+    """What was measured, over a limit too; NaN where every run failed."""
+    over: Array | None = None
+    """The log of the limited quantity as a multiple of its limit."""
 
     @classmethod
     def of(
         cls, dataset: str, objective: str, name: str, family: str, space: Space, measured: Array,
-        ok: Array, low_level: Array | None = None,
+        ok: Array, low_level: Array | None = None, over: Array | None = None,
     ) -> Table:  # fmt: skip
-        """Make a table of what was measured; what is not ``ok`` failed."""
-        worst = float(np.nanmax(np.where(ok, measured, np.nan)))
-        outcome = np.where(ok, measured, 2.0 * worst)
-        return cls(dataset, objective, name, family, space, outcome, ~ok, low_level)
+        """Make a table of what was measured; what is not ``ok`` failed, or is over its limit."""
+        good = ok if over is None else ok & (over <= 0.0)
+        worst = float(np.nanmax(np.where(good, measured, np.nan)))
+        outcome = np.where(good, measured, 2.0 * worst)
+        told = np.where(ok, measured, np.nan)
+        return cls(dataset, objective, name, family, space, outcome, ~good, low_level, told, over)
 
     @property
     def log_outcome(self) -> Array:
@@ -62,6 +69,29 @@ class Table:
         rows, families, _ = self._seen(others, same_family)
         return History.of(rows, families, len(self.space))
 
+    def known(self, others: Sequence[Table], *, same_family: bool = False) -> History:
+        """Return the same history as steps know it: see `History`."""
+        seen = list(self._others(others, same_family))
+        rows = [self._placed(other, other.log_measured) for other in seen]
+        failed = [self._placed(other, other.crashed.astype(float)) for other in seen]
+        over = [self._placed(other, other.over) for other in seen if other.over is not None]
+        return History.of(
+            rows, [other.family for other in seen], len(self.space), failed=failed,
+            over=over if len(over) == len(seen) and over else None,
+        )  # fmt: skip
+
+    @property
+    def log_measured(self) -> Array:
+        """The log of what was measured; NaN where every run failed."""
+        if self.measured is None:
+            return np.where(self.failed, np.nan, self.log_outcome)
+        return np.asarray(np.log(self.measured))
+
+    @property
+    def crashed(self) -> Array:
+        """Which settings failed, whatever their limit."""
+        return ~np.isfinite(self.log_measured)
+
     def lenders(self, others: Sequence[Table], *, same_family: bool = False) -> list[Described]:
         """Return what is known of the workloads of `history`, by their names."""
         return self._seen(others, same_family)[2]
@@ -74,17 +104,23 @@ class Table:
     def _seen(
         self, others: Sequence[Table], same_family: bool
     ) -> tuple[list[Array], list[str], list[Described]]:
-        place = {name: index for index, name in enumerate(self.space.names)}
         rows, families, told = [], [], []
+        for other in self._others(others, same_family):
+            rows.append(self._placed(other, other.log_outcome))
+            families.append(other.family)
+            told.append(other.described)
+        return rows, families, told
+
+    def _others(self, others: Sequence[Table], same_family: bool) -> Iterator[Table]:
+        """The workloads that history is of."""
+        mine = set(self.space.names)
         for other in others:
             if other.name == self.name or (other.family == self.family and not same_family):
                 continue
-            row = np.full(len(self.space), np.nan)
-            for name, value in zip(other.space.names, other.log_outcome, strict=True):
-                if name in place:
-                    row[place[name]] = value
-            if np.isfinite(row).sum() >= _FEWEST:
-                rows.append(row)
-                families.append(other.family)
-                told.append(other.described)
-        return rows, families, told
+            if len(mine.intersection(other.space.names)) >= _FEWEST:
+                yield other
+
+    def _placed(self, other: Table, values: Array) -> Array:
+        """What another table holds, at the places of this one's settings."""
+        at = dict(zip(other.space.names, values, strict=True))
+        return np.asarray([at.get(name, np.nan) for name in self.space.names], float)

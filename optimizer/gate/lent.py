@@ -40,7 +40,7 @@ def lent(history: History, alike: Array, share: float) -> History:
     pull = pulls(alike, share)
     if not len(alike) or (pull == pull[0]).all():
         return history
-    return Lent(history.rows, history.families, tuple(map(float, pull)))
+    return Lent(history.rows, history.families, pull=tuple(map(float, pull)))
 
 
 def pull_of(history: History) -> Array:

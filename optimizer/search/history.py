@@ -3,12 +3,15 @@
 A row is one step's log outcome (time, cost) under each setting, NaN where it never ran;
 rows of one *family* (one program, one model) are alike and together count as one. Outcomes
 are *warped*: how much worse than the best a setting is matters while it is a little, and
-hardly when it is a lot, so that a cliff or a failure does not set the scale.
+hardly when it is a lot, so that a cliff does not set the scale.
+
+A run that failed has no outcome: what failed, and how far a limited quantity (a latency) was
+over its limit, stand beside the outcomes. What broke a limit has an outcome as any other.
 
 >>> rows = np.array([[0.0, 1.0, np.nan], [2.0, 3.0, 4.0]])
 >>> _, levels = centred(rows)
 >>> [round(float(level), 2) for level in levels]
-[-0.75, 0.25, 1.25]
+[-0.8, 0.2, 1.2]
 """
 
 from __future__ import annotations
@@ -30,23 +33,63 @@ _ROUNDS: Final = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """Log outcomes, steps × settings, with the family of each step."""
+    """Log outcomes, steps × settings, with the family of each step.
+
+    ``failed`` is the share of a setting's runs that failed (NaN: it never ran); without it,
+    whatever has an outcome succeeded. ``over`` is the log of a limited quantity as a multiple
+    of its limit: above 0 the limit was broken. Of several limits it is the most broken.
+    """
 
     rows: Array
     families: tuple[str, ...]
+    failed: Array | None = None
+    over: Array | None = None
 
     @classmethod
-    def of(cls, rows: Sequence[Array], families: Sequence[str], settings: int) -> History:
+    def of(
+        cls, rows: Sequence[Array], families: Sequence[str], settings: int, *,
+        failed: Sequence[Array] | None = None, over: Sequence[Array] | None = None,
+    ) -> History:  # fmt: skip
         """Return the history of these steps; there may be none."""
-        matrix = np.vstack(rows) if len(rows) else np.zeros((0, settings))
-        return cls(matrix, tuple(families))
+
+        def stacked(lines: Sequence[Array]) -> Array:
+            return np.vstack(lines) if len(lines) else np.zeros((0, settings))
+
+        return cls(
+            stacked(rows), tuple(families),
+            None if failed is None else stacked(failed), None if over is None else stacked(over),
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.families)
 
+    def of_steps(self, keep: Array) -> History:
+        """Return the history of some of its steps, by index or as a mask."""
+        families = tuple(np.asarray(self.families, object)[keep])
+        failed = None if self.failed is None else self.failed[keep]
+        over = None if self.over is None else self.over[keep]
+        return History(self.rows[keep], families, failed, over)
+
+    def of_settings(self, index: Array) -> History:
+        """Return what it says of some settings."""
+        failed = None if self.failed is None else self.failed[:, index]
+        over = None if self.over is None else self.over[:, index]
+        return History(self.rows[:, index], self.families, failed, over)
+
+    def anchors(self) -> Array:
+        """Return the log outcome that each step's distances are from, as a column.
+
+        It is the best within the limit, or where none was, of what came nearest to it.
+        """
+        if self.over is None:
+            return np.asarray(np.nanmin(self.rows, axis=1, keepdims=True))
+        over = np.where(np.isfinite(self.rows), np.nan_to_num(self.over, nan=np.inf), np.inf)
+        kept = over <= np.maximum(over.min(axis=1, keepdims=True), 0.0)
+        return np.asarray(np.nanmin(np.where(kept, self.rows, np.nan), axis=1, keepdims=True))
+
     def warped(self) -> Array:
         """Return the rows as distances from each one's best, warped."""
-        return warp(self.rows - np.nanmin(self.rows, axis=1, keepdims=True))
+        return warp(self.rows - self.anchors())
 
     def weights(self) -> Array:
         """Return the weight of each row: families count alike, on average 1."""

@@ -80,11 +80,15 @@ class Kernels:
         """Return how alike each setting is to itself: views × settings."""
         return np.asarray(1.0 + self.linear @ (self.features**2).T)
 
-    def _row(self, setting: int) -> Array:
+    def nearness(self, setting: int) -> Array:
+        """Return how near a setting is to all, 1 to itself: views × settings."""
         apart = (self.features - self.features[setting]) ** 2
         d = np.sqrt(5.0 * (self.lengths**-2.0 @ apart.T))
+        return np.asarray((1.0 + d + d * d / 3.0) * np.exp(-d))
+
+    def _row(self, setting: int) -> Array:
         straight = self.linear @ (self.features * self.features[setting]).T
-        return np.asarray((1.0 + d + d * d / 3.0) * np.exp(-d) + straight)
+        return np.asarray(self.nearness(setting) + straight)
 
 
 def _views(plain: int, products: int) -> tuple[Array, Array]:

@@ -43,21 +43,36 @@ class _Factors:
     pull: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How high a step's values are before any is told, where that is known.
+
+    Values with a known level are taken as they are: not as distances from a best, not warped.
+    """
+
+    mean: float
+    variance: float
+
+
 class Mixture:
     """The priors for one space and one history. Make it once; ask it after every trial."""
 
-    def __init__(self, space: Space, history: History) -> None:
-        self._kernels = Kernels.of(space)
+    def __init__(
+        self, space: Space, history: History, kernels: Kernels | None = None,
+        level: Level | None = None,
+    ) -> None:  # fmt: skip
+        self._kernels = kernels or Kernels.of(space)
+        self._level = level
         size = len(space)
         if len(history) < ENOUGH_STEPS:
             self._learnt = Learnt(np.zeros(size), np.zeros((size, size)), 1.0, 1.0)
             self._components = alone(len(self._kernels))
-            self._risk = self._learnt.mean
+            self._risk = np.ones(size)
         else:
             near = self._kernels.near
             self._learnt = Learnt.of(history.warped(), history.weights(), near)
             self._components = chosen(self._kernels, history)
-            self._risk = _risk(history, self._learnt)
+            self._risk = np.ones(size) if level else _risk(history, self._learnt)
         self._factors = self._none()
 
     @property
@@ -74,10 +89,18 @@ class Mixture:
         """
         return self._risk
 
-    def posterior(self, tried: Sequence[int], outcomes: Sequence[float]) -> Posterior:
-        """Return the belief after trials: settings by index, and their log outcomes."""
+    def posterior(
+        self, tried: Sequence[int], outcomes: Sequence[float], anchor: float | None = None
+    ) -> Posterior:
+        """Return the belief after trials: settings by index, and their log outcomes.
+
+        Distances are from ``anchor``, a log outcome; if it is not given, from the best told.
+        """
         told = np.asarray(outcomes, float)
-        told = warp(told - told.min())
+        if self._level is not None:
+            told = told - self._level.mean
+        else:
+            told = warp(told - (told.min() if anchor is None else anchor))
         held = self._grown(tuple(map(int, tried)))
         c, index = self._components, np.asarray(tried, int)
         mean = c.uses[:, None] * self._learnt.mean[None, :]
@@ -87,7 +110,14 @@ class Mixture:
         heights = np.log(np.diagonal(held.factor, axis1=1, axis2=2)).sum(axis=1)
         log = c.log_prior - 0.5 * (apart * apart).sum(axis=1) - heights
         weights = np.exp(log - log.max())
+        if self._level is not None:
+            expected = expected + self._level.mean
         return Posterior(weights / weights.sum(), expected, np.maximum(variance, _LEAST_VARIANCE))
+
+    @property
+    def _own(self) -> float:
+        """The variance of a step's own level."""
+        return LEVEL if self._level is None else self._level.variance
 
     def _none(self) -> _Factors:
         many, size = len(self._components), len(self._learnt.mean)
@@ -122,18 +152,20 @@ class Mixture:
         c, history = self._components, self._learnt
         near = self._kernels.rows(np.asarray([setting]))[c.view, 0]
         learnt = c.learnt[:, None] * history.covariance[setting][None, :]
-        return np.asarray(learnt + c.amount(history)[:, None] * near + LEVEL)
+        return np.asarray(learnt + c.amount(history)[:, None] * near + self._own)
 
     def _diagonal(self) -> Array:
         c, history = self._components, self._learnt
         learnt = c.learnt[:, None] * np.diag(history.covariance)[None, :]
         near = self._kernels.diagonal()[c.view]
-        return np.asarray(learnt + c.amount(history)[:, None] * near + LEVEL)
+        return np.asarray(learnt + c.amount(history)[:, None] * near + self._own)
 
 
 def _risk(history: History, learnt: Learnt) -> Array:
     rows, weights = history.warped(), history.weights()
     own = np.nanmean(rows - learnt.mean, axis=1, keepdims=True)
     whole = np.where(np.isfinite(rows), rows, learnt.mean + own)
-    multiples = np.exp(unwarp(whole - whole.min(axis=1, keepdims=True), np.log(DEAREST)))
+    if history.over is None:
+        whole = whole - whole.min(axis=1, keepdims=True)
+    multiples = np.exp(unwarp(whole, np.log(DEAREST)))
     return np.asarray(weights / weights.sum() @ multiples)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.search.history import History, centred
-from optimizer.search.search import Search, Step
+from optimizer.search.search import Search, Step, best_of
 from optimizer.search.space import Column, Space
 
 Array: TypeAlias = NDArray[Any]
@@ -83,6 +83,8 @@ class Numeric:
     seed: int = 0
     tried: list[int] = field(default_factory=list)
     outcomes: list[float] = field(default_factory=list)
+    failed: list[bool] = field(default_factory=list)
+    over: list[float] = field(default_factory=list)
     _study: Any = field(init=False)
     _ranges: dict[str, Any] = field(init=False)
     _levels: Array = field(init=False)
@@ -97,13 +99,12 @@ class Numeric:
             self._warm_start()
         for trial in self._own():
             if trial.state.is_finished():
-                self.tried.append(trial.user_attrs["setting"])
-                self.outcomes.append(trial.user_attrs["outcome"])
+                self._heard(trial.user_attrs)
 
     @property
     def best(self) -> int:
         """The best setting tried so far."""
-        return self.tried[int(np.argmin(self.outcomes))]
+        return self.tried[best_of(self.outcomes, self.failed, self.over)]
 
     def ask(self) -> int | None:
         """Return the setting to try next, or None when another trial is not worth it.
@@ -120,27 +121,42 @@ class Numeric:
         self._study.ask(self._ranges)
         return step.setting
 
-    def tell(self, setting: int, log_outcome: float, *, failed: bool = False) -> None:
-        """A setting was tried. One that failed is told as an outcome worse than the others."""
-        told = {"setting": setting, "outcome": float(log_outcome)}
+    def tell(
+        self, setting: int, log_outcome: float, *, failed: bool = False, over: float = -np.inf
+    ) -> None:
+        """A setting was tried: see `Search.tell`.
+
+        Optuna cannot be told nothing: what failed has an outcome worse than the others.
+        """
+        told = {"setting": setting, "outcome": float(log_outcome), "failed": failed}
+        if np.isfinite(over):
+            told["over"] = float(over)
         value = log_outcome - self._level(setting, log_outcome)
-        self.tried.append(setting)
-        self.outcomes.append(float(log_outcome))
+        self._heard(told)
+        bad = failed or over > 0.0
         for trial in self._own():
             if not trial.state.is_finished() and trial.user_attrs["setting"] == setting:
-                self._finish(trial.number, told, value, failed)
+                self._finish(trial.number, told, value, bad)
                 return
-        self._add(setting, value, failed, told)
+        self._add(setting, value, bad, told)
+
+    def _heard(self, told: Mapping[str, Any]) -> None:
+        self.tried.append(told["setting"])
+        self.outcomes.append(told["outcome"])
+        self.failed.append(bool(told.get("failed", False)))
+        self.over.append(float(told.get("over", -np.inf)))
 
     def next(self) -> Step | None:
         """Return the best next trial, worth its price or not; None when all was tried."""
         if len(self.tried) >= min(self.horizon, len(self.space)):
             return None
         pool = self._pool()
-        search = Search(_part(self.space, pool), _heard(self.history, pool), self.horizon)
+        search = Search(_part(self.space, pool), _part_of(self.history, pool), self.horizon)
         place = {setting: index for index, setting in enumerate(pool.tolist())}
-        for setting, outcome in zip(self.tried, self.outcomes, strict=True):
-            search.tell(place[setting], outcome)
+        for setting, outcome, failed, over in zip(
+            self.tried, self.outcomes, self.failed, self.over, strict=True
+        ):
+            search.tell(place[setting], outcome, failed=failed, over=over)
         step = search.next()
         return None if step is None else Step(int(pool[step.setting]), step.worthwhile)
 
@@ -200,7 +216,7 @@ class Numeric:
 
     def _warm_start(self) -> None:
         """Tell Optuna the best trials of other steps, and some of their others."""
-        distances = self.history.warped() if len(self.history) else self.history.rows
+        distances = _distances(self.history)
         for row in distances[:PAST_STEPS]:
             known = np.flatnonzero(np.isfinite(row))
             ranked = known[np.argsort(row[known], kind="stable")]
@@ -221,7 +237,8 @@ class Numeric:
         import optuna
 
         trial = optuna.trial.Trial(self._study, self._study.trials[number]._trial_id)
-        trial.set_user_attr("outcome", told["outcome"])
+        for name, value_told in told.items():
+            trial.set_user_attr(name, value_told)
         trial.set_constraint("failed", 1.0 if failed else 0.0)
         self._study.tell(number, float(value))
 
@@ -248,10 +265,16 @@ def _levels(history: History) -> Array:
     """The expected distance from the best by setting; NaN where nobody was."""
     if not len(history):
         return np.full(history.rows.shape[1], np.nan)
-    rows = history.warped()
+    rows = _distances(history)
     _, levels = centred(rows)
     seen = np.isfinite(rows).any(axis=0)
     return np.where(seen, levels - levels[seen].min(), np.nan)
+
+
+def _distances(history: History) -> Array:
+    """The distances from the best of those steps that have any."""
+    known = history.of_steps(np.isfinite(history.rows).sum(axis=1) > 0)
+    return known.warped() if len(known) else known.rows
 
 
 def _part(space: Space, pool: Array) -> Space:
@@ -263,12 +286,11 @@ def _part(space: Space, pool: Array) -> Space:
     return Space(tuple(space.names[i] for i in pool), columns, space.features[pool])
 
 
-def _heard(history: History, pool: Array) -> History:
+def _part_of(history: History, pool: Array) -> History:
     """What the history says of some settings; steps that know hardly any are left out."""
-    rows = history.rows[:, pool]
-    keep = np.isfinite(rows).sum(axis=1) >= _FEWEST
-    families = [f for f, kept in zip(history.families, keep, strict=True) if kept]
-    return History.of(list(rows[keep]), families, len(pool))
+    part = history.of_settings(pool)
+    known = part.rows if part.failed is None else part.failed
+    return part.of_steps(np.isfinite(known).sum(axis=1) >= _FEWEST)
 
 
 def _apart(features: Array, point: Array) -> Array:
