@@ -123,7 +123,7 @@ def test_what_a_trial_has_measured_over_enough_days_is_proposed(days: int) -> No
         night = row["scheduled_at"] % DAY < 4 * 3600
         drawn = {"experiment": "x-9", "arm": "candidate.1" if night else "control", "share": 0.5}
         rows.append({**row, **drawn, "run": f"t{row['run']}", "attempt": f"t{row['attempt']}"})
-    data = pa.concat_tables([record({}), pa.Table.from_pylist(rows, schema=record({}).schema)])
+    data = pa.Table.from_pylist([*rows, *record({}).to_pylist()])
     line = {"knob": "start.hours", "from": "any", "values": ["0-4"]}
     learned = [{"proposal": "p-9", "state": "learned", "content": "c", "diff": [line]}]
     found = tuned(data, choices=("any", "0-4"), last=learned).candidate
