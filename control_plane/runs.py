@@ -34,6 +34,7 @@ from runtime.run.events import (
     RunFailed,
     RunFailing,
     RunSubmitted,
+    StepHeld,
     StepRouted,
 )
 from runtime.run.state import WAITS_HERE
@@ -69,7 +70,10 @@ class StepView:
     experiments: list[str] = field(default_factory=list)
     fault: Fault | None = None
     waits: dict[str, Json] | None = None
-    """What a running step waits for outside a worker: its tool, filled in."""
+    """What a running step waits for outside a worker: its tool, filled in.
+
+    For hours of the day ``{kind: hours, hours, due}``.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +322,9 @@ class _Folding:
                 self._cut_off(at)
             case ProductPublished():
                 self.view.products.append(msgspec.to_builtins(event))
+            case StepHeld():
+                step = self._under_way(event.step, at)
+                step.waits = {"kind": "hours", "hours": event.hours, "due": event.due}
             case EachCut():
                 self._cut(self._under_way(event.step, at), event)
             case AttemptScheduled():
@@ -326,7 +333,7 @@ class _Folding:
                 self._finished(self._started(event.step, at), event, at)
             case StepRouted():
                 step = self._started(event.step, at)
-                step.ended_at, step.fault = at, event.fault
+                step.ended_at, step.fault, step.waits = at, event.fault, None
                 step.state = _ended_as(event.fault)
             case _:
                 pass
@@ -360,7 +367,7 @@ class _Folding:
         step.config = event.config
         step.batches += -(-(event.stop - event.start) // event.size)
         if event.items is not None:
-            step.items = int(event.items["count"])
+            step.items, step.waits = int(event.items["count"]), None
         if event.experiment and event.experiment not in step.experiments:
             step.experiments.append(event.experiment)
 

@@ -186,6 +186,8 @@ def _about(event: Row) -> str:
         facts.pop("step", None)
         facts["attempt"] = str(facts["attempt"]).partition("/")[2]
     said = [f"{name}={value}" for name, value in facts.items()]
+    if event["type"] == "step.held":
+        said.append(f"waits for {local(body['due'])} (start.hours {body['hours']})")
     fault = body.get("fault")
     if fault:
         said.append(f"{fault['cls']}: {(fault['message'].splitlines() or [''])[0]}")
@@ -280,6 +282,8 @@ def _waits(step: Row) -> str:
             return f"asks: {tool['prompt']}"
         case "playbook":
             return f"waits for a run of {tool['path']}"
+        case "hours":
+            return f"waits for {local(tool['due'])} (start.hours {tool['hours']})"
         case _:
             return "waits for its time"
 

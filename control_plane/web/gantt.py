@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from control_plane.web.story import RunStory, StepStory, Try
+from control_plane.web.story import Held, RunStory, StepStory, Try
 from control_plane.web.svg import tag, text
-from control_plane.web.words import seconds, state_word
+from control_plane.web.words import clock_time, seconds, state_word
 
 Span: TypeAlias = tuple[float, float]
 
@@ -69,16 +69,35 @@ def _row(step: StepStory, start: float, total: float, now: float) -> Row:
 
 
 def _notes(step: StepStory) -> str:
-    said = [f"{step.scheduled:,} tries"] if step.scheduled > 1 else []
+    said = [_hours(step.held)] if step.held is not None else []
+    said += [f"{step.scheduled:,} tries"] if step.scheduled > 1 else []
     said += [f"{step.retried:,} tried again"] if step.retried else []
     said += [f"{step.lost:,} lost"] if step.lost else []
     said += [f"{step.failed:,} failed"] if step.failed else []
     return ", ".join(said)
 
 
+def _hours(held: Held) -> str:
+    """What a step waits for, or how long it has waited for its hours."""
+    if held.begun_at is None:
+        return f"waits for {clock_time(held.due)} (start.hours {held.hours})"
+    return f"waited {seconds(held.begun_at - held.since)} (start.hours {held.hours})"
+
+
+def _held(held: Held, start: float, scale: float, now: float) -> str:
+    """The wait for hours: a thin bar before all tries."""
+    x, wide = (held.since - start) * scale, (held.until(now) - held.since) * scale
+    said = tag("title", {}, text(_hours(held)))
+    at = {"x": x, "y": LANE * 0.3, "width": max(wide, 1.2), "height": LANE * 0.4}
+    return tag("g", {}, said, tag("rect", {"class": "queue", **at}))
+
+
 def _strip(step: StepStory, start: float, total: float, now: float) -> str:
     scale = WIDE / total
     tries = list(step.tries)
+    before = _held(step.held, start, scale, now) if step.held is not None else ""
+    if not tries and before:
+        return _frame(before, LANE + 4, f"{step.name}: {_notes(step)}")
     if not tries:
         return _frame(_moment(step, start, scale), LANE + 4, f"{step.name}: routed")
     lane_of = lanes([(t.scheduled_at, t.until(now)) for t in tries])
@@ -91,7 +110,7 @@ def _strip(step: StepStory, start: float, total: float, now: float) -> str:
         for t, lane in zip(tries, lane_of, strict=True)
     ]
     said = f"{step.name}: {state_word(step.state)}, {seconds(step.seconds(now))}"
-    return _frame("".join(bars), used * tall + 2, said)
+    return _frame(before + "".join(bars), used * tall + 2, said)
 
 
 def _moment(step: StepStory, start: float, scale: float) -> str:

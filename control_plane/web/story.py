@@ -38,6 +38,7 @@ from runtime.run.events import (
     RunResumed,
     RunStarted,
     RunSubmitted,
+    StepHeld,
     StepRouted,
 )
 from runtime.run.state import WAITS_HERE
@@ -95,6 +96,20 @@ class Arm:
 
 
 @dataclass(slots=True)
+class Held:
+    """A wait for hours of the day: from when it could have begun until when it does, or did."""
+
+    hours: str
+    since: float
+    due: float
+    begun_at: float | None = None
+
+    def until(self, now: float) -> float:
+        """When it was over, or now."""
+        return now if self.begun_at is None else self.begun_at
+
+
+@dataclass(slots=True)
 class StepStory:
     """What happened in one step so far."""
 
@@ -127,6 +142,8 @@ class StepStory:
     stdout: str = ""
     waits: dict[str, Json] | None = None
     """What it waits for outside a worker: its tool, filled in."""
+    held: Held | None = None
+    """How it waits, or waited, for its hours of the day."""
 
     @property
     def is_each(self) -> bool:
@@ -222,6 +239,8 @@ class RunStory:
                 self._cut(event, at)
             case StepRouted():
                 self._route(event, at)
+            case StepHeld():
+                self._hold(event, at)
             case ProductPublished():
                 self.products.append(event)
             case CheckFailed():
@@ -264,13 +283,22 @@ class RunStory:
     def _end(self, at: float) -> None:
         self.ended_at = at
         for step in self.steps.values():
+            _begun(step, at)
             if step.state == "running":
                 step.state = "cancelled"
+
+    def _hold(self, event: StepHeld, at: float) -> None:
+        step = self.step(event.step)
+        step.state, step.config = "running", event.config
+        step.first_at = at if step.first_at is None else step.first_at
+        step.held = Held(event.hours, at, event.due)
+        step.experiment = event.experiment or step.experiment
 
     def _schedule(self, event: AttemptScheduled, at: float) -> None:
         step = self.step(event.step)
         step.state = "running"
         step.scheduled += 1
+        _begun(step, at)
         step.first_at = at if step.first_at is None else step.first_at
         step.config, step.args = event.config, event.args
         tool = (event.args or {}).get("tool", {})
@@ -319,6 +347,7 @@ class RunStory:
 
     def _cut(self, event: EachCut, at: float) -> None:
         step = self.step(event.step)
+        _begun(step, at)
         step.state = "running"
         step.first_at = at if step.first_at is None else step.first_at
         if event.items is not None:
@@ -331,6 +360,7 @@ class RunStory:
 
     def _route(self, event: StepRouted, at: float) -> None:
         step = self.step(event.step)
+        _begun(step, at)
         step.first_at = step.last_at = at
         step.arcs, step.fault = list(event.arcs), event.fault
         if event.fault is None:
@@ -369,6 +399,12 @@ def _conclude(step: StepStory, event: AttemptFinished) -> None:
         step.state = "succeeded"
     else:
         step.state = "caught" if event.arcs else _ended_badly(event)
+
+
+def _begun(step: StepStory, at: float) -> None:
+    """A step waits for its hours no longer."""
+    if step.held is not None and step.held.begun_at is None:
+        step.held.begun_at = at
 
 
 def _ended_badly(event: AttemptFinished | StepRouted) -> str:

@@ -21,6 +21,7 @@ from runtime.run.events import (
     RunFailing,
     RunStarted,
     RunSubmitted,
+    StepHeld,
     StepRouted,
 )
 from runtime.run.tokens import LOSER
@@ -67,6 +68,18 @@ def test_items_batches_tries_and_cost_are_summed_by_step() -> None:
     assert view.cost_usd == 1.0
     assert (view.state, view.result, view.wall_s) == ("completed", 5, 8.0)
     assert (view.workload, view.labels, view.number) == ({"n": 1}, {"a": "b"}, 3)
+
+
+def test_a_step_that_waits_for_its_hours_says_for_which_and_until_when() -> None:
+    held = StepHeld("s", 79_200.0, "22-6", "c")
+    (step,) = told(held).get(RUN).steps
+    waits = {"kind": "hours", "hours": "22-6", "due": 79_200.0}
+    assert (step.state, step.started_at, step.waits) == ("running", 2.0, waits)
+    (step,) = told(held, scheduled(-1, items=1)).get(RUN).steps
+    assert (step.state, step.waits) == ("running", None)
+    cut = EachCut("s", 0, "all", 0, 3, 2, 0, 2, "c", items={"count": 3, "source": [1, 2, 3]})
+    (step,) = told(held, cut).get(RUN).steps
+    assert (step.items, step.waits) == (3, None)
 
 
 def test_a_hedge_that_beat_its_try_is_no_failure_and_both_have_their_cost() -> None:

@@ -13,6 +13,7 @@ from runtime.run.events import (
     Event,
     Fault,
     Recorded,
+    RunCancelled,
     RunCancelRequested,
     RunCompleted,
     RunFailed,
@@ -21,6 +22,7 @@ from runtime.run.events import (
     RunResumed,
     RunStarted,
     RunSubmitted,
+    StepHeld,
     StepRouted,
 )
 from runtime.run.tokens import LOSER
@@ -185,6 +187,19 @@ def test_the_timeline_shows_waiting_apart_from_running() -> None:
     assert 'class="queue"' in row.strip
     assert 'class="run"' in row.strip
     assert "waited 0.40 s" in row.strip
+
+
+def test_a_step_that_waits_for_its_hours_says_until_when_and_then_how_long_it_did() -> None:
+    held = StepHeld("load", 79_200.0, "22-6", "cfg")
+    [row] = gantt.draw(tell("r", recorded(*opening(), held)), now=200.0).rows
+    assert (row.state, row.notes) == ("running", "waits for 01 Jan 22:00:00 (start.hours 22-6)")
+    assert 'class="queue"' in row.strip
+    events = [*opening(), held, scheduled("load"), finished("load", run_s=0.5, arcs=[])]
+    [row] = gantt.draw(tell("r", recorded(*events)), now=200.0).rows
+    assert (row.state, row.notes) == ("succeeded", "waited 1.00 s (start.hours 22-6)")
+    ended = tell("r", recorded(*opening(), held, RunCancelRequested("ada"), RunCancelled()))
+    [row] = gantt.draw(ended, now=9999.0).rows
+    assert (row.state, row.notes) == ("cancelled", "waited 2.00 s (start.hours 22-6)")
 
 
 def test_too_many_tries_become_the_number_in_flight() -> None:

@@ -1,0 +1,101 @@
+"""A step that waits for its hours holds no worker, outlives a crash and begins as they open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+
+from runtime.data.folder import DataFolder
+from runtime.engine.engine import Engine, Submit
+from runtime.journal.sqlite import SqliteReader
+from runtime.playbook.bundle import load_text
+from runtime.run.events import AttemptScheduled, Recorded, StepHeld
+from runtime.run.replay import replay
+from runtime.workers.local import LocalPool
+from stories import PATIENCE_S, until
+
+DAY, TEN = 86_400.0, 22 * 3600.0
+BOOK = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/nightly}
+workflow:
+  - step: dear
+    tool: {kind: python, code: "result = 1"}
+    start: {hours: 22-6, at_most: 12h}
+    total_timeout: 1m
+"""
+
+
+class Clock:
+    """A clock that reads a time of some day when it is made, and goes on from there."""
+
+    def __init__(self, reads: float) -> None:
+        self.ahead_s = 20_000 * DAY + reads - time.time()
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+
+async def opened(folder: DataFolder, reads: float) -> Engine:
+    return await Engine.open(folder, LocalPool(1, folder), clock=Clock(reads))
+
+
+def events(folder: DataFolder, run: str) -> list[Recorded]:
+    with contextlib.closing(SqliteReader.open(folder.journal)) as reader:
+        return list(reader.read(f"run/{run}"))
+
+
+async def held_at_noon(folder: DataFolder) -> str:
+    """Submit a run at noon, and close the engine while the step waits."""
+    engine = await opened(folder, 12 * 3600.0)
+    await engine.register(load_text(BOOK, {}), "me")
+    run = await engine.submit(Submit("test/nightly"))
+    await until(lambda: any(isinstance(r.event, StepHeld) for r in events(folder, run)))
+    assert (engine.status["ready"], engine.status["in_flight"]) == (0, 0)
+    await engine.close()
+    return run
+
+
+def test_a_step_waits_over_a_restart_until_its_hours_open(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+
+    async def story() -> str:
+        run = await held_at_noon(folder)
+        early = await opened(folder, 21 * 3600.0)  # an hour is left: it still waits
+        assert not any(isinstance(r.event, AttemptScheduled) for r in events(folder, run))
+        await early.close()
+        engine = await opened(folder, TEN - 0.5)
+        row = await asyncio.wait_for(engine.wait(run), PATIENCE_S)
+        net = engine.catalogue.latest("test/nightly").net
+        await engine.close()
+        assert row.state == "completed"
+        assert replay(run, net, events(folder, run)).equal
+        return run
+
+    told = events(folder, asyncio.run(story()))
+    (held,) = [r for r in told if isinstance(r.event, StepHeld)]
+    (begun,) = [r for r in told if isinstance(r.event, AttemptScheduled)]
+    assert isinstance(held.event, StepHeld)
+    assert held.at % DAY < 13 * 3600.0
+    assert held.event.due % DAY == TEN
+    assert begun.at >= held.event.due
+
+
+def test_a_run_that_waits_is_cancelled_without_beginning(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+
+    async def story() -> str:
+        run = await held_at_noon(folder)
+        engine = await opened(folder, 13 * 3600.0)
+        await engine.cancel(run, "me", "not needed")
+        row = await asyncio.wait_for(engine.wait(run), PATIENCE_S)
+        await engine.close()
+        assert row.state == "cancelled"
+        return run
+
+    assert not any(
+        isinstance(r.event, AttemptScheduled) for r in events(folder, asyncio.run(story()))
+    )
