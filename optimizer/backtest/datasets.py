@@ -82,11 +82,14 @@ def _ranked(rows: Sequence[Row], size: str, most: int) -> None:
 
 
 def _placed(rows: Sequence[Row]) -> None:
+    """Name a job's setting by its GPUs and nodes, a placement as Pollux (OSDI 2021) models it.
+
+    Which node holds how many is no knob: 1 and 2 GPUs are 2 and 1, and are runs of one setting.
+    """
     _ranked(rows, "local_bsz", 8)
     for row in rows:
-        placement = str(int(row["placement"]))
-        row["nodes"] = len(placement)
-        row["config"] = f"{placement}_b{row['batch_rank'] - 1:.0f}"
+        row["nodes"] = len(str(int(row["placement"])))
+        row["config"] = f"{row['n_gpus']:.0f}on{row['nodes']}_b{row['batch_rank'] - 1:.0f}"
 
 
 def _batched(rows: Sequence[Row]) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.search.carried import carried
 from optimizer.search.history import History, centred
 from optimizer.search.search import Search, Step, best_of
 from optimizer.search.space import Column, Space
@@ -25,7 +26,7 @@ from optimizer.search.space import Column, Space
 Array: TypeAlias = NDArray[Any]
 Entry: TypeAlias = dict[str, Any]
 
-LARGE: Final = 300
+LARGE: Final = 640
 """A space of more settings is searched here."""
 POOL: Final = 192
 """Settings that one trial is chosen from."""
@@ -89,6 +90,10 @@ class Numeric:
     _ranges: dict[str, Any] = field(init=False)
     _levels: Array = field(init=False)
     _order: Array = field(init=False)
+    _pool: list[int] = field(default_factory=list)
+    _pooled: int = 0
+    _kept: int = -1
+    _held: Search | None = None
 
     def __post_init__(self) -> None:
         self._levels = _levels(self.history)
@@ -100,6 +105,9 @@ class Numeric:
         for trial in self._own():
             if trial.state.is_finished():
                 self._heard(trial.user_attrs)
+            if "pool" in trial.user_attrs:
+                self._pooled, self._pool = trial.user_attrs["pool"]
+                self._kept = self._pooled
 
     @property
     def best(self) -> int:
@@ -117,7 +125,9 @@ class Numeric:
         step = self.next()
         if step is None or not step.worthwhile:
             return None
-        self._study.enqueue_trial(self._params(step.setting), {"setting": step.setting})
+        self._study.enqueue_trial(
+            self._params(step.setting), {"setting": step.setting, **self._made()}
+        )
         self._study.ask(self._ranges)
         return step.setting
 
@@ -129,6 +139,7 @@ class Numeric:
         Optuna cannot be told nothing: what failed has an outcome worse than the others.
         """
         told = {"setting": setting, "outcome": float(log_outcome), "failed": failed}
+        told |= self._made()
         if np.isfinite(over):
             told["over"] = float(over)
         value = log_outcome - self._level(setting, log_outcome)
@@ -150,22 +161,36 @@ class Numeric:
         """Return the best next trial, worth its price or not; None when all was tried."""
         if len(self.tried) >= min(self.horizon, len(self.space)):
             return None
-        pool = self._pool()
-        search = Search(_part(self.space, pool), _part_of(self.history, pool), self.horizon)
-        place = {setting: index for index, setting in enumerate(pool.tolist())}
-        for setting, outcome, failed, over in zip(
-            self.tried, self.outcomes, self.failed, self.over, strict=True
-        ):
-            search.tell(place[setting], outcome, failed=failed, over=over)
+        search = self._searched()
         step = search.next()
-        return None if step is None else Step(int(pool[step.setting]), step.worthwhile)
+        return None if step is None else Step(self._pool[step.setting], step.worthwhile)
 
     # -- the pool
 
-    def _pool(self) -> Array:
-        """The settings that the next trial is chosen from, those tried among them."""
-        found = list(dict.fromkeys(self._candidates()))[:POOL]
-        return np.asarray(found, int)
+    def _searched(self) -> Search:
+        """The search in the pool, which is made anew when the trials have doubled."""
+        grown = len(self.tried) >= max(1, 2 * self._pooled)
+        if not self._pool or grown or not set(self.tried) <= set(self._pool):
+            self._pool = list(dict.fromkeys(self._candidates()))[:POOL]
+            self._pooled, self._held = len(self.tried), None
+        if self._held is None:
+            pool = np.asarray(self._pool)
+            part = _part(self.space, pool)
+            heard = carried(part, _part_of(self.history, pool))
+            self._held = Search(part, heard, self.horizon)
+        for trial in range(len(self._held.tried), len(self.tried)):
+            self._held.tell(
+                self._pool.index(self.tried[trial]), self.outcomes[trial],
+                failed=self.failed[trial], over=self.over[trial],
+            )  # fmt: skip
+        return self._held
+
+    def _made(self) -> Entry:
+        """After how many trials the pool was made, and the pool, where it is not in the log."""
+        if self._kept == self._pooled or not self._pool:
+            return {}
+        self._kept = self._pooled
+        return {"pool": [self._pooled, self._pool]}
 
     def _candidates(self) -> Iterator[int]:
         yield from self.tried
@@ -258,7 +283,7 @@ def shipped(space: Space, history: History, horizon: int) -> Search | Numeric:
     """Return the search that a space of this size gets."""
     if len(space) > LARGE:
         return Numeric(space, history, horizon)
-    return Search(space, history, horizon)
+    return Search(space, carried(space, history), horizon)
 
 
 def _levels(history: History) -> Array:

@@ -112,10 +112,11 @@ def test_a_trial_that_was_asked_is_finished_in_optuna_with_its_constraint() -> N
 
 
 def test_a_trial_is_chosen_from_a_pool_with_the_leaders_of_history() -> None:
-    pool = Numeric(SPACE, OTHERS)._pool()
-    assert len(pool) == len(set(pool.tolist())) == POOL
+    search = Numeric(SPACE, OTHERS)
+    search.next()
+    assert len(search._pool) == len(set(search._pool)) == POOL
     mean = OTHERS.rows.mean(axis=0)
-    assert set(np.argsort(mean)[:20].tolist()) <= set(pool.tolist())
+    assert set(np.argsort(mean)[:20].tolist()) <= set(search._pool)
 
 
 def test_only_a_large_space_is_searched_so() -> None:
