@@ -36,7 +36,7 @@ def calibrate(
 
     ``told`` is what the catalogue says of steps, by which they resemble each other.
     """
-    seen = elsewhere(reader.query("evidence_settings"), _by_step(told))
+    seen = elsewhere(reader.query("evidence_settings"), by_step(told))
     shares = {objective: _earned(seen, objective) for objective in OBJECTIVES}
     maps = {objective: _map(seen, objective, shares[objective]) for objective in OBJECTIVES}
     body: dict[str, Json] = {
@@ -69,7 +69,8 @@ def _earned(seen: Elsewhere, objective: Objective) -> float:
     return earned(gains(history, _alike(seen, objective)), history.families)
 
 
-def _by_step(told: Sequence[Mapping[str, Json]]) -> dict[StepName, Described]:
+def by_step(told: Sequence[Mapping[str, Json]]) -> dict[StepName, Described]:
+    """Return the descriptions of the steps that the catalogue tells of."""
     return {(str(one["playbook"]), str(one["step"])): described(one) for one in told}
 
 
@@ -91,7 +92,7 @@ def read_others(
     """
     maps, said = usable(told, now)
     share = dict((told or {}).get("earned") or {}) if maps else {}
-    seen = elsewhere(reader.query("evidence_settings"), _by_step(catalogue))
+    seen = elsewhere(reader.query("evidence_settings"), by_step(catalogue))
     return Others(seen, maps, said, share)
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from agents.calibrator import read_others
+from agents.calibrator import by_step, read_others
 from agents.observer import Reader, observe
-from agents.tuner import lent_by, priors_of, recorded_of, tune
+from agents.tuner import lent_by, prior_of, recorded_of, tune
 from agents.verifier import review
 from agents.works import read_works
 from optimizer.guard import Limits, Reason
@@ -49,15 +49,16 @@ def study(
         return None
     one = mine[0]
     rest = [other for other in seen if other is not one]
-    priors, curves = priors_of([other.tries for other in rest]), lent_by(rest)
+    curves = lent_by(rest)
     chosen = any(tuned["name"] in CHOSEN for tuned in scope.get("tune") or ())
     now = float(workload.get("at", 0.0))
     catalogue = workload.get("described") or ()
+    prior = prior_of(one, seen, by_step(catalogue))
     others = read_others(reader, workload.get("calibration"), now, catalogue) if chosen else None
     limits = Limits.from_policy(workload["policy"])
     recorded = recorded_of(one, seen, read_works(reader, [one]) if limits.joint else {})
     return reasoning(
-        one.scope, one.history, limits, seed, one.tries, priors, others, curves, recorded
+        one.scope, one.history, limits, seed, one.tries, prior, others, curves, recorded
     )
 
 
@@ -79,5 +80,5 @@ def run_cycle(
     chosen = any(tuned["name"] in CHOSEN for one in seen for tuned in one.scope.get("tune") or ())
     others = read_others(reader, calibration, now, catalogue) if chosen else None
     works = read_works(reader, seen) if Limits.from_policy(policy).joint else None
-    candidates, reasons = tune(seen, policy, rng, others, works)
+    candidates, reasons = tune(seen, policy, rng, others, works, by_step(catalogue))
     return CycleResult(tuple(candidates), (*silent, *reasons, *review(seen)))

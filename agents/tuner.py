@@ -15,11 +15,10 @@ from agents.works import Works
 from optimizer.choice import Others
 from optimizer.guard import Limits, Reason
 from optimizer.joint import Recorded
-from optimizer.models.chains import Cells, by_class, together
-from optimizer.models.recovery import ANYTHING, Rates
 from optimizer.models.shapes import Curve
+from optimizer.pooling import Errors, Priors, earned_by, priors
 from optimizer.proposal import Candidate
-from optimizer.tries import Tries
+from optimizer.resemblance import Described
 from optimizer.tune import tune_step
 from optimizer.unsafe import curve_of
 
@@ -32,22 +31,26 @@ def tune(
     rng: random.Random,
     others: Others | None = None,
     works: Works | None = None,
+    known: Mapping[tuple[str, str], Described] | None = None,
 ) -> tuple[list[Candidate], list[Reason]]:
     """Return the candidates of one cycle and, for all else, the reasons.
 
-    ``works`` are runs that can be replayed, for the steps whose knobs are looked at together.
+    ``works`` are runs that can be replayed, for the steps whose knobs are looked at together;
+    ``known`` is what the catalogue says of steps.
     """
     candidates: list[Candidate] = []
     reasons: list[Reason] = []
     limits = Limits.from_policy(policy)
     curves = [curve_of(one.history) for one in observations]
-    chains = [by_class(one.tries) for one in observations]
+    errors = errors_of(observations, known or {})
+    share = earned_by(errors)
     for place, one in enumerate(observations):
-        priors = _priors([c for other, c in enumerate(chains) if other != place])
+        elsewhere = [e for other, e in enumerate(errors) if other != place]
+        prior = priors(errors[place], elsewhere, share)
         lent = [c for other, c in enumerate(curves) if other != place and c is not None]
         recorded = recorded_of(one, observations, works or {})
         tuned = tune_step(
-            one.scope, one.history, limits, rng, one.tries, priors, others, lent, recorded
+            one.scope, one.history, limits, rng, one.tries, prior, others, lent, recorded
         )
         reasons += tuned.reasons
         if tuned.candidate is not None:
@@ -65,16 +68,28 @@ def recorded_of(
     return Recorded(mine, [other.history for other in observations if other is not one])
 
 
-def priors_of(others: Sequence[Tries]) -> dict[str, Rates]:
-    """Return how classes of error recover in other steps, from their tries."""
-    return _priors([by_class(tries) for tries in others])
+def errors_of(
+    observations: Sequence[Observation], known: Mapping[tuple[str, str], Described]
+) -> list[Errors]:
+    """Return the errors of each observed step, with what the catalogue knows of it."""
+    names = [(str(one.scope["playbook"]), str(one.scope["step"])) for one in observations]
+    return [
+        Errors.of(*name, known.get(name), one.tries)
+        for name, one in zip(names, observations, strict=True)
+    ]
+
+
+def prior_of(
+    one: Observation, observations: Sequence[Observation],
+    known: Mapping[tuple[str, str], Described],
+) -> Priors:  # fmt: skip
+    """Return how classes of error recover in other steps than one of those observed."""
+    errors = errors_of(observations, known)
+    place = next(place for place, other in enumerate(observations) if other is one)
+    rest = [e for other, e in enumerate(errors) if other != place]
+    return priors(errors[place], rest, earned_by(errors))
 
 
 def lent_by(others: Sequence[Observation]) -> list[Curve]:
     """Return what other steps took by batch size, as a step may borrow it."""
     return [curve for curve in (curve_of(one.history) for one in others) if curve is not None]
-
-
-def _priors(others: Sequence[Mapping[str, Cells]]) -> dict[str, Rates]:
-    """How classes of error recover in other steps; that nothing is known weighs ten units."""
-    return {name: cells.rates(ANYTHING, 10.0, None) for name, cells in together(others).items()}

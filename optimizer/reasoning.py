@@ -17,8 +17,8 @@ from optimizer.effect import describe
 from optimizer.evidence import Batches, Table, batches
 from optimizer.guard import Limits, Reason
 from optimizer.joint import Recorded
-from optimizer.models.recovery import Rates
 from optimizer.models.shapes import Curve
+from optimizer.pooling import Priors
 from optimizer.proposal import Candidate
 from optimizer.regime import current
 from optimizer.study import Study
@@ -31,7 +31,7 @@ Json: TypeAlias = Any
 
 def reasoning(
     scope: Mapping[str, Json], history: Batches, limits: Limits, seed: str,
-    tries: Tries | None = None, priors: Mapping[str, Rates] | None = None,
+    tries: Tries | None = None, priors: Priors | None = None,
     others: Others | None = None, curves: Sequence[Curve] = (),
     recorded: Recorded | None = None,
 ) -> dict[str, Json]:  # fmt: skip
@@ -73,7 +73,7 @@ def of_table(
 
 def _knob(
     scope: Mapping[str, Json], history: Batches, limits: Limits, seed: str,
-    tries: Tries | None, priors: Mapping[str, Rates] | None, others: Others | None,
+    tries: Tries | None, priors: Priors | None, others: Others | None,
     curves: Sequence[Curve],
 ) -> dict[str, Json]:  # fmt: skip
     tune = limits.within(scope["tune"][0])

@@ -21,7 +21,8 @@ from optimizer.finding import Asked, Finding, propose
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import Range
 from optimizer.models.chains import Cells, by_class
-from optimizer.models.recovery import ANYTHING, Rates
+from optimizer.models.recovery import Rates
+from optimizer.pooling import Priors
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
 
@@ -45,7 +46,7 @@ class Work:
 
     ``ok_s`` and ``failed_s`` are the seconds of a try that succeeds, and that fails by
     class; ``price_s`` is lost with work that fails for good; ``spread`` is the relative
-    spread of a unit's seconds.
+    spread of a unit's seconds. ``borrowed`` says in words from which steps most was borrowed.
     """
 
     units: int
@@ -55,6 +56,7 @@ class Work:
     spread: float
     cells: Mapping[str, Cells]
     rates: Mapping[str, Rates]
+    borrowed: str = ""
 
     def tries_s(self, retries: int, on: Collection[str]) -> float:
         """Return the seconds of all tries of a unit."""
@@ -92,7 +94,7 @@ class Work:
 
 
 def study(
-    asked: Asked, tries: Tries, priors: Mapping[str, Rates], limits: Limits,
+    asked: Asked, tries: Tries, priors: Priors, limits: Limits,
     suppressed: Collection[str], chance: np.random.Generator,
 ) -> Candidate | Reason:  # fmt: skip
     """Return what history says of the limit, or of the classes, or why it says nothing."""
@@ -112,9 +114,7 @@ def study(
     return _limit(asked, work, draws, limits, suppressed)
 
 
-def _work(
-    tries: Tries, cells: Mapping[str, Cells], priors: Mapping[str, Rates], strength: float
-) -> Work:
+def _work(tries: Tries, cells: Mapping[str, Cells], priors: Priors, strength: float) -> Work:
     turns = tries.in_turn()
     good = turns.seconds[turns.error == ""]
     ok_s = float(good.mean()) if len(good) else float(turns.seconds.mean())
@@ -125,17 +125,14 @@ def _work(
     price_s = min(max(run_s, PRICE[0] * ok_s), PRICE[1] * ok_s)
     failed_s = {name: float(turns.seconds[turns.error == name].mean()) for name in cells}
     spread = float(unit_s.std() / max(unit_s.mean(), 1e-12))
-    rates = {n: one.rates(priors.get(n, ANYTHING), strength, None) for n, one in cells.items()}
-    return Work(len(unit_s), ok_s, failed_s, price_s, spread, cells, rates)
+    rates = {n: one.rates(priors.of(n), strength, None) for n, one in cells.items()}
+    told = priors.says(cells)
+    return Work(len(unit_s), ok_s, failed_s, price_s, spread, cells, rates, told)
 
 
-def _drawn(
-    work: Work, priors: Mapping[str, Rates], strength: float, chance: np.random.Generator
-) -> Work:
+def _drawn(work: Work, priors: Priors, strength: float, chance: np.random.Generator) -> Work:
     """The same work as it might be as well, for all that is known."""
-    again = {
-        n: one.rates(priors.get(n, ANYTHING), strength, chance) for n, one in work.cells.items()
-    }
+    again = {n: one.rates(priors.of(n), strength, chance) for n, one in work.cells.items()}
     return replace(work, rates=again)
 
 
@@ -149,12 +146,13 @@ def _limit(
     value = round(limits.nearest(asked.knob, stable, best))
     if value == stable or not knob.holds(value):
         text = f"{stable} tries are worth most already ({_says(work, stable - 1, on)})"
+        text += work.borrowed
         return asked.no("not_worthwhile", text)
     effect = _effect(work, draws, (stable - 1, on), (value - 1, on), limits)
     other = {p: _best_at(work, tried, on, p) for p in (0.25, 4.0)}
     note = (
         f"retry.attempts {stable} → {value}: {work.lost(stable - 1, on):.2%} of the work "
-        f"fails for good now, {work.lost(value - 1, on):.2%} then"
+        f"fails for good now, {work.lost(value - 1, on):.2%} then{work.borrowed}"
     )
     facts = {
         "retry": _facts(work, stable - 1, on, value - 1, on),
@@ -182,7 +180,8 @@ def _classes(
     value = [name for name in on if name not in vain]
     if not vain:
         told = ", ".join(f"{n} {1 - work.rates[n].fails:.0%}" for n in on if n in work.rates)
-        return asked.no("not_worthwhile", f"a retry helps often enough: {told or 'none failed'}")
+        text = f"a retry helps often enough: {told or 'none failed'}{work.borrowed}"
+        return asked.no("not_worthwhile", text)
     effect = _effect(work, draws, (retries, on), (retries, value), limits)
     names = ", ".join(
         f"{n} (0 of {work.cells[n].retried:.0f} recovered)"
@@ -191,7 +190,7 @@ def _classes(
         for n in vain
     )
     facts = {"retry": _facts(work, retries, on, retries, value)}
-    note = f"not worth trying again: {names}"
+    note = f"not worth trying again: {names}{work.borrowed}"
     found = Finding(value, effect, "recovery by class", work.units, note, facts=facts)
     return propose(asked, found, limits, suppressed)
 

@@ -25,8 +25,8 @@ from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
 from optimizer.joint import Recorded, towards
 from optimizer.knobs import COLUMNS, Range, UnknownKnob, knob_class
-from optimizer.models.recovery import Rates
 from optimizer.models.shapes import Curve
+from optimizer.pooling import Priors
 from optimizer.proposal import Candidate
 from optimizer.regime import current
 from optimizer.study import Study, decide
@@ -58,7 +58,7 @@ class Tuned:
 
 def tune_step(
     scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
-    tries: Tries | None = None, priors: Mapping[str, Rates] | None = None,
+    tries: Tries | None = None, priors: Priors | None = None,
     others: Others | None = None,
     curves: Sequence[Curve] = (), recorded: Recorded | None = None,
 ) -> Tuned:  # fmt: skip
@@ -83,7 +83,9 @@ def tune_step(
     suppressed = _suppressed(scope)
 
     def ask(about: Mapping[str, Json]) -> list[Candidate | Reason]:
-        return _asked(about, history, limits, rng, tries, priors or {}, others, curves, suppressed)
+        return _asked(
+            about, history, limits, rng, tries, priors or Priors(), others, curves, suppressed
+        )
 
     first, told = _together(scope, history, limits, rng, recorded, ask)
     if first is not None:
@@ -98,7 +100,7 @@ def tune_step(
 
 def _asked(
     scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
-    tries: Tries | None, priors: Mapping[str, Rates], others: Others | None,
+    tries: Tries | None, priors: Priors, others: Others | None,
     curves: Sequence[Curve], suppressed: frozenset[str],
 ) -> list[Candidate | Reason]:  # fmt: skip
     """Ask the study of each knob."""
@@ -167,7 +169,7 @@ def _chosen(
 
 def _of_tries(
     scope: Mapping[str, Json], tune: Mapping[str, Json], history: Batches, limits: Limits,
-    rng: random.Random, tries: Tries | None, priors: Mapping[str, Rates],
+    rng: random.Random, tries: Tries | None, priors: Priors,
     suppressed: frozenset[str],
 ) -> Candidate | Reason:  # fmt: skip
     """Ask the study of a knob whose effect is worked out from single tries."""

@@ -48,6 +48,14 @@ class Cells:
         rows = zip(self.failed, self.succeeded, self.count, strict=True)
         return float(sum(n for f, s, n in rows if f + s > 0))
 
+    def times(self, weight: float) -> Cells:
+        """Return the cells as if there were so many times as many units."""
+        return Cells(self.failed, self.succeeded, tuple(n * weight for n in self.count))
+
+    def likely(self, rates: Rates) -> float:
+        """Return how likely these units are under a spread, in logs; units alike are alike."""
+        return float(rates.likely(self.failed, self.succeeded) @ np.asarray(self.count))
+
     def rates(self, prior: Rates, strength: float, chance: np.random.Generator | None) -> Rates:
         """Return how the chances of these units are spread; with ``chance``, of a resample."""
         count = np.asarray(self.count)

@@ -65,6 +65,11 @@ class Rates:
             weights = weights / weights.sum()
         return Rates(weights)
 
+    def likely(self, failed: ArrayLike, succeeded: ArrayLike) -> Array:
+        """Return how likely each unit's tries are, in logs, up to what is of the unit alone."""
+        likelihood = _likelihood(np.asarray(failed, float), np.asarray(succeeded, float))
+        return np.asarray(np.log(np.maximum(likelihood @ self.weights, 1e-300)))
+
     @property
     def fails(self) -> float:
         """The chance that the next try fails."""
