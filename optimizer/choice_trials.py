@@ -2,13 +2,14 @@
 
 A choice has no ladder of sizes: hardware, or which alternative does the work. Its effect is the
 difference of mean log outcomes; what all its work took in all, and how often it failed, speak
-against it where they tell another story.
+against it where they tell another story. Work of an arm that the record says was done by
+another choice says nothing of this one, whatever its arm was to run.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -52,15 +53,23 @@ def measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, Measured]]:
         if told.get("state") != "learned":
             continue
         experiment = "x-" + str(told.get("proposal", "")).removeprefix("p-")
-        mine = asked.history.where(asked.history.experiment == experiment)
+        all_ = asked.history.where(asked.history.experiment == experiment)
         for line in told.get("diff") or ():
             if line.get("knob") == asked.knob and line.get("from") == asked.stable:
                 for number, value in enumerate(line.get("values") or (), 1):
                     arm = f"candidate.{number}"
+                    mine = _as_told(all_, asked, {arm: str(value), "control": str(asked.stable)})
                     effect = _effect(mine, arm, asked, limits)
                     if effect is not None:
                         fails = _fails(mine, arm, limits)
                         yield str(value), Measured(effect, _in_all(mine, arm, asked), fails)
+
+
+def _as_told(all_: Batches, asked: Asked, told: Mapping[str, str]) -> Batches:
+    """The work of a trial but what ran another choice than its arm; what is not known stays."""
+    ran = all_.runs_on if asked.knob == "runs_on" else all_.alternative
+    wanted = np.array([told.get(arm, choice) for arm, choice in zip(all_.arm, ran, strict=True)])
+    return all_.where((ran == "") | (ran == wanted)) if len(all_) else all_
 
 
 def _effect(mine: Batches, arm: str, asked: Asked, limits: Limits) -> Effect | None:

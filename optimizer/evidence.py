@@ -90,7 +90,8 @@ class Batches:
     ``seconds`` and ``cost`` sum over all tries; ``start`` and ``end`` are the first
     scheduling and the last finish (seconds since the epoch). ``share`` is the chance with
     which a batch's block was drawn to its arm, NaN outside experiments. ``whole`` is false
-    for the last, short batch of a run or block.
+    for the last, short batch of a run or block. ``alternative`` and ``runs_on`` are what it
+    was done by, "" where the record does not say.
     """
 
     run: Array
@@ -109,6 +110,8 @@ class Batches:
     block: Array
     share: Array
     whole: Array
+    alternative: Array
+    runs_on: Array
     quality: Quality
 
     def __len__(self) -> int:
@@ -141,7 +144,11 @@ _NEEDED: Final = (
     "items", "cost_usd", "scheduled_at", "at", "batch_size", "in_flight", "experiment", "arm",
     "share",
 )  # fmt: skip
-_TEXTS: Final = frozenset({"attempt", "run", "version", "outcome", "experiment", "arm"})
+_RAN: Final = ("alternative", "runs_on")
+"""What a batch was done by; a table may leave it out."""
+_TEXTS: Final = frozenset(
+    {"attempt", "run", "version", "outcome", "experiment", "arm", *_RAN}
+)  # fmt: skip
 _FLAGS: Final = ("system", "overridden", "post_decision")
 """A statement may have left these out already; where they come, they exclude."""
 
@@ -155,8 +162,9 @@ def batches(table: Table) -> Batches:
     missing = [name for name in _NEEDED if name not in table.column_names]
     if missing:
         raise MissingColumns(f"the attempts lack {', '.join(missing)}")
-    wanted: list[str] = [name for name in (*_NEEDED, *_FLAGS) if name in table.column_names]
+    wanted = [name for name in (*_NEEDED, *_FLAGS, *_RAN) if name in table.column_names]
     columns: dict[str, Array] = {n: _plain(n, table.column(n).to_numpy()) for n in wanted}
+    columns |= {n: np.full(table.num_rows, "") for n in _RAN if n not in columns}
     kept, counted = _sift(columns)
     return _group(kept, counted)
 
@@ -231,6 +239,8 @@ def _group(columns: dict[str, Array], counted: dict[str, int]) -> Batches:
         block=_whole(c["block"][begin]),
         share=c["share"][begin].astype(float),
         whole=c["items"][begin] == c["batch_size"][begin],
+        alternative=c["alternative"][begin],
+        runs_on=c["runs_on"][begin],
         quality=quality,
     )
     finished = ~c["retried"][last].astype(bool) & (grouped.seconds > 0.0)

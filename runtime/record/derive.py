@@ -175,7 +175,17 @@ def _attempt(r: Recorded, e: AttemptFinished, lookup: Lookup) -> Row:
         str(knobs.get("runs_on") or ""), plan.experiment or "", plan.arm or "", plan.share,
         int(run is not None and run.system), int(overridden), int(e.post_decision),
         fault_text(e.step, fault) if fault else "", e.tokens, e.calls,
+        str(knobs.get("alternatives") or ""), _race(plan, e), int(e.over_budget),
     )  # fmt: skip
+
+
+def _race(plan: AttemptScheduled, e: AttemptFinished) -> str:
+    """How a try fared beside another of the same work."""
+    if e.moot and e.outcome == "cancelled":
+        return "beaten"
+    if plan.hedges is None:
+        return ""
+    return "won" if e.outcome == "succeeded" else "beside"
 
 
 def _output(r: Recorded, e: AttemptFinished, lookup: Lookup) -> Row:

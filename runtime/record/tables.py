@@ -61,7 +61,8 @@ ATTEMPT: Final = Table(
         ("config", "text"), ("batch_size", "u32"), ("in_flight", "u32"), ("retry_limit", "u16"),
         ("timeout_s", "f64?"), ("runs_on", "text"), ("experiment", "text"), ("arm", "text"),
         ("share", "f64?"), ("system", "u8"), ("overridden", "u8"), ("post_decision", "u8"),
-        ("text", "text"), ("tokens", "u64"), ("calls", "u64"),
+        ("text", "text"), ("tokens", "u64"), ("calls", "u64"), ("alternative", "text"),
+        ("hedge", "text"), ("over_budget", "u8"),
     ),
 )  # fmt: skip
 

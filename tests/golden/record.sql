@@ -52,6 +52,9 @@ CREATE TABLE attempt
     `text` String COMMENT 'step, class, message and place of the error, ids and numbers masked; empty: no error' CODEC(ZSTD(1)),
     `tokens` UInt64 COMMENT 'tokens of a model that the tool said it used' CODEC(T64, ZSTD(1)),
     `calls` UInt64 COMMENT 'calls of a service that the tool said it made' CODEC(T64, ZSTD(1)),
+    `alternative` LowCardinality(String) COMMENT 'which of its tools the step ran, default is its own; empty: it has no other, or from before this was written',
+    `hedge` LowCardinality(String) COMMENT 'beside: it began beside another try of its work; won: it did, and was first to succeed; beaten: another was first; else empty',
+    `over_budget` UInt8 COMMENT '1: another try would have followed, but the retry budget of its step was spent',
     INDEX by_run run TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
@@ -514,7 +517,10 @@ CREATE VIEW attempts
     `post_decision` UInt8,
     `text` String,
     `tokens` UInt64,
-    `calls` UInt64
+    `calls` UInt64,
+    `alternative` LowCardinality(String),
+    `hedge` LowCardinality(String),
+    `over_budget` UInt8
 )
 AS SELECT *
 FROM attempt

@@ -9,7 +9,7 @@ SELECT
   writer, pos, run, version, number_of_version, batch, block, start, attempt, number, outcome, error_class,
   retried, queue_s, run_s, total_s, items, rows_in, rows_out, bytes_in, bytes_out, cpu_s, rss_peak, hardware,
   price_usd_hour, cost_usd, spend_usd, config, batch_size, in_flight, retry_limit, timeout_s, runs_on,
-  experiment, arm, share
+  experiment, arm, share, alternative, hedge, over_budget
 FROM attempts AS t
 WHERE playbook = {playbook:String} AND step = {step:String}
   AND t.at >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1e6))
