@@ -58,6 +58,8 @@ class StepView:
     ended_at: float | None = None
     attempts: int = 0
     failed_attempts: int = 0
+    over_budget: int = 0
+    """Tries that the retry budget of the step refused."""
     batches: int = 0
     batches_done: int = 0
     items: int = 0
@@ -391,6 +393,7 @@ class _Folding:
             step.items_done += items
         elif event.speaks_against and event.fault != LOSER:
             step.failed_attempts += 1
+            step.over_budget += event.over_budget
             step.fault = event.fault
         if not event.moot:
             self._ended(step, event, at)

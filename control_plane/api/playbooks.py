@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Any
 
 from litestar import Controller, get, post
@@ -14,6 +15,7 @@ from control_plane.api.problems import Anyone, problem_of
 from control_plane.api.schemas import BundleSend, PoisonClear
 from control_plane.playbooks import PlaybookLine, Playbooks, PlaybookView
 from runtime.engine.engine import Engine
+from runtime.playbook.advice import advice
 from runtime.playbook.bundle import load_text
 from runtime.playbook.faults import PlaybookError
 from runtime.playbook.schema import json_schema
@@ -56,14 +58,20 @@ class PlaybooksController(Controller):
         operation_id="validatePlaybook", sync_to_thread=True,
     )  # fmt: skip
     def validate(self, data: JSONBody[BundleSend]) -> dict[str, Any]:
-        """Check a playbook without registering it: every fault at once, with its place."""
+        """Check a playbook without registering it: every fault at once, with its place.
+
+        What is sound may get ``advice``, in the same form; it stands in nobody's way.
+        """
         try:
             bundle = load_text(data.source, data.files)
         except PlaybookError as faults:
             problem = problem_of(faults)
             errors = problem.errors or [{"message": problem.detail}]
             return {"valid": False, "faults": errors}
-        return {"valid": True, "faults": [], "path": bundle.path, "version": bundle.version}
+        return {
+            "valid": True, "faults": [], "path": bundle.path, "version": bundle.version,
+            "advice": [asdict(one) for one in advice(bundle.playbook)],
+        }  # fmt: skip
 
     @post(
         "/clear", guards=[requires("operator")], status_code=200, operation_id="clearPoison"

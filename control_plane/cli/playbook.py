@@ -58,20 +58,24 @@ def init(
 
 @app.command()
 def validate(file: File, output: Output = Format.TABLE) -> None:
-    """Check a playbook: every fault at once, with line and column."""
+    """Check a playbook: every fault at once, with line and column; advice on what is sound."""
     from runtime.net.faults import flow_faults
+    from runtime.playbook.advice import advice
     from runtime.playbook.bundle import load
     from runtime.playbook.faults import BundleFault, PlaybookFaults
 
     faults: list[dict[str, Any]] = []
+    hints: list[dict[str, Any]] = []
     try:
-        load(file, judge=flow_faults)
+        bundle = load(file, judge=flow_faults)
+        hints = [_fault(one) for one in advice(bundle.playbook)]
     except PlaybookFaults as found:
         faults = [_fault(fault) for fault in found.faults]
     except BundleFault as found:
         faults = [{"line": 1, "column": 1, "path": "", "message": str(found), "hint": ""}]
-    checked = {"file": str(file), "valid": not faults, "faults": faults}
-    emit_one(checked, output, lambda _: _fault_lines(file, faults))
+    checked = {"file": str(file), "valid": not faults, "faults": faults, "advice": hints}
+    shown = [*faults, *({**one, "message": f"advice: {one['message']}"} for one in hints)]
+    emit_one(checked, output, lambda _: _fault_lines(file, shown))
     if faults:
         say(f"{len(faults)} fault{'s' if len(faults) > 1 else ''}")
         leave(Code.FAILED)

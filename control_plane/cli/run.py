@@ -262,7 +262,8 @@ def _how_many(step: Row) -> str:
     failed = f" ({step['failed_attempts']} failed)" if step["failed_attempts"] else ""
     if not (parts or step["attempts"]):
         return ""
-    return f"{parts}{step['attempts']} attempt{'' if step['attempts'] == 1 else 's'}{failed}"
+    over = f", {step['over_budget']} over the retry budget" if step.get("over_budget") else ""
+    return f"{parts}{step['attempts']} attempt{'' if step['attempts'] == 1 else 's'}{failed}{over}"
 
 
 def _ended_by(step: Row) -> str:

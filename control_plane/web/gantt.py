@@ -72,6 +72,8 @@ def _notes(step: StepStory) -> str:
     said = [_hours(step.held)] if step.held is not None else []
     said += [f"{step.scheduled:,} tries"] if step.scheduled > 1 else []
     said += [f"{step.retried:,} tried again"] if step.retried else []
+    over = f"{step.over_budget:,} not tried again, over the retry budget"
+    said += [over] if step.over_budget else []
     said += [f"{step.lost:,} lost"] if step.lost else []
     said += [f"{step.failed:,} failed"] if step.failed else []
     return ", ".join(said)

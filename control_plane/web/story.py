@@ -119,6 +119,7 @@ class StepStory:
     scheduled: int = 0
     finished: int = 0
     retried: int = 0
+    over_budget: int = 0
     failed: int = 0
     lost: int = 0
     first_at: float | None = None
@@ -331,6 +332,7 @@ class RunStory:
     def _count(self, step: StepStory, one: Try | None, event: AttemptFinished) -> None:
         step.lost += event.outcome == "lost"
         step.retried += event.retry_at is not None
+        step.over_budget += event.over_budget
         arm = step.arms.setdefault(one.arm, Arm()) if one is not None and one.arm else None
         if arm is not None:
             arm.run_s += event.run_s
