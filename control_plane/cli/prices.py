@@ -35,11 +35,12 @@ def show(ctx: typer.Context, output: Output = Format.TABLE) -> None:
 
     prices = load_prices(here(ctx).folder.root)
     classes = {c.name: c for c in prices.classes}
-    today = {name: prices.usd_per_hour(name, wall()) for name in classes}
+    today = {name: prices.in_force(name, wall()) for name in classes}
     rows: list[Row] = [
         {"class": p.hardware, "usd_per_hour": p.usd_per_hour, "from": p.since.isoformat(),
          "until": p.until.isoformat() if p.until else None,
-         "today": p.usd_per_hour == today[p.hardware], "example": prices.example,
+         "hours": dict(p.hours), "zone": p.zone,
+         "today": p == today[p.hardware], "example": prices.example,
          "spot": classes[p.hardware].spot, "region": classes[p.hardware].region,
          "cpus": classes[p.hardware].cpus, "memory_gib": classes[p.hardware].memory_gib,
          "accelerator": classes[p.hardware].accelerator, "source": prices.source}
@@ -47,7 +48,9 @@ def show(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     ]  # fmt: skip
     emit_rows(rows, output, {
         "class": "class", "usd/h": lambda r: f"{r['usd_per_hour']:g}", "from": "from",
-        "until": lambda r: r["until"] or "", "region": "region",
+        "until": lambda r: r["until"] or "",
+        "hours": lambda r: ", ".join(f"{h}: {usd:g}" for h, usd in r["hours"].items()),
+        "region": "region",
         "spot": lambda r: "spot" if r["spot"] else "",
         "about": lambda r: "an EXAMPLE, not your price" if r["example"] else "",
     }, empty="no class has a price: every cost is unknown")  # fmt: skip

@@ -83,10 +83,13 @@ PRICES: Final = cleandoc("""
         region: europe-west4
         prices:
           - {from: 2026-01-01, until: 2026-07-01, usd_per_hour: 0.71}
+          - {from: 2026-07-01, usd_per_hour: 0.65, hours: {22-6: 0.31}, zone: Europe/Berlin}
     ```
 
     A price holds from its day (UTC) until the day in `until`, else until the next one begins.
-    A class without a price that applies on the day has none: its cost is unknown, never zero.
+    `hours` have a price of their own, on the clock of `zone` (UTC unless said); an attempt has
+    that of the hour in which it began. A class without a price that applies on the day has
+    none: its cost is unknown, never zero.
     `trimtab config prices check FILE` names every fault with line and column, `trimtab config
     prices show` what is in force. A changed price holds within seconds, without a restart, for
     attempts that end from then on; what has ended keeps the price in its `attempt.finished` and

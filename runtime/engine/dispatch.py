@@ -33,7 +33,7 @@ from runtime.workers.port import Pool
 from runtime.workers.protocol import Items, Publish, Report, Task
 from runtime.workers.seat import Verdict
 
-_DAY_S: Final = 86_400
+_QUARTER_S: Final = 900
 _PRICES_KEPT: Final = 1000
 
 
@@ -223,9 +223,9 @@ class Dispatch:
         }  # fmt: skip
 
     def _price(self, hardware: str, at: float) -> float | None:
-        """The price of a class on the day of ``at``: a price is one for a whole day."""
+        """The price of a class at ``at``: none begins or ends within a quarter of an hour."""
         self.look_at_hardware()
-        key = (hardware, at // _DAY_S)
+        key = (hardware, at // _QUARTER_S)
         if key not in self._known_prices:
             if len(self._known_prices) > _PRICES_KEPT:
                 self._known_prices.clear()

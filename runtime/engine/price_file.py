@@ -12,29 +12,32 @@
         slots: 2
         prices:
           - {from: 2026-01-01, until: 2026-07-01, usd_per_hour: 0.71}
-          - {from: 2026-07-01, usd_per_hour: 0.65}
+          - {from: 2026-07-01, usd_per_hour: 0.65, hours: {22-6: 0.31}, zone: Europe/Berlin}
 
 A class is named once; its prices are days that do not overlap, ``until`` being the first
-day on which one holds no more.
+day on which one holds no more. In ``hours`` of the day, which do not overlap either, another
+price holds than in the others.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from itertools import pairwise
 from typing import Final
 
 from runtime.playbook.faults import PlaybookFault, PlaybookFaults
+from runtime.playbook.hours import ANY, HOURS_HINT, canonical, of_day
 from runtime.playbook.part import CLASS_HINT, WORD, Part
+from runtime.playbook.start import read_zone, zone_of
 from runtime.playbook.tree import read
 
 CLASS_KEYS: Final = (
     "class", "slots", "reserved", "cpus", "memory_gib", "accelerator", "accelerators", "spot",
     "region", "prices",
 )  # fmt: skip
-PRICE_KEYS: Final = ("from", "until", "usd_per_hour")
+PRICE_KEYS: Final = ("from", "until", "usd_per_hour", "hours", "zone")
 DAY_HINT: Final = "a day, such as 2026-01-31"
 
 
@@ -48,12 +51,26 @@ class BadCatalogue(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A price from a day on, up to but without another."""
+    """A price from a day (UTC) on, up to but without another; ``hours`` of it have their own."""
 
     hardware: str
     usd_per_hour: float
     since: date
     until: date | None = None
+    hours: tuple[tuple[str, float], ...] = ()
+    zone: str = "UTC"
+
+    def at(self, when: float) -> float:
+        """What an hour costs at a time (seconds since the epoch) of a day on which it holds.
+
+        >>> Price("a", 1.0, date(2026, 1, 1), hours=(("22-6", 0.5),)).at(23 * 3600.0)
+        0.5
+        """
+        zone = zone_of(self.zone) if self.hours else None
+        if zone is None:
+            return self.usd_per_hour
+        hour = datetime.fromtimestamp(when, zone).hour
+        return next((usd for hours, usd in self.hours if hour in of_day(hours)), self.usd_per_hour)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +175,24 @@ def _price(part: Part, name: str) -> Price | None:
     if until is not None and until <= since:
         part.refuse(f"until {until} is not after from {since}", "until is the day after the last")
         return None
-    return Price(name, usd, since, until)
+    zone = read_zone(part.child("zone")) or "UTC"
+    return Price(name, usd, since, until, tuple(_hours(part.child("hours")).items()), zone)
+
+
+def _hours(part: Part | None) -> dict[str, float]:
+    """Return the prices of hours of the day; no hour has two."""
+    if part is None or not part.is_map("hours"):
+        return {}
+    found: dict[str, float] = {}
+    for text, child in part.children().items():
+        hours, usd = canonical(text), _amount(child, text)
+        if hours is None or hours == ANY:
+            child.refuse(f"{text!r} are no hours of the day", HOURS_HINT, at=child.key)
+        elif twice := [h for h in found if of_day(h) & of_day(hours)]:
+            child.refuse(f"an hour of {hours} has a price in {twice[0]} too", at=child.key)
+        elif usd is not None:
+            found[hours] = usd
+    return found
 
 
 def _refuse_overlaps(dated: list[tuple[Part, Price]]) -> None:

@@ -36,16 +36,21 @@ class Prices:
     classes: tuple[HardwareClass, ...] = ()
 
     def usd_per_hour(self, hardware: str, at: float) -> float | None:
-        """The price of a class at a time (seconds since the epoch), or None.
+        """The price of a class at a time (seconds since the epoch), or None."""
+        price = self.in_force(hardware, at)
+        return None if price is None else price.at(at)
 
-        A price without an end holds until the next one begins.
+    def in_force(self, hardware: str, at: float) -> Price | None:
+        """The price of a class that holds on a day, whatever it is at which hour.
+
+        One without an end holds until the next one begins.
         """
         day = datetime.fromtimestamp(at, UTC).date()
         held = [p for p in self.prices if p.hardware == hardware and p.since <= day]
         latest = max(held, key=lambda p: p.since, default=None)
         if latest is None or (latest.until is not None and latest.until <= day):
             return None
-        return latest.usd_per_hour
+        return latest
 
 
 def load_prices(folder: Path) -> Prices:

@@ -27,7 +27,7 @@ def read_start(part: Part | None) -> Start | None:
     at_most_s = most.duration("at_most") if most is not None else None
     if at_most_s is not None and at_most_s > DAY_S and most is not None:
         most.refuse("every window opens within a day", "write at_most: 24h or less")
-    return Start(found or ANY, at_most_s or DAY_S, _zone(named) or "UTC")
+    return Start(found or ANY, at_most_s or DAY_S, read_zone(named) or "UTC")
 
 
 def read_hours(part: Part) -> str | None:
@@ -48,7 +48,8 @@ def zone_of(name: str) -> ZoneInfo | None:
         return None
 
 
-def _zone(part: Part | None) -> str | None:
+def read_zone(part: Part | None) -> str | None:
+    """Return the name of a time zone that is known here."""
     name = part.text("time zone") if part is not None else None
     if part is not None and name is not None and zone_of(name) is None:
         part.refuse(f"no time zone is called {name}", "write it like Europe/Berlin or UTC")

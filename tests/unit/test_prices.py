@@ -72,6 +72,36 @@ def test_a_price_holds_from_its_day_until_its_end_or_the_next(day: str, usd: flo
     assert prices_of(GOOD, "here").usd_per_hour("gpu-l4", at(day)) == usd
 
 
+@pytest.mark.parametrize(
+    ("time", "usd"),
+    [
+        ("2026-07-01T19:59:59", 0.65), ("2026-07-01T20:00:00", 0.31),  # 22:00 in Berlin, in summer
+        ("2026-07-02T03:59:59", 0.31), ("2026-07-02T04:00:00", 0.65),
+        ("2026-12-01T20:30:00", 0.65), ("2026-12-01T21:00:00", 0.31), ("2026-12-01T11:00", 0.9),
+    ],
+)  # fmt: skip
+def test_an_hour_of_the_day_may_have_a_price_of_its_own(time: str, usd: float) -> None:
+    hours = "usd_per_hour: 0.65, hours: {22-6: 0.31, 12-13: 0.9}, zone: Europe/Berlin}"
+    prices = prices_of(GOOD.replace("usd_per_hour: 0.65}", hours), "here")
+    assert prices.usd_per_hour("gpu-l4", at(time)) == usd
+
+
+@pytest.mark.parametrize(
+    ("hours", "says"),
+    [
+        ("hours: {22: 1}", "are no hours of the day"),
+        ("hours: {any: 1}", "are no hours of the day"),
+        ("hours: {22-6: 1, 5-7: 2}", "an hour of 5-7 has a price in 22-6 too"),
+        ("hours: {22-6: -1}", "22-6 is 0 or more"),
+        ("hours: 22-6", "hours must be a mapping"),
+        ("zone: Berlin", "no time zone is called Berlin"),
+    ],
+)
+def test_hours_of_a_price_that_are_none_are_refused(hours: str, says: str) -> None:
+    with pytest.raises(BadCatalogue, match=says):
+        prices_of(GOOD.replace("usd_per_hour: 0.65}", f"usd_per_hour: 0.65, {hours}}}"), "here")
+
+
 def test_a_class_says_what_it_has_and_one_that_is_not_listed_has_no_price() -> None:
     prices = prices_of(GOOD, "here")
     one = prices.classes[0]
