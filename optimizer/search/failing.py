@@ -23,7 +23,7 @@ from optimizer.search.kernels import Kernels
 
 Array: TypeAlias = NDArray[Any]
 
-WORTH: Final = (0.5, 2.0, 8.0)
+WORTH: Final = (0.1, 0.5, 2.0, 8.0)
 """How many trials of its own the chance that a step begins from may be worth."""
 SHRUNK: Final = 1.0
 """The general chance counts as much as so many families that ran a setting."""
@@ -85,7 +85,20 @@ class _Learnt:
 
     def chance(self, tried: Array, failed: Array) -> Array:
         by_view = _after(self.near, self.begins, tried, failed)
-        return np.asarray(np.einsum("wv,wvn->n", self.weights, by_view))
+        weights = self.weights * self._likely(tried, failed)
+        return np.asarray(np.einsum("wv,wvn->n", weights / weights.sum(), by_view))
+
+    def _likely(self, tried: Array, failed: Array) -> Array:
+        """How likely a step's own trials were, each by those before it: worths × views."""
+        likely = np.ones(self.weights.shape)
+        for k, setting in enumerate(tried):
+            near = self.near[:, setting, tried[:k]]
+            worth = np.asarray(WORTH)[:, None]
+            chance = (worth * self.begins[:, setting] + near @ failed[:k]) / (
+                worth + near.sum(axis=1)
+            )
+            likely *= np.abs(1.0 - failed[k] - np.clip(chance, _LEAST, 1.0 - _LEAST))
+        return likely
 
 
 def _failures(history: History) -> Array:
