@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.search.history import centred
+from optimizer.search.kernels import Kernels
 
 Array: TypeAlias = NDArray[Any]
 Near: TypeAlias = Callable[[Array, Array], Array]
@@ -27,6 +28,7 @@ FEW: Final = 0.25
 they seem to: one step alone does not vary at all."""
 _LEAST: Final = 1e-3
 _RIDGE: Final = 0.1
+_NOTHING: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +54,25 @@ class Learnt:
         if not seen.all():
             mean, covariance = _extended(mean, covariance, seen, near, alike)
         return cls(mean, covariance, alike, total)
+
+
+def likeliest(kernels: Kernels, rows: Array) -> Near:
+    """Return how alike settings are in the view under which their means are likeliest.
+
+    It is the view that carries the mean on to what nobody ran: where what is less falls with
+    less of a quantity, it falls on beyond what was run.
+    """
+    _, mean = centred(rows)
+    known = np.flatnonzero(np.isfinite(rows).any(axis=0))
+    if len(known) == rows.shape[1]:
+        return kernels.near
+    told = mean[known] - mean[known].mean()
+    factors = np.linalg.cholesky(kernels.rows(known)[:, :, known] + _RIDGE * np.eye(len(known)))
+    apart = np.stack([np.linalg.solve(factor, told) for factor in factors])
+    heights = np.log(np.diagonal(factors, axis1=1, axis2=2)).mean(axis=1)
+    unlikely = 0.5 * np.log((apart**2).mean(axis=1) + _NOTHING) + heights
+    view = int(np.argmin(unlikely))
+    return lambda one, other: kernels.near(one, other, view)
 
 
 def _extended(

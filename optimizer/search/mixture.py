@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from optimizer.search.components import JITTER, LEVEL, alone, chosen, forward
 from optimizer.search.history import History, unwarp, warp
 from optimizer.search.kernels import Kernels
-from optimizer.search.learnt import Learnt
+from optimizer.search.learnt import Learnt, likeliest
 from optimizer.search.posterior import DEAREST, Posterior
 from optimizer.search.space import Space
 
@@ -69,7 +69,7 @@ class Mixture:
             self._components = alone(len(self._kernels))
             self._risk = np.ones(size)
         else:
-            near = self._kernels.near
+            near = likeliest(self._kernels, history.warped())
             self._learnt = Learnt.of(history.warped(), history.weights(), near)
             self._components = chosen(self._kernels, history)
             self._risk = np.ones(size) if level else _risk(history, self._learnt)

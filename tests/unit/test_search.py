@@ -106,6 +106,15 @@ def test_what_nobody_ran_is_expected_to_be_like_its_neighbours() -> None:
     assert mean[-1] < np.median(mean)
 
 
+def test_a_mean_that_goes_with_a_quantity_goes_on_beyond_what_was_run() -> None:
+    sizes = np.log2(np.repeat(SIZES, 2))
+    rows = np.tile(0.3 * sizes, (4, 1))  # the smaller the better; nobody ran the smallest
+    rows[:, :2] = np.nan
+    past = History.of(list(rows), ["a", "b", "c", "d"], len(SPACE))
+    mean = Search(SPACE, past).mixture.prior_mean
+    assert mean[0] < mean[2] - 0.15
+
+
 def test_levels_of_rows_and_settings_are_told_apart_despite_holes() -> None:
     levels = np.asarray([0.0, 1.0, 3.0])
     rows = levels + np.asarray([[0.0], [5.0], [-2.0]])
