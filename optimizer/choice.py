@@ -30,6 +30,7 @@ from optimizer.gate.outlook import Outlook, outlook
 from optimizer.gate.tendency import Tendency
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import knob_class
+from optimizer.promised import too_slow
 from optimizer.proposal import Candidate
 from optimizer.search.history import History
 from optimizer.search.posterior import Posterior
@@ -83,7 +84,18 @@ def study(
     unknown = [one for one in rest if one not in known]
     if not unknown:
         return asked.no("not_worthwhile", "; ".join(notes))
-    return _unmeasured(asked, [asked.stable, *unknown], others, limits, suppressed)
+    slow = _slow(asked, unknown, others)
+    if len(slow) == len(unknown):
+        return asked.no("breaks_slo", "; ".join([*notes, *slow.values()]))
+    left = [one for one in unknown if one not in slow]
+    return _unmeasured(asked, [asked.stable, *left], others, limits, suppressed)
+
+
+def _slow(asked: Asked, unknown: list[str], others: Others | None) -> dict[str, str]:
+    """Which classes of hardware would likely break what the step is meant to keep, and why."""
+    if others is None or knob_class(asked.knob) != "placement":
+        return {}
+    return too_slow(asked, [asked.stable, *unknown], others.elsewhere)
 
 
 def _finding(asked: Asked, value: str, effect: Effect, compared: int) -> Finding:

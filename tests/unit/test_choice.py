@@ -265,3 +265,20 @@ def test_that_nothing_is_known_of_an_alternative_is_said_without_families() -> N
     text = found.candidate.note if found.candidate else found.reasons[0].text
     assert "only a trial of this step can tell" in text
     assert "families" not in text
+
+
+def test_a_class_on_which_others_were_slower_is_not_tried_where_a_latency_is_promised() -> None:
+    tune = [{"name": "runs_on", "min": None, "max": None, "choices": ["small", "gpu"]}]
+    seen = others(summed())
+    promised = tuned({"tune": tune, "slo": {"p95_s": 8.6}}, seen)
+    assert promised.candidate is None
+    assert promised.reasons[0].reason == "breaks_slo"
+    assert "longer than 8.6 s on gpu, by what 12 other steps took" in promised.reasons[0].text
+    for loose in ({}, {"slo": {"p95_s": 30.0}}):
+        assert "longer than" not in str(tuned({"tune": tune, **loose}, seen).reasons)
+
+
+def test_a_promised_latency_leaves_the_classes_that_likely_keep_it() -> None:
+    found = tuned({"slo": {"p95_s": 8.6}}, others(summed())).candidate
+    assert found is not None
+    assert (found.kind, found.diff[0]["to"]) == ("change", "large")

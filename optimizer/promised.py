@@ -1,0 +1,51 @@
+"""Which choices would likely break a latency that a step is meant to keep: ``slo: {p95: …}``.
+
+What the step takes now says how far it is from its limit; how other steps' seconds went from
+this choice to another says what moving would do to it. It is the search's belief of a limited
+quantity (`optimizer.search.keeping`), told one trial: the stable choice. Where no other step
+knows both, nothing is refused: a trial may ask, and its guards watch the latency.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from optimizer.elsewhere import Elsewhere, space_of
+from optimizer.finding import Asked
+from optimizer.models.sizing import SLACK
+from optimizer.search.history import History
+from optimizer.search.keeping import Keeping
+from optimizer.search.kernels import Kernels
+
+TAIL: Final = 0.95
+LIKELY: Final = 0.5
+_FEWEST: Final = 2
+"""So many other steps must know the stable choice and another."""
+
+
+def too_slow(asked: Asked, choices: Sequence[str], seen: Elsewhere) -> dict[str, str]:
+    """Return which of the choices would likely break the limit, in words; the first is stable."""
+    limit_s = (asked.scope.get("slo") or {}).get("p95_s")
+    mine = asked.history.seconds[asked.history.seconds > 0.0]
+    if limit_s is None or not len(mine):
+        return {}
+    over = math.log(float(np.quantile(mine, TAIL)) / (float(limit_s) * (1.0 + SLACK)))
+    history = seen.history("time", choices, without=(asked.scope["playbook"], asked.scope["step"]))
+    both = history.of_steps(np.isfinite(history.rows[:, 0]))
+    if len(both) < _FEWEST:
+        return {}
+    moved = both.rows - both.rows[:, :1] + over
+    space = space_of(choices)
+    known = History(both.rows, both.families, over=moved)
+    chances = 1.0 - Keeping(space, known, Kernels.of(space)).chance([0], [over])
+    known_by = np.isfinite(moved).sum(axis=0)
+    return {
+        choice: f"95% of its attempts would likely take longer than {float(limit_s):g} s on "
+        f"{choice}, by what {steps} other steps took ({chance:.0%} likely)"
+        for choice, chance, steps in zip(choices[1:], chances[1:], known_by[1:], strict=True)
+        if steps >= _FEWEST and chance > LIKELY
+    }
