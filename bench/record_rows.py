@@ -47,7 +47,8 @@ INSERT INTO attempt SELECT
   hardware AS runs_on, if(arm = '', '', concat('x-', toString(intDiv(n * 100, {{total:UInt64}})))) AS experiment,
   arm, if(arm = '', NULL, 0.1) AS share, 0 AS system, 0 AS overridden, 0 AS post_decision,
   if(cause = 0, '', concat(step, ': ', error_class, ': no answer after <n> s for patient <n>')) AS text,
-  if(step = 'check', 900, 0) AS tokens, if(step = 'check', 1, 0) AS calls
+  if(step = 'check', 900, 0) AS tokens, if(step = 'check', 1, 0) AS calls,
+  '' AS alternative, '' AS hedge, 0 AS over_budget
 FROM (
   SELECT number AS n, {_RUN}, {_STEP} AS step, 1 + intDiv(number * 10, {{total:UInt64}}) AS version_number,
     if(cityHash64(number, 3) % 100 < 3, toUInt64(1 + floor(200 * pow(cityHash64(number, 4) % 1000 / 1000, 3))), 0) AS cause,

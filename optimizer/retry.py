@@ -120,14 +120,22 @@ def _work(tries: Tries, cells: Mapping[str, Cells], priors: Priors, strength: fl
     ok_s = float(good.mean()) if len(good) else float(turns.seconds.mean())
     unit_s = np.bincount(turns.unit.astype(int), weights=turns.seconds)
     unit_s = unit_s[np.bincount(turns.unit.astype(int)) > 0]
-    _, runs = np.unique(turns.run, return_inverse=True)
-    run_s = float(np.median(np.bincount(runs, weights=turns.seconds)))
-    price_s = min(max(run_s, PRICE[0] * ok_s), PRICE[1] * ok_s)
+    price_s = price_of(tries)
     failed_s = {name: float(turns.seconds[turns.error == name].mean()) for name in cells}
     spread = float(unit_s.std() / max(unit_s.mean(), 1e-12))
     rates = {n: one.rates(priors.of(n), strength, None) for n, one in cells.items()}
     told = priors.says(cells)
     return Work(len(unit_s), ok_s, failed_s, price_s, spread, cells, rates, told)
+
+
+def price_of(tries: Tries) -> float:
+    """Return the seconds that are lost with work that fails for good: the step's in a run."""
+    turns = tries.in_turn()
+    good = turns.seconds[turns.error == ""]
+    ok_s = float(good.mean()) if len(good) else float(turns.seconds.mean())
+    _, runs = np.unique(turns.run, return_inverse=True)
+    run_s = float(np.median(np.bincount(runs, weights=turns.seconds)))
+    return min(max(run_s, PRICE[0] * ok_s), PRICE[1] * ok_s)
 
 
 def _drawn(work: Work, priors: Priors, strength: float, chance: np.random.Generator) -> Work:

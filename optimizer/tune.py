@@ -17,7 +17,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from optimizer import backoff, batch, choice, hedge, in_flight, retry, schedule, timeout
+from optimizer import (
+    backoff,
+    batch,
+    choice,
+    hedge,
+    in_flight,
+    outages,
+    retry,
+    schedule,
+    timeout,
+)
 from optimizer.choice import Others
 from optimizer.direction import Direction
 from optimizer.evidence import Batches
@@ -39,7 +49,15 @@ TURNED_DOWN = frozenset(
 )
 """States after which the same content is not proposed again."""
 OF_TRIES = frozenset(
-    {"retry.attempts", "retry.on", "retry.initial", "timeout", "hedge", "start.hours"}
+    {
+        "retry.attempts",
+        "retry.on",
+        "retry.initial",
+        "retry.budget",
+        "timeout",
+        "hedge",
+        "start.hours",
+    }
 )
 """Knobs whose effect is worked out from single tries."""
 CHOSEN = frozenset({"runs_on", "alternatives"})
@@ -187,6 +205,8 @@ def _of_tries(
             return schedule.study(asked, hardware, limits, suppressed)
         case "retry.initial":
             return backoff.study(asked, tries, limits, suppressed, chance)
+        case "retry.budget":
+            return outages.study(asked, tries, limits, suppressed, chance)
         case "hedge":
             return hedge.study(asked, tries, limits, suppressed, chance)
         case _:

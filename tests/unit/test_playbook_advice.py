@@ -70,5 +70,12 @@ def test_tries_that_a_budget_refused_are_counted_by_step() -> None:
     view = told(scheduled(0), over).get("0" * 32)
     (step,) = view.steps
     assert step.over_budget == 1
-    said = {"items": 1, "batches": 1, "attempts": 1, "failed_attempts": 1, "over_budget": 1}
+    said = {
+        "items": 1,
+        "items_done": 0,
+        "batches": 1,
+        "attempts": 1,
+        "failed_attempts": 1,
+        "over_budget": 1,
+    }
     assert _how_many(said) == "1 attempt (1 failed), 1 over the retry budget"
