@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from agents.calibrator import by_step, read_others
+from agents.lenders import lenders_of
 from agents.observer import Reader, observe
-from agents.tuner import lent_by, prior_of, recorded_of, tune
+from agents.tuner import prior_of, recorded_of, tune
 from agents.verifier import review
 from agents.works import read_works
 from optimizer.guard import Limits, Reason
@@ -48,17 +49,16 @@ def study(
     if not mine:
         return None
     one = mine[0]
-    rest = [other for other in seen if other is not one]
-    curves = lent_by(rest)
     chosen = any(tuned["name"] in CHOSEN for tuned in scope.get("tune") or ())
     now = float(workload.get("at", 0.0))
     catalogue = workload.get("described") or ()
     prior = prior_of(one, seen, by_step(catalogue))
+    lending = lenders_of(seen, by_step(catalogue)).to(one)
     others = read_others(reader, workload.get("calibration"), now, catalogue) if chosen else None
     limits = Limits.from_policy(workload["policy"])
     recorded = recorded_of(one, seen, read_works(reader, [one]) if limits.joint else {})
     return reasoning(
-        one.scope, one.history, limits, seed, one.tries, prior, others, curves, recorded
+        one.scope, one.history, limits, seed, one.tries, prior, others, lending, recorded
     )
 
 

@@ -10,17 +10,16 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from agents.lenders import lenders_of
 from agents.observer import Observation
 from agents.works import Works
 from optimizer.choice import Others
 from optimizer.guard import Limits, Reason
 from optimizer.joint import Recorded
-from optimizer.models.shapes import Curve
 from optimizer.pooling import Errors, Priors, earned_by, priors
 from optimizer.proposal import Candidate
 from optimizer.resemblance import Described
 from optimizer.tune import tune_step
-from optimizer.unsafe import curve_of
 
 Json: TypeAlias = Any
 
@@ -41,16 +40,15 @@ def tune(
     candidates: list[Candidate] = []
     reasons: list[Reason] = []
     limits = Limits.from_policy(policy)
-    curves = [curve_of(one.history) for one in observations]
+    lent = lenders_of(observations, known or {})
     errors = errors_of(observations, known or {})
     share = earned_by(errors)
     for place, one in enumerate(observations):
         elsewhere = [e for other, e in enumerate(errors) if other != place]
         prior = priors(errors[place], elsewhere, share)
-        lent = [c for other, c in enumerate(curves) if other != place and c is not None]
         recorded = recorded_of(one, observations, works or {})
         tuned = tune_step(
-            one.scope, one.history, limits, rng, one.tries, prior, others, lent, recorded
+            one.scope, one.history, limits, rng, one.tries, prior, others, lent.to(one), recorded
         )
         reasons += tuned.reasons
         if tuned.candidate is not None:
@@ -88,8 +86,3 @@ def prior_of(
     place = next(place for place, other in enumerate(observations) if other is one)
     rest = [e for other, e in enumerate(errors) if other != place]
     return priors(errors[place], rest, earned_by(errors))
-
-
-def lent_by(others: Sequence[Observation]) -> list[Curve]:
-    """Return what other steps took by batch size, as a step may borrow it."""
-    return [curve for curve in (curve_of(one.history) for one in others) if curve is not None]

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.borrowing import Borrowed, ranked, resembling
 from optimizer.constraints import together
 from optimizer.effect import REACH, Effect
 from optimizer.evidence import Batches, Value, by_value
@@ -24,8 +25,9 @@ from optimizer.failing import fails_more
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import Range, knob_class
 from optimizer.models import failures, service_time
+from optimizer.models.lending import NOBODY, Lending
 from optimizer.models.levels import Level, between_runs, within_runs
-from optimizer.models.shapes import Curve, Fan
+from optimizer.models.shapes import Fan
 from optimizer.objective import Objective, choose
 from optimizer.study import Study
 from optimizer.tries import Tries
@@ -42,15 +44,17 @@ BLOCKS_A_RUN: Final = 20
 RISKY: Final = 0.10
 """Above this share of failing first tries, smaller batches are asked about too."""
 DRAWS: Final = 2000
+TOLD: Final = 10
+"""So many of the steps whose curves are borrowed are named."""
 
 
 def study(
     scope: Mapping[str, Json], knob: Range, stable: int, history: Batches, limits: Limits,
-    rng: random.Random, tries: Tries | None = None, others: Sequence[Curve] = (),
+    rng: random.Random, tries: Tries | None = None, lending: Lending = NOBODY,
 ) -> Study | Reason:  # fmt: skip
     """Return what history says about batch sizes, or why it says nothing at all.
 
-    ``others`` are curves that other steps have had: seconds by size.
+    ``lending`` are the curves that other steps have had, and how they resemble this one.
     """
     name = f"{scope['playbook']}#{scope['step']} {knob.name}"
     whole = history.where(history.whole).about("size")
@@ -76,17 +80,18 @@ def study(
     effects = {v: _effect(v, level, stable, pools, limits) for v, level in enough.items()}
     ladder = _ladder(knob, stable, base, history.run_items())
     good = {v: level for v, level in enough.items() if v not in harmful}
-    fan = fan_of(whole, good, stable, others)
+    fan = fan_of(whole, good, stable, lending)
     asked = {*effects, *ladder}
     harmful |= too_large(scope, tries, stable, asked)
     harmful |= together(scope, knob.name, asked, history.run_items())
     harmful |= too_slow(scope, whole, fan, stable, asked)
     curve, risk = _curves(values, good, stable)
-    known = fan if good or others else None
+    known = fan if good or lending.lenders else None
     return Study(
         scope, knob, knob_class(knob.name), objective, stable, history, values, levels, effects,
         harmful, ladder, lambda v: _expected(known, risk, stable, v),
-        _trial(whole, stable, pools), _describe(curve, risk),
+        _trial(whole, stable, pools), {**_describe(curve, risk), **_borrowed(lending)},
+        _guessed_with(lending),
     )  # fmt: skip
 
 
@@ -224,6 +229,25 @@ def _trial(whole: Batches, stable: int, pools: _Pools) -> dict[str, Json]:
         for k in (1, 2, 4, 8)
     }
     return {"design": "blocks", "slow_s_per_item_by_batches": slow}
+
+
+def _borrowed(lending: Lending) -> dict[str, Json]:
+    """Whose curves are in the fan, the most alike first."""
+    return {"borrowed_from": [asdict(one) for one in _ranked(lending)[:TOLD]]}
+
+
+def _guessed_with(lending: Lending) -> str:
+    """Who is asked about sizes that were not tried, in words."""
+    borrowed = _ranked(lending)
+    if not borrowed:
+        return ""
+    named = ", ".join(one.step for one in borrowed[:3])
+    more = f" and {len(borrowed) - 3} more" if len(borrowed) > 3 else ""
+    return f"; guessed with the curves of {named}{more}{resembling(borrowed)}"
+
+
+def _ranked(lending: Lending) -> tuple[Borrowed, ...]:
+    return ranked([one.step for one in lending.lenders], lending.alike(), lending.pulls())
 
 
 def _describe(curve: service_time.Curve | None, risk: failures.Risk) -> dict[str, Json]:

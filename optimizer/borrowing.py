@@ -6,7 +6,7 @@ one all are 1. A proposal names those that it was borrowed from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,11 +43,19 @@ def lend(
     mine = seen.described[seen.steps.index(step)]
     alike = np.asarray([resemblance(mine, seen.described[place]) for place in places])
     told = lent(history, alike, earned.get(asked.objective, 0.0))
+    names = ["#".join(seen.steps[place]) for place in places]
+    return told, ranked(names, alike, pull_of(told))
+
+
+def ranked(
+    steps: Sequence[str], alike: Iterable[float], weights: Iterable[float]
+) -> tuple[Borrowed, ...]:  # fmt: skip
+    """Return who lends, the most alike first."""
     borrowed = (
-        Borrowed("#".join(seen.steps[place]), round(float(much), 3), round(float(weight), 3))
-        for place, much, weight in zip(places, alike, pull_of(told), strict=True)
+        Borrowed(step, round(float(much), 3), round(float(weight), 3))
+        for step, much, weight in zip(steps, alike, weights, strict=True)
     )
-    return told, tuple(sorted(borrowed, key=lambda one: (-one.resemblance, one.step)))
+    return tuple(sorted(borrowed, key=lambda one: (-one.resemblance, one.step)))
 
 
 def resembling(borrowed: Sequence[Borrowed]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from optimizer.choice import Others
@@ -17,7 +17,7 @@ from optimizer.effect import describe
 from optimizer.evidence import Batches, Table, batches
 from optimizer.guard import Limits, Reason
 from optimizer.joint import Recorded
-from optimizer.models.shapes import Curve
+from optimizer.models.lending import NOBODY, Lending
 from optimizer.pooling import Priors
 from optimizer.proposal import Candidate
 from optimizer.regime import current
@@ -32,12 +32,12 @@ Json: TypeAlias = Any
 def reasoning(
     scope: Mapping[str, Json], history: Batches, limits: Limits, seed: str,
     tries: Tries | None = None, priors: Priors | None = None,
-    others: Others | None = None, curves: Sequence[Curve] = (),
+    others: Others | None = None, lending: Lending = NOBODY,
     recorded: Recorded | None = None,
 ) -> dict[str, Json]:  # fmt: skip
     """Return what is thought of one step, knob by knob, and the one proposal it comes to."""
     chance = random.Random(seed)  # noqa: S311 no secret
-    whole = tune_step(scope, history, limits, chance, tries, priors, others, curves, recorded)
+    whole = tune_step(scope, history, limits, chance, tries, priors, others, lending, recorded)
     now = current(history)
     return {
         "scope": f"{scope['playbook']}#{scope['step']}",
@@ -45,7 +45,7 @@ def reasoning(
         "batches": len(now),
         "data_quality": now.quality.to_json(),
         "knobs": [
-            _knob({**scope, "tune": [tune]}, history, limits, seed, tries, priors, others, curves)
+            _knob({**scope, "tune": [tune]}, history, limits, seed, tries, priors, others, lending)
             for tune in scope.get("tune") or []
         ],
         "proposal": whole.candidate.to_json() if whole.candidate else None,
@@ -74,13 +74,13 @@ def of_table(
 def _knob(
     scope: Mapping[str, Json], history: Batches, limits: Limits, seed: str,
     tries: Tries | None, priors: Priors | None, others: Others | None,
-    curves: Sequence[Curve],
+    lending: Lending,
 ) -> dict[str, Json]:  # fmt: skip
     tune = limits.within(scope["tune"][0])
     values = {**scope.get("defaults", {}), **(scope.get("stable") or {})}
     one, two = random.Random(seed), random.Random(seed)  # noqa: S311 no secret
-    alone = tune_step(scope, history, limits, one, tries, priors, others, curves)
-    study = study_of(scope, tune, current(history), limits, two, tries, curves)
+    alone = tune_step(scope, history, limits, one, tries, priors, others, lending)
+    study = study_of(scope, tune, current(history), limits, two, tries, lending)
     found: Candidate | Reason = alone.candidate or alone.reasons[0]
     return {
         "knob": tune["name"],

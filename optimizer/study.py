@@ -57,6 +57,8 @@ class Study:
     expected: Callable[[int], float | None]
     trial: Mapping[str, Json] = field(default_factory=dict)
     curve: Mapping[str, Json] = field(default_factory=dict)
+    lent: str = ""
+    """Whose curves the guesses lean on, for the note of an experiment."""
 
     @property
     def name(self) -> str:
@@ -171,7 +173,7 @@ def _experiment(study: Study, values: tuple[int, ...]) -> Candidate:
     }
     note = (
         f"history cannot say what {study.knob.name} {_words(values)} would do: "
-        f"only {_words(tuple(sorted(study.values)))} was run"
+        f"only {_words(tuple(sorted(study.values)))} was run{study.lent}"
     )
     return _candidate(study, "experiment", line, sections, {}, note)
 

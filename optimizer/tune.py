@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -35,7 +35,7 @@ from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
 from optimizer.joint import Recorded, towards
 from optimizer.knobs import COLUMNS, Range, UnknownKnob, knob_class
-from optimizer.models.shapes import Curve
+from optimizer.models.lending import NOBODY, Lending
 from optimizer.pooling import Priors
 from optimizer.proposal import Candidate
 from optimizer.regime import current
@@ -78,13 +78,13 @@ def tune_step(
     scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
     tries: Tries | None = None, priors: Priors | None = None,
     others: Others | None = None,
-    curves: Sequence[Curve] = (), recorded: Recorded | None = None,
+    lending: Lending = NOBODY, recorded: Recorded | None = None,
 ) -> Tuned:  # fmt: skip
     """Return the proposal for one step, or why there is none.
 
     ``tries`` are the step's attempts one by one, without which nothing is said of retries,
     timeouts and hedges; ``priors`` say how classes of error recover in other steps,
-    ``others`` what those took on which hardware, and ``curves`` by batch size. ``recorded``
+    ``others`` what those took on which hardware, and ``lending`` by batch size. ``recorded``
     are runs of it that can be replayed, where its knobs are to be looked at together.
     """
     name = f"{scope['playbook']}#{scope['step']}"
@@ -102,7 +102,7 @@ def tune_step(
 
     def ask(about: Mapping[str, Json]) -> list[Candidate | Reason]:
         return _asked(
-            about, history, limits, rng, tries, priors or Priors(), others, curves, suppressed
+            about, history, limits, rng, tries, priors or Priors(), others, lending, suppressed
         )
 
     first, told = _together(scope, history, limits, rng, recorded, ask)
@@ -119,7 +119,7 @@ def tune_step(
 def _asked(
     scope: Mapping[str, Json], history: Batches, limits: Limits, rng: random.Random,
     tries: Tries | None, priors: Priors, others: Others | None,
-    curves: Sequence[Curve], suppressed: frozenset[str],
+    lending: Lending, suppressed: frozenset[str],
 ) -> list[Candidate | Reason]:  # fmt: skip
     """Ask the study of each knob."""
     declared = [limits.within(tune) for tune in scope.get("tune") or []]
@@ -128,7 +128,7 @@ def _asked(
         if tune["name"] in OF_TRIES
         else _chosen(scope, tune, history, limits, others, suppressed)
         if tune["name"] in CHOSEN
-        else study_of(scope, tune, history, limits, rng, tries, curves)
+        else study_of(scope, tune, history, limits, rng, tries, lending)
         for tune in declared
     ]
     return [decide(one, limits, suppressed) if isinstance(one, Study) else one for one in found]
@@ -156,7 +156,7 @@ def _together(
 
 def study_of(
     scope: Mapping[str, Json], tune: Mapping[str, Json], history: Batches, limits: Limits,
-    rng: random.Random, tries: Tries | None = None, curves: Sequence[Curve] = (),
+    rng: random.Random, tries: Tries | None = None, lending: Lending = NOBODY,
 ) -> Study | Reason:  # fmt: skip
     """Return the study of a knob whose values are a ladder, or why there is none."""
     name = str(tune["name"])
@@ -170,7 +170,7 @@ def study_of(
     stable = int({**scope.get("defaults", {}), **(scope.get("stable") or {})}[name])
     knob = Range.declared(tune)
     if known == "batch":
-        return batch.study(scope, knob, stable, history, limits, rng, tries, curves)
+        return batch.study(scope, knob, stable, history, limits, rng, tries, lending)
     return in_flight.study(scope, knob, stable, history, limits)
 
 

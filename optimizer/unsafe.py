@@ -9,16 +9,18 @@ where one size alone is known. Such sizes are neither proposed nor asked about.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from optimizer.evidence import Batches
 from optimizer.models import service_time
+from optimizer.models.lending import Lending
 from optimizer.models.levels import Level
-from optimizer.models.shapes import Curve, Fan, fit
-from optimizer.models.sizing import CAP, SLACK
+from optimizer.models.roughness import Curve
+from optimizer.models.shapes import Fan, fit
+from optimizer.models.sizing import SLACK
 from optimizer.tries import Tries
 
 Json: TypeAlias = Any
@@ -26,13 +28,13 @@ Json: TypeAlias = Any
 FULL: Final = 0.9
 """Share of a step's memory that an attempt may be expected to need."""
 TAIL: Final = 0.95
+CAP: Final = 0.03
+"""No price is put on risk here, as `models.sizing` does, and so less of it is allowed."""
 LEAST, LEAST_SIZES = 8, 3
 """Batches of a size, and sizes, from which on a step's curve may be borrowed."""
 
 
-def fan_of(
-    whole: Batches, levels: Mapping[int, Level], stable: int, others: Sequence[Curve]
-) -> Fan:
+def fan_of(whole: Batches, levels: Mapping[int, Level], stable: int, lending: Lending) -> Fan:
     """Return what is believed of the seconds of all sizes, from those that were measured."""
     mine = whole.where(whole.size == stable)
     base = float(mine.seconds.mean())
@@ -40,7 +42,7 @@ def fan_of(
     seconds = [base, *(base * n / stable * math.exp(level.log) for n, level in levels.items())]
     first = float(np.log(mine.seconds).std()) / math.sqrt(len(mine))
     errors = [first, *(level.se for level in levels.values())]
-    return fit(sizes, seconds, errors, others)
+    return fit(sizes, seconds, errors, lending.curves, pulls=lending.pulls())
 
 
 def curve_of(history: Batches) -> Curve | None:

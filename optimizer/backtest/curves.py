@@ -16,6 +16,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from optimizer.models.lending import Lender
+from optimizer.resemblance import Described
+
 Array: TypeAlias = NDArray[Any]
 Row: TypeAlias = dict[str, Any]
 
@@ -35,6 +38,18 @@ class Curve:
     name: str
     sizes: Array
     seconds: Array
+    labels: frozenset[str] = frozenset()
+
+    @property
+    def described(self) -> Described:
+        """What is known of it beside its seconds: on what hardware, how many, with what."""
+        return Described(words=self.labels)
+
+    def lender(self) -> Lender:
+        """Return it as others may borrow it."""
+        return Lender(
+            self.name, self.family, self.described, (list(self.sizes), list(self.seconds))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +101,16 @@ def load(folder: Path, name: str) -> list[Curve]:
         if source.keep(row):
             key = tuple(str(row[column]) for column in (source.family, *source.apart))
             cells[key][float(row[source.size])].append(float(row[source.time]))
-    curves = [_curve(key, by_size) for key, by_size in sorted(cells.items())]
+    curves = [_curve(key, by_size, source) for key, by_size in sorted(cells.items())]
     return [c for c in curves if len(c.sizes) >= FEWEST and _rises(c)]
 
 
-def _curve(key: tuple[str, ...], by_size: Mapping[float, list[float]]) -> Curve:
+def _curve(key: tuple[str, ...], by_size: Mapping[float, list[float]], source: Source) -> Curve:
     sizes = sorted(by_size)
     seconds = np.array([np.mean(by_size[size]) for size in sizes])
-    return Curve(key[0], "/".join(key), np.array(sizes), seconds)
+    named = zip(source.apart, key[1:], strict=True)
+    labels = frozenset(f"{column} {value}" for column, value in named if column != "workload")
+    return Curve(key[0], "/".join(key), np.array(sizes), seconds, labels)
 
 
 def _rises(curve: Curve) -> bool:

@@ -11,14 +11,16 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.backtest.curves import DENSE, Curve
-from optimizer.models.shapes import Fan, Kind, kinds, roughness
+from optimizer.models.lending import Lending, earned_by
+from optimizer.models.roughness import learnt
+from optimizer.models.shapes import NEAR, Fan, Kind, kinds
 from optimizer.models.sizing import SLACK, choose, largest
 
 Array: TypeAlias = NDArray[Any]
@@ -65,17 +67,17 @@ def logged(curve: Curve, design: Design, seed: int) -> Logged:
     return Logged(places, int(places[len(places) // 2]), limit)
 
 
-def ours(curve: Curve, others: Sequence[Curve]) -> Callable[[Logged], Chosen]:
+def ours(curve: Curve, lent: Lending) -> Callable[[Logged], Chosen]:
     """Return our way with one curve, what is borrowed for it worked out once."""
-    lent = [(list(o.sizes), list(o.seconds)) for o in others]
-    x, rough = np.log(curve.sizes), roughness(lent)
-    known = tuple(_tabled(kind, x) for kind in kinds(x[0], x[-1], lent))
+    x, pulls = np.log(curve.sizes), lent.pulls()
+    rough = learnt(lent.curves, pulls)
+    known = tuple(_tabled(kind, x) for kind in kinds(x[0], x[-1], lent.curves, pulls))
 
     def way(seen: Logged) -> Chosen:
         began = time.perf_counter()
         here = seen.places
-        noise = np.full(len(here), rough)
-        fan = Fan(x[here], np.log(curve.seconds[here]), noise, known, rough)
+        exact = np.zeros(len(here))
+        fan = Fan(x[here], np.log(curve.seconds[here]), exact, known, rough)
         belief = fan.at(curve.sizes)
         most = largest(list(curve.sizes[here]), float(curve.sizes[seen.stable]))
         place = choose(fan, list(curve.sizes), seen.limit, most)
@@ -90,8 +92,9 @@ def ours(curve: Curve, others: Sequence[Curve]) -> Callable[[Logged], Chosen]:
 
 def _tabled(kind: Kind, x: Array) -> Kind:
     """The same shapes, worked out once at the sizes of one curve."""
-    table = kind.at(x)
-    return Kind(lambda at: table[:, np.searchsorted(x, at - 1e-9)], kind.off, kind.share)
+    every = np.unique(np.concatenate([x - NEAR, x, x + NEAR]))
+    table = kind.at(every)
+    return Kind(lambda at: table[:, np.searchsorted(every, at - 1e-9)], kind.off, kind.shares)
 
 
 def usual(fit: Fit, curve: Curve) -> Callable[[Logged], Chosen]:
@@ -172,14 +175,26 @@ def play(
     curves: Sequence[Curve], design: Design, method: str, seeds: int
 ) -> list[tuple[Curve, Logged, Chosen]]:
     """Return what a method makes of every curve, for every seed."""
-    found = []
+    found, lendings = [], _lendings(curves) if method == OURS else {}
     for curve in curves:
-        others = [o for o in curves if o.family != curve.family]
-        way = ours(curve, others) if method == OURS else usual(USUAL[method], curve)
+        way = (
+            ours(curve, replace(lendings[curve.family], mine=curve.described))
+            if method == OURS
+            else usual(USUAL[method], curve)
+        )
         for seed in range(seeds):
             seen = logged(curve, design, seed)
             if len(seen.places) >= 2:
                 found.append((curve, seen, way(seen)))
+    return found
+
+
+def _lendings(curves: Sequence[Curve]) -> dict[str, Lending]:
+    """What each family may borrow of the others, with what resemblance has earned there."""
+    found = {}
+    for family in {curve.family for curve in curves}:
+        lenders = tuple(curve.lender() for curve in curves if curve.family != family)
+        found[family] = Lending(lenders=lenders, share=earned_by(lenders))
     return found
 
 

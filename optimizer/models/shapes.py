@@ -1,16 +1,16 @@
 """What a few measured batch sizes say of all others: a fan of shapes, weighed by how they fit.
 
-A shape is log seconds against log size: flat until the device is full, then fixed part,
-part per item and bend, none below zero; every such shape there may be is in the fan. Beside
-them are the curves that other steps have had, at their own sizes and moved along, so that
-what is known of the hardware is borrowed (partial pooling). Each shape may be off by a
-smooth residual and by the roughness that other curves show; the level is free. Weights are
-the likelihoods of the sizes that were measured. Far from them shapes disagree, which is
+A shape is log seconds against log size. All that there may be are in the fan (`outlines`);
+beside them are the curves that other steps have had, at their own sizes and moved along, those
+that resemble this step with more weight, so that what is known of the hardware is borrowed
+(partial pooling). Each shape may be off by a smooth residual, and each size by a roughness of
+its own (`roughness`); the level is free. What was measured stays as it was measured. Weights
+are the likelihoods of the sizes that were measured. Far from them shapes disagree, which is
 what keeps a choice near home: from sizes close together nothing far away can be said.
 
 >>> sizes, seconds = [10, 80, 640], [1.1, 1.8, 7.4]  # 1 + n/100
 >>> fan = fit(sizes, seconds, [0.0, 0.0, 0.0])
->>> bool(2.7 < fan.seconds([200])[0] < 3.3), bool(fan.chance_above([200], 3.6)[0] < 0.05)
+>>> bool(2.7 < fan.seconds([200])[0] < 3.3), bool(fan.chance_above([200], 3.7)[0] < 0.05)
 (True, True)
 """
 
@@ -23,23 +23,26 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array: TypeAlias = NDArray[Any]
-Curve: TypeAlias = tuple[Sequence[float], Sequence[float]]
-"""Sizes, ascending, and the seconds of each."""
+from optimizer.models.outlines import outlines
+from optimizer.models.roughness import Curve, Roughness, learnt
 
-PLAIN: Final = 1500
-"""Shapes drawn from all there may be."""
+Array: TypeAlias = NDArray[Any]
+
 BORROWED: Final = 24
-"""Curves of others that are looked at; of more a sample is drawn."""
+"""Curves of others that are looked at; of more those that weigh most, and a sample of the rest."""
 MOVES: Final = np.arange(-3.0, 3.01, 0.5)
 OWN_SHARE: Final = (0.4, 0.4, 0.2)
-"""Prior shares: drawn shapes, others' curves as they are, others' curves moved along."""
-ROUGH: Final = 0.03
-"""Roughness of log seconds from one size to the next, where no other curve tells."""
+"""Prior shares: outlines, others' curves as they are, others' curves moved along."""
 FAINT: Final = 8.0
 """Shapes whose log weight is further below the best one's are left out."""
 LEVEL: Final = 25.0
 """Prior variance of a shape's level: it is free."""
+NEAR: Final = 0.35
+"""How far to either side, in log size, a shape is looked at to see how steep it is."""
+LEAST: Final = 1e-8
+"""The least variance that is told."""
+SAME: Final = 1e-9
+"""Log sizes that are closer are one size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,21 @@ class Off:
         return np.asarray(self.spread**2 * (1.0 + far) * np.exp(-far) + LEVEL)
 
 
-DRAWN, LENT = Off(0.12, 2.0), Off(0.05, 1.0)
+DRAWN, LENT = Off(0.08, 2.0), Off(0.05, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """Shapes of one kind: log seconds at any log sizes, one row a shape, with a prior share."""
+    """Shapes of one kind: log seconds at any log sizes, one row a shape, with prior shares."""
 
     at: Callable[[Array], Array]
     off: Off
-    share: float
+    shares: Array
+
+    def seen(self, x: Array) -> tuple[Array, Array]:
+        """Return log seconds at log sizes ``x``, and the power of size with which they grow."""
+        here, after, before = np.split(self.at(np.concatenate([x, x + NEAR, x - NEAR])), 3, axis=1)
+        return here, (after - before) / (2.0 * NEAR)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,19 +101,25 @@ class Belief:
         z = (np.asarray(log_seconds) - self.means) / np.sqrt(self.variances)
         return np.asarray(self.weights @ ndtr(z))
 
+    def likely(self, log_seconds: ArrayLike) -> Array:
+        """Return the log density of these log seconds, size by size."""
+        z = (np.asarray(log_seconds) - self.means) ** 2 / self.variances
+        each = np.exp(-z / 2.0) / np.sqrt(2.0 * np.pi * self.variances)
+        return np.asarray(np.log(np.maximum(self.weights @ each, 1e-300)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fan:
-    """The shapes with what was measured."""
+    """The shapes with what was measured, ``errors`` being those of its logs."""
 
     log_sizes: Array
     log_seconds: Array
-    noise: Array
+    errors: Array
     kinds: tuple[Kind, ...]
-    rough: float
+    rough: Roughness
 
     def at(self, sizes: ArrayLike) -> Belief:
-        """Return what is believed of these sizes, roughness included."""
+        """Return what is believed of these sizes, the roughness of those not measured included."""
         x = np.log(np.asarray(sizes, float))
         held = [_Held.of(self, kind) for kind in self.kinds]
         top = max(float(one.logs.max()) for one in held)
@@ -133,39 +147,58 @@ class _Held:
     fan: Fan
     kind: Kind
     inverse: Array
+    rough: Array
     shift: Array
     rest: Array
     logs: Array
 
     @classmethod
     def of(cls, fan: Fan, kind: Kind) -> _Held:
-        here = kind.at(fan.log_sizes)
-        cov = kind.off.between(fan.log_sizes, fan.log_sizes) + np.diag(fan.noise**2)
+        x = fan.log_sizes
+        here, steep = kind.seen(x)
+        rough = fan.rough.spread(steep) ** 2
+        own = (rough + fan.errors**2)[:, :, None] * np.eye(len(x))
+        cov = kind.off.between(x, x) + own
         inverse = np.linalg.inv(cov)
         shift = (fan.log_seconds - here).mean(axis=1)
         rest = fan.log_seconds - here - shift[:, None]
-        fits = np.einsum("pi,ij,pj->p", rest, inverse, rest) + np.linalg.slogdet(cov)[1]
-        return cls(fan, kind, inverse, shift, rest, np.log(kind.share / len(here)) - fits / 2.0)
+        fits = np.einsum("pi,pij,pj->p", rest, inverse, rest) + np.linalg.slogdet(cov)[1]
+        return cls(fan, kind, inverse, rough, shift, rest, np.log(kind.shares) - fits / 2.0)
 
     def at(self, x: Array, top: float) -> tuple[Array, Array, Array]:
         """Means, variances and weights of all but faint shapes at log sizes ``x``."""
         some = np.flatnonzero(self.logs > top - FAINT)
-        off, there = self.kind.off, self.kind.at(x)[some]
-        toward = off.between(x, self.fan.log_sizes)
-        gain = toward @ self.inverse
-        variance = off.spread**2 + LEVEL + self.fan.rough**2 - (gain * toward).sum(axis=1)
-        means = there + self.shift[some, None] + self.rest[some] @ gain.T
-        spread = np.broadcast_to(np.maximum(variance, 1e-12), means.shape)
-        return means, spread, np.exp(self.logs[some] - top)
+        there, steep = (part[some] for part in self.kind.seen(x))
+        off, known = self.kind.off, self.fan.log_sizes
+        toward = off.between(x, known)
+        gain = toward @ self.inverse[some]
+        means = there + self.shift[some, None] + (gain @ self.rest[some, :, None])[:, :, 0]
+        variance = off.spread**2 + LEVEL - np.einsum("pxk,xk->px", gain, toward)
+        variance = variance + self.fan.rough.spread(steep) ** 2
+        for place, own in zip(*np.nonzero(np.abs(x[:, None] - known) < SAME), strict=True):
+            means[:, place], variance[:, place] = self._measured(some, toward[place], own)
+            means[:, place] += there[:, place] + self.shift[some]
+        return means, np.maximum(variance, LEAST), np.exp(self.logs[some] - top)
+
+    def _measured(self, some: Array, toward: Array, own: int) -> tuple[Array, Array]:
+        """What is believed of a size that was measured, whose roughness is in what was seen."""
+        rough = self.rough[some, own]
+        both = np.repeat(toward[None, :], len(some), axis=0)
+        both[:, own] += rough
+        gain = np.einsum("pk,pkl->pl", both, self.inverse[some])
+        variance = self.kind.off.spread**2 + LEVEL + rough - (gain * both).sum(axis=1)
+        return (gain * self.rest[some]).sum(axis=1), variance
 
 
 def fit(
     sizes: Sequence[float], seconds: Sequence[float], errors: Sequence[float],
     others: Sequence[Curve] = (), reach: tuple[float, float] | None = None,
+    pulls: Sequence[float] | None = None,
 ) -> Fan:  # fmt: skip
     """Return the fan through mean seconds by size, each with the error of its log.
 
-    ``reach`` are the least and the greatest size that will be asked about.
+    ``reach`` are the least and the greatest size that will be asked about, ``pulls`` say how
+    much each of ``others`` weighs (all alike without).
 
     Raises:
         ValueError: no size was measured.
@@ -173,60 +206,34 @@ def fit(
     if not len(sizes):
         raise ValueError("a fan needs a measured size")
     x = np.log(np.asarray(sizes, float))
-    rough = roughness(others)
     low, high = np.log(reach) if reach else (x.min() - 1.0, x.max() + 1.0)
-    noise = np.hypot(np.asarray(errors, float), rough)
-    return Fan(x, np.log(np.asarray(seconds, float)), noise, kinds(low, high, others), rough)
-
-
-def roughness(others: Sequence[Curve]) -> float:
-    """Return how rough a curve may be: the spread of a size around its two neighbours.
-
-    Two thirds of the other curves are smoother.
-    """
-    found = [_rough(*curve) for curve in others if len(curve[0]) >= 5]
-    return float(np.quantile(found, 2 / 3)) if found else ROUGH
-
-
-def _rough(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    x, y = np.log(np.asarray(sizes, float)), np.log(np.asarray(seconds, float))
-    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
-    bend = y[1:-1] - (1.0 - share) * y[:-2] - share * y[2:]
-    return float((bend / np.sqrt(1.0 + share**2 + (1.0 - share) ** 2)).std())
-
-
-def kinds(low: float, high: float, others: Sequence[Curve]) -> tuple[Kind, ...]:
-    """Return the shapes to weigh; they bend about the log sizes ``low`` to ``high``."""
-    drawn, still, moved = OWN_SHARE
-    plain = Kind(_drawn(low, high), DRAWN, drawn)
-    lent = [one for one in others if len(one[0]) >= 3]
-    if not lent:
-        return (plain,)
-    if len(lent) > BORROWED:
-        some = np.random.default_rng(3).choice(len(lent), BORROWED, replace=False)
-        lent = [lent[i] for i in sorted(some)]
-    return (
-        plain, Kind(_lent(lent, np.zeros(1)), LENT, still), Kind(_lent(lent, MOVES), LENT, moved)
+    noise = np.asarray(errors, float)
+    return Fan(
+        x, np.log(np.asarray(seconds, float)), noise, kinds(low, high, others, pulls),
+        learnt(others, pulls),
     )  # fmt: skip
 
 
-def _drawn(low: float, high: float) -> Callable[[Array], Array]:
-    """Shapes of all sorts, always the same; they bend somewhere about ``low`` to ``high``."""
-    rng = np.random.default_rng(7)
-    knee = rng.uniform(low - 2.0, high + 1.0, PLAIN)[:, None]
-    fixed = np.where(rng.random(PLAIN) < 0.3, 0.0, rng.random(PLAIN))[:, None]
-    flat = (rng.random(PLAIN) < 0.5)[:, None]
-    bend = np.exp(rng.uniform(np.log(0.005), np.log(0.5), PLAIN))
-    bend = np.where(rng.random(PLAIN) < 0.5, 0.0, bend)[:, None]
-    sharp = np.exp(rng.uniform(np.log(2.0), np.log(16.0), PLAIN))[:, None]
-
-    def at(x: Array) -> Array:
-        u = np.exp(np.clip(x[None, :] - knee, -30.0, 6.0))
-        rising = np.log(np.maximum(fixed + (1.0 - fixed) * u + bend * u * u * np.exp(-3.0), 1e-12))
-        held = rising + np.log1p(np.exp(np.clip(-sharp * rising, -50.0, 50.0))) / sharp
-        return np.asarray(np.where(flat, held, rising))
-
-    return at
+def kinds(
+    low: float, high: float, others: Sequence[Curve], pulls: Sequence[float] | None = None
+) -> tuple[Kind, ...]:
+    """Return the shapes to weigh; they bend about the log sizes ``low`` to ``high``."""
+    drawn, still, moved = OWN_SHARE
+    plain = outlines(low, high)
+    many = len(plain(np.zeros(1)))
+    weights = np.ones(len(others)) if pulls is None else np.asarray(pulls, float)
+    lent = [place for place, (sizes, _) in enumerate(others) if len(sizes) >= 3]
+    if not lent:
+        return (Kind(plain, DRAWN, np.full(many, drawn / many)),)
+    chance = np.random.default_rng(3).random(len(others))
+    lent = sorted(sorted(lent, key=lambda at: (-weights[at], chance[at]))[:BORROWED])
+    curves, weight = [others[at] for at in lent], weights[lent] / weights[lent].sum()
+    each = np.repeat(weight, len(MOVES)) / len(MOVES)
+    return (
+        Kind(plain, DRAWN, np.full(many, drawn / many)),
+        Kind(_lent(curves, np.zeros(1)), LENT, still * weight),
+        Kind(_lent(curves, MOVES), LENT, moved * each),
+    )
 
 
 def _lent(curves: Sequence[Curve], moves: Array) -> Callable[[Array], Array]:
@@ -234,14 +241,14 @@ def _lent(curves: Sequence[Curve], moves: Array) -> Callable[[Array], Array]:
     logs = [(np.log(np.asarray(n, float)), np.log(np.asarray(t, float))) for n, t in curves]
 
     def at(x: Array) -> Array:
-        return np.stack([_carried_on(n, t, x + move) for n, t in logs for move in moves])
+        every = x[None, :] + moves[:, None]
+        return np.concatenate([_carried_on(n, t, every) for n, t in logs])
 
     return at
 
 
 def _carried_on(n: Array, t: Array, x: Array) -> Array:
-    first = np.clip((t[2] - t[0]) / (n[2] - n[0]), 0.0, 1.0)
-    last = np.clip((t[-1] - t[-3]) / (n[-1] - n[-3]), 0.0, 1.3)
-    inside = np.interp(x, n, t)
-    beyond = np.where(x > n[-1], last * (x - n[-1]), 0.0)
-    return np.asarray(inside + beyond + np.where(x < n[0], first * (x - n[0]), 0.0))
+    first = min(max((t[2] - t[0]) / (n[2] - n[0]), 0.0), 1.0)
+    last = min(max((t[-1] - t[-3]) / (n[-1] - n[-3]), 0.0), 1.3)
+    beyond = last * np.maximum(x - n[-1], 0.0) - first * np.maximum(n[0] - x, 0.0)
+    return np.asarray(np.interp(x, n, t) + beyond)

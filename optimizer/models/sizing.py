@@ -17,8 +17,8 @@ from optimizer.models.shapes import Fan
 
 Array: TypeAlias = NDArray[Any]
 
-CAP: Final = 0.03
-PRICE: Final = 5.0
+CAP: Final = 0.1
+PRICE: Final = 3.0
 SLACK: Final = 0.05
 NARROW: Final = 4.0
 """Measured sizes that span less than this factor say nothing of sizes beyond twice the stable."""

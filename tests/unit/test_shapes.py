@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer.backtest import curves, outage, parts, retrying, sizing
-from optimizer.models.shapes import Curve, fit
+from optimizer.models.lending import Lender, Lending, earned_by
+from optimizer.models.roughness import UNKNOWN, Curve, learnt
+from optimizer.models.shapes import fit
 from optimizer.models.sizing import choose, largest
+from optimizer.resemblance import Described
 
 SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 
@@ -27,10 +30,52 @@ def seconds(sizes: list[int]) -> list[float]:
 
 
 def test_sizes_between_those_measured_are_known_and_sizes_far_beyond_are_not() -> None:
-    some = [1, 64, 512]
-    belief = fit(some, seconds(some), [0.0] * 3, reach=(1, 512)).at([200, 5000])
+    some = [1, 64, 256, 512]
+    belief = fit(some, seconds(some), [0.0] * 4, reach=(1, 512)).at([200, 5000])
     assert np.exp(belief.mean[0]) == pytest.approx(2.4, rel=0.12)
-    assert belief.spread[0] < 0.15 < belief.spread[1]
+    assert belief.spread[0] < 0.1 < belief.spread[1]
+
+
+def test_a_measured_size_is_believed_as_measured_however_rough_others_are() -> None:
+    sizes, rough = [1, 64, 512], np.random.default_rng(1)
+    others: list[Curve] = [
+        (SIZES, [flat_then_line(n) * float(np.exp(rough.normal(0.0, 0.2))) for n in SIZES])
+        for _ in range(4)
+    ]
+    fan = fit(sizes, [1.0, 1.4, 5.0], [0.0] * 3, others, reach=(1, 512))
+    assert fan.seconds(sizes) == pytest.approx([1.0, 1.4, 5.0], rel=1e-3)
+    assert fan.at(sizes).spread.max() < 0.01 < fan.at([65]).spread[0]
+    assert fan.chance_above([64], 1.41)[0] < 0.01
+
+
+def test_where_time_does_not_hang_on_the_size_it_is_rougher() -> None:
+    rough = np.random.default_rng(2)
+
+    def measured() -> Curve:
+        fixed = np.exp(rough.normal(0.0, 0.1, len(SIZES)))
+        return SIZES, [float(f) + n / 32 for f, n in zip(fixed, SIZES, strict=True)]
+
+    told = learnt([measured() for _ in range(40)])
+    assert told.spread(0.0) > 0.07
+    assert told.spread(1.0) < 0.03
+
+
+def test_without_curves_of_others_the_roughness_is_the_one_that_is_written_down() -> None:
+    assert learnt([]) == UNKNOWN == learnt([([1, 2, 3], [1.0, 1.1, 1.2])])
+
+
+@settings(max_examples=20)
+@given(st.lists(st.floats(0.1, 1.0), min_size=2, max_size=2), st.floats(1e-3, 1e3))
+def test_units_and_weights_scale_out_of_the_roughness(pulls: list[float], scale: float) -> None:
+    two: list[Curve] = [
+        (SIZES, [1.0, 1.1, 1.0, 1.2, 1.3, 1.5, 2.0, 2.2, 4.0, 7.0]),
+        (SIZES, [2.0, 2.1, 2.6, 2.2, 3.3, 3.5, 4.0, 5.2, 9.0, 18.0]),
+    ]
+    one = learnt(two, pulls)
+    other = learnt(
+        [(n, [scale * s for s in t]) for n, t in reversed(two)], [9.0 * w for w in reversed(pulls)]
+    )
+    assert other.spread([0.0, 1.0]) == pytest.approx(one.spread([0.0, 1.0]), rel=1e-6)
 
 
 def test_sizes_close_together_say_nothing_of_sizes_far_away() -> None:
@@ -90,6 +135,45 @@ def test_what_is_chosen_is_allowed_and_more_sizes_say_more(some: list[int]) -> N
     assert place is None or SIZES[place] <= most * (1 + 1e-6)
     every = fit(SIZES, seconds(SIZES), [0.01] * 10, reach=(1, 512))
     assert every.at(SIZES).spread.mean() <= fan.at(SIZES).spread.mean() + 0.01
+
+
+# ---- who lends ----
+
+
+def steep_then_flat(n: float) -> float:
+    return min(n, 40.0) + n / 400.0
+
+
+def lenders(families: int, *, told: bool) -> list[Lender]:
+    """Two hardwares in each family, each with a shape of its own that its words tell or not."""
+    rng = np.random.default_rng(5)
+    found = []
+    for family in range(families):
+        for hardware, shape in (("a", flat_then_line), ("b", steep_then_flat)):
+            off = np.exp(rng.normal(0.0, 0.01, len(SIZES)))
+            took = np.array([float(shape(n)) * (1 + family) for n in SIZES]) * off
+            curve = (SIZES, [float(one) for one in took])
+            words = frozenset({hardware if told else str(rng.integers(2))})
+            found.append(Lender(hardware, str(family), Described(words=words), curve))
+    return found
+
+
+def test_resemblance_earns_a_weight_where_it_tells_the_shape_and_none_where_it_does_not() -> None:
+    assert earned_by(lenders(4, told=True), 1) > 0.2
+    assert earned_by(lenders(4, told=False), 1) == 0.0
+    assert earned_by(lenders(2, told=True), 1) == 0.0
+
+
+def test_steps_that_resemble_it_weigh_more_by_the_share_that_is_earned() -> None:
+    lent = tuple(lenders(4, told=True))
+    near = [8, 9, 10]
+    mine = Described(words=frozenset({"a"}))
+    off = []
+    for share in (0.0, 0.9):
+        lending = Lending(mine, lent, share)
+        fan = fit(near, seconds(near), [0.01] * 3, lending.curves, (1, 512), lending.pulls())
+        off.append(abs(np.log(fan.seconds([64])[0] / flat_then_line(64))))
+    assert off[1] < off[0]
 
 
 # ---- the backtest -------------------------------------------------------------------------
