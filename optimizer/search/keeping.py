@@ -6,7 +6,8 @@ no limit at all, so that a history of larger models says how latency goes with t
 and not that nothing is allowed. The same sort of mixture as for the outcome believes in the
 log of the quantity over its limit (Gardner et al., "Bayesian optimization with inequality
 constraints", ICML 2014; Gelbart et al., UAI 2014); a step's level is not free, since a limit is
-not relative: it is expected to be what other families' levels are.
+not relative: it is expected to be what other families' levels are, or, with the chance
+that the next family is unlike all n seen so far (one in n + 1), anything.
 """
 
 from __future__ import annotations
@@ -45,11 +46,18 @@ class Keeping:
         known = np.isfinite(over).sum(axis=1) > 0
         families = [f for f, here in zip(history.families, known, strict=False) if here]
         seen = _Plain(over[known], tuple(families))
-        self._mixture = Mixture(space, seen, kernels, _level(seen))
+        level, chance = _level(seen), 1.0 / (len(set(families)) + 1.0)
+        alike = Mixture(space, seen, kernels, level)
+        unlike = alike.at(Level(level.mean, LEVEL))
+        self._either = ((1.0 - chance, alike), (chance, unlike))
 
     def chance(self, tried: Sequence[int], over: Sequence[float]) -> Array:
         """Return the chance by setting to keep the limit, after these trials."""
-        return self._mixture.posterior(tried, over).below(0.0)
+        told = [(share, *mixture.weighed(tried, over)) for share, mixture in self._either]
+        most = max(likely for _, likely, _ in told)
+        weights = np.asarray([share * np.exp(likely - most) for share, likely, _ in told])
+        chances = np.stack([belief.below(0.0) for *_, belief in told])
+        return np.asarray(weights / weights.sum() @ chances)
 
 
 def _level(history: History) -> Level:

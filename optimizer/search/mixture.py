@@ -9,6 +9,7 @@ step has shown, so that a history that misleads loses its say after two or three
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -96,6 +97,18 @@ class Mixture:
 
         Distances are from ``anchor``, a log outcome; if it is not given, from the best told.
         """
+        return self.weighed(tried, outcomes, anchor)[1]
+
+    def at(self, level: Level) -> Mixture:
+        """Return the same mixture for steps of another level."""
+        other = copy(self)
+        other._level, other._factors = level, self._none()
+        return other
+
+    def weighed(
+        self, tried: Sequence[int], outcomes: Sequence[float], anchor: float | None = None
+    ) -> tuple[float, Posterior]:
+        """Return the belief after trials, and the log of how likely they were beforehand."""
         told = np.asarray(outcomes, float)
         if self._level is not None:
             told = told - self._level.mean
@@ -110,9 +123,11 @@ class Mixture:
         heights = np.log(np.diagonal(held.factor, axis1=1, axis2=2)).sum(axis=1)
         log = c.log_prior - 0.5 * (apart * apart).sum(axis=1) - heights
         weights = np.exp(log - log.max())
+        likely = float(log.max() + np.log(weights.sum()))
         if self._level is not None:
             expected = expected + self._level.mean
-        return Posterior(weights / weights.sum(), expected, np.maximum(variance, _LEAST_VARIANCE))
+        believed = weights / weights.sum()
+        return likely, Posterior(believed, expected, np.maximum(variance, _LEAST_VARIANCE))
 
     @property
     def _own(self) -> float:
