@@ -21,7 +21,7 @@ from optimizer.search.numeric import Numeric
 from optimizer.search.search import Step
 from optimizer.search.space import Space
 from optimizer.simulate.estimate import CannotSay, Estimate
-from optimizer.simulate.what_if import SIMULATED
+from optimizer.simulate.what_if import ANSWERED
 from runtime.journal.port import JournalReader
 from runtime.run.layers import digest
 
@@ -97,7 +97,7 @@ class Joint:
         knobs: dict[str, Dimension] = {
             str(tune["name"]): _dimension(tune, int(values[tune["name"]]))
             for tune in self._scope["tune"]
-            if tune["name"] in SIMULATED
+            if tune["name"] in ANSWERED
         }
         if not knobs:
             return None

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from control_plane.cli.talk import Code, Refusal
+from runtime.playbook.knobs import SHARES
+from runtime.playbook.units import share
 
 
 def inputs(pairs: Iterable[str], file: Path | None, types: Mapping[str, str]) -> dict[str, Any]:
@@ -28,8 +30,8 @@ def overrides(
 ) -> dict[str, dict[str, Any]]:
     """Return overrides by step and knob.
 
-    >>> overrides(["enrich.each.batch=50"])
-    {'enrich': {'each.batch': 50}}
+    >>> overrides(["enrich.each.batch=50", "enrich.retry.budget=10%"])
+    {'enrich': {'each.batch': 50, 'retry.budget': 0.1}}
     """
     wanted: dict[str, dict[str, Any]] = {}
     for pair in pairs:
@@ -37,7 +39,8 @@ def overrides(
         step, dot, knob = name.partition(".")
         if not dot:
             raise _usage(f"{pair!r} names no knob", form)
-        wanted.setdefault(step, {})[knob] = _json(value)
+        percent = share(value) if knob in SHARES else None
+        wanted.setdefault(step, {})[knob] = _json(value) if percent is None else percent
     return wanted
 
 

@@ -44,6 +44,7 @@ SILENCE: Final = {
     "beyond_history": "no such size was ever seen",
     "not_comparable": "sizes were only seen in runs that do not compare",
     "no_retry_seen": "nothing was ever tried again",
+    "budget_spent": "its retry budget refused tries that were never made",
     "run_would_fail": "it would have failed in every replay",
     "other_values": "it ran with other values than those in force",
     "too_long": "it is too long, or there was no time left",

@@ -3,8 +3,9 @@
 The rules are the engine's: a step fires when all it waits for has ended; a cut keeps so
 many of its pieces in flight, one that waits for its next try among them; a drained cut
 begins when nothing of its step is in flight; a try holds a slot from when it is handed
-out until it ends, and who finds no slot waits in line. Nothing is left to chance: the
-same work gives the same times.
+out until it ends, and who finds no slot waits in line. Under a retry budget a try is not
+made again once the bucket, which begins empty, has no token left: the piece has failed then.
+Nothing is left to chance: the same work gives the same times.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final
 
-from optimizer.simulate.work import Firing, Piece, Work
+from optimizer.simulate.work import Firing, Piece, Try, Work
+from runtime.run.budget import Budget
 
 OPEN: Final = 0
 ASK: Final = 1
@@ -71,6 +73,8 @@ class _Replay:
     allowed: Mapping[str, int | None]
     steps: list[_Step]
     feeds: list[list[int]]
+    shares: Mapping[str, float]
+    buckets: dict[str, Budget] = field(default_factory=dict)
     heap: list[tuple[float, int, int, _Job | int]] = field(default_factory=list)
     line: deque[_Job] = field(default_factory=deque)
     busy: int = 0
@@ -112,13 +116,25 @@ class _Replay:
         step.priced &= one.cost_usd is not None
         step.cost += one.cost_usd or 0.0
         job.number += 1
-        if job.number < len(job.piece.tries):
+        again = job.number < len(job.piece.tries)
+        allowed = self._is_allowed(job, one, again=again)
+        if again and allowed:
             self._push(self.now + (one.wait_s or 0.0), ASK, job)
             return
         step.active -= 1
-        if not job.piece.ok and not job.piece.rescued:
+        if (again or not job.piece.ok) and not job.piece.rescued:
             self._count(job, step)
         self._refill(job.firing)
+
+    def _is_allowed(self, job: _Job, one: Try, *, again: bool) -> bool:
+        """Whether the step's budget lets a try be made again; one that was lost costs nothing."""
+        name = self.work.firings[job.firing].step
+        share = self.shares.get(name)
+        if share is None or one.outcome == "lost":
+            return True
+        first = sum(t.outcome != "lost" for t in job.piece.tries[: job.number]) == 1
+        budget = self.buckets.setdefault(name, Budget())
+        return budget.ended(share, first=first, wants=again)
 
     def _count(self, job: _Job, step: _Step) -> None:
         step.failed += job.piece.items
@@ -154,15 +170,19 @@ class _Replay:
 
 
 def replay(
-    work: Work, slots: int | None = None, allowed: Mapping[str, int | None] | None = None
-) -> Outcome:
-    """Return how the work goes. ``allowed`` is how many items may fail, by step."""
+    work: Work, slots: int | None = None, allowed: Mapping[str, int | None] | None = None,
+    budgets: Mapping[str, float] | None = None,
+) -> Outcome:  # fmt: skip
+    """Return how the work goes. ``allowed`` is how many items may fail, by step.
+
+    ``budgets`` are the shares of first tries that may be tried again, by step.
+    """
     feeds: list[list[int]] = [[] for _ in work.firings]
     for i, firing in enumerate(work.firings):
         for source in firing.after:
             feeds[source].append(i)
     steps = [_Step(len(f.after)) for f in work.firings]
-    replaying = _Replay(work, slots, allowed or {}, steps, feeds)
+    replaying = _Replay(work, slots, allowed or {}, steps, feeds, budgets or {})
     replaying.go()
     names = dict.fromkeys(f.step for f in work.firings)
     spent = {n: _spent([s for f, s in zip(work.firings, steps, strict=True) if f.step == n])

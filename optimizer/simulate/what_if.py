@@ -26,6 +26,9 @@ Json: TypeAlias = Any
 Changes: TypeAlias = Mapping[str, Mapping[str, Json]]
 
 SIMULATED: Final = ("each.batch", "each.in_flight", "retry.attempts")
+"""Knobs that count, of which what-if and the joint search can say what they would do."""
+ANSWERED: Final = (*SIMULATED, "retry.budget")
+"""Knobs that what-if answers for."""
 DRAWS: Final = 100
 BUDGET: Final = 100_000
 """Pieces drawn for one answer; a large run is drawn fewer times, but `LEAST_DRAWS`."""
@@ -110,7 +113,7 @@ def what_if(
     tried again and how many items may fail; ``slots`` how many attempts the pool runs.
 
     Raises:
-        BadChange: a knob is unknown, or its value is no whole number of at least 1.
+        BadChange: a value is no whole number of at least 1, or no share.
     """
     _check(changes)
     if (refusal := _refused(work, changes)) is not None:
@@ -123,7 +126,8 @@ def what_if(
     times = min(draws, max(LEAST_DRAWS, BUDGET // max(work.pieces, 1)))
     seeds = [rng.getrandbits(64) for _ in range(times)]
     before = [replay(was.draw(s), asked.slots, asked.allowed) for s in seeds]
-    after = [replay(to_be.draw(s), asked.slots, asked.allowed) for s in seeds]
+    shares = _shares(changes)
+    after = [replay(to_be.draw(s), asked.slots, asked.allowed, shares) for s in seeds]
     return _estimate(asked, before, after)
 
 
@@ -131,10 +135,18 @@ def _check(changes: Changes) -> None:
     for step, knobs in changes.items():
         for knob, value in knobs.items():
             knob_class(knob)
+            if knob == "retry.budget":
+                _check_share(step, value)
             if knob not in SIMULATED:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise BadChange(f"{step}.{knob} is a whole number of at least 1, not {value!r}")
+
+
+def _check_share(step: str, value: Json) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0.0 < value <= 1.0:
+        raise BadChange(f"{step}.retry.budget is a share above 0 and up to 1, not {value!r}")
 
 
 def _refused(work: Work, changes: Changes) -> CannotSay | None:
@@ -152,8 +164,8 @@ def _refused(work: Work, changes: Changes) -> CannotSay | None:
         if not work.of(step):
             return CannotSay("step_not_run", f"{step} did not run in it")
         for knob in knobs:
-            if knob not in SIMULATED:
-                known = ", ".join(SIMULATED)
+            if knob not in ANSWERED:
+                known = ", ".join(ANSWERED)
                 return CannotSay("knob_not_simulated", f"{knob}: only {known} are simulated")
             if knob.startswith("each.") and not any(f.each for f in work.of(step)):
                 return CannotSay("not_an_each", f"{step} is not mapped over items")
@@ -237,6 +249,8 @@ def _as_asked(asked: _Asked, was: _Plan) -> _Plan | CannotSay:
     for i, firing in enumerate(asked.work.firings):
         knobs = asked.changes.get(firing.step, {})
         limit = knobs.get("retry.attempts")
+        if "retry.budget" in knobs and (refusal := _over_budget(asked, firing)) is not None:
+            return refusal
         if limit is not None:
             if (refusal := _no_retry(asked, firing, limit)) is not None:
                 return refusal
@@ -247,6 +261,24 @@ def _as_asked(asked: _Asked, was: _Plan) -> _Plan | CannotSay:
                 return cut
             ranges[i] = [cut]
     return _Plan(asked.work, ranges, limits, asked.stocks, asked.runs)
+
+
+def _shares(changes: Changes) -> dict[str, float]:
+    """The budgets that are asked about, by step."""
+    budgets = {step: knobs.get("retry.budget") for step, knobs in changes.items()}
+    return {step: float(share) for step, share in budgets.items() if share is not None}
+
+
+def _over_budget(asked: _Asked, firing: Firing) -> CannotSay | None:
+    """Another budget where one refused tries: nobody has seen how those would have gone."""
+    if any(p.tries[-1].over_budget for c in firing.cuts for p in c.pieces):
+        text = f"{firing.step}: its budget refused tries that were never made"
+        return CannotSay("budget_spent", text)
+    asked.notes[
+        f"{firing.step}: the bucket of its budget begins empty with the run, and no other run "
+        "fills it or spends from it"
+    ] = None
+    return None
 
 
 def _no_retry(asked: _Asked, firing: Firing, limit: int) -> CannotSay | None:

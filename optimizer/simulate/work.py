@@ -38,6 +38,7 @@ class Try:
     """One attempt: seconds until it was handed out, in its slot, and until the next try.
 
     ``cold``: it was the first of the run that its worker did, and may have had to load.
+    ``over_budget``: another would have followed, but for the retry budget of its step.
     """
 
     outcome: str
@@ -47,6 +48,7 @@ class Try:
     wait_s: float | None
     cost_usd: float | None
     cold: bool = False
+    over_budget: bool = False
 
     @property
     def ok(self) -> bool:
@@ -311,7 +313,9 @@ def _tries(tried: list[_Tried]) -> tuple[Try, ...]:
         queue = min(max(0.0, told.queue_s), one.at - one.scheduled_at)
         hold = one.at - one.scheduled_at - queue
         cls = told.fault.cls if told.fault is not None else ""
-        found.append(Try(told.outcome, cls, queue, hold, wait, told.cost_usd, one.cold))
+        found.append(Try(
+            told.outcome, cls, queue, hold, wait, told.cost_usd, one.cold, told.over_budget
+        ))  # fmt: skip
     return tuple(found)
 
 

@@ -65,6 +65,42 @@ def test_so_many_pieces_are_in_flight_as_the_cut_says() -> None:
     assert replay(work(step("a", pieces, 4))).makespan_s == 1.0
 
 
+def test_a_retry_budget_leaves_in_an_outage_a_tenth_of_the_tries() -> None:
+    down = work(step("a", [flaky([1.0] * 5, 0.0, ok=False)] * 100, 4))
+    assert replay(down).steps["a"].items_failed == 100
+    held_to = replay(down, budgets={"a": 0.1})
+    assert held_to.steps["a"].items_failed == 100
+    assert held_to.makespan_s < 1.2 * replay(work(step("a", [held(1.0)] * 100, 4))).makespan_s
+    assert replay(down, budgets={"b": 0.1}).makespan_s == replay(down).makespan_s
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=40), st.sampled_from([0.05, 0.1, 0.5]))
+def test_a_budget_loses_what_it_does_not_let_be_tried_again_and_takes_no_longer(
+    chains: list[int], share: float
+) -> None:
+    pieces = [flaky([1.0] * n, wait=0.5) for n in chains]
+    free = replay(work(step("a", pieces, 1)))
+    under = replay(work(step("a", pieces, 1)), budgets={"a": share})
+    assert under.makespan_s <= free.makespan_s
+    assert under.steps["a"].items_failed <= sum(n > 1 for n in chains)
+    assert free.steps["a"].items_failed == 0
+
+
+def test_what_if_answers_for_a_budget_unless_one_refused_tries() -> None:
+    pieces = [flaky([1.0, 1.0])] * 30
+    asked = {"a": {"retry.budget": 0.1}}
+    found = what_if(work(step("a", pieces, 1)), asked, random.Random(1), draws=5)
+    assert isinstance(found, Estimate)
+    assert found.items_failed.median > 20
+    assert any("begins empty" in said for said in found.assumptions)
+    spent = [*pieces, Piece(1, (replace(pieces[0].tries[0], over_budget=True, wait_s=None),))]
+    told = what_if(work(step("a", spent, 1)), asked, random.Random(1), draws=5)
+    assert isinstance(told, CannotSay)
+    assert told.why == "budget_spent"
+    with pytest.raises(BadChange, match="share above 0"):
+        what_if(work(step("a", pieces, 1)), {"a": {"retry.budget": 10}}, random.Random(1))
+
+
 def test_who_finds_no_slot_waits_in_line() -> None:
     assert replay(work(step("a", [held(1.0)] * 4, 4)), slots=3).makespan_s == 2.0
     both = work(step("a", [held(1.0)] * 2, 2), step("b", [held(1.0)] * 2, 2))
