@@ -121,11 +121,15 @@ def _gains(mine: Errors, steps: Sequence[Errors]) -> Array:
 
 
 def _weighed(cells: Sequence[Cells], weight: Array) -> Cells:
-    """Cells of several steps as if of one, of as many units as there are."""
+    """Cells of several steps as if of one, of as many units as there are; equal ones are one."""
     units = np.asarray([one.units for one in cells])
     mean = float((units * weight).sum() / max(units.sum(), 1e-12))
     scaled = [one.times(float(w) / mean) for one, w in zip(cells, weight, strict=True)]
-    return together([{"": one} for one in scaled])[""]
+    all_ = together([{"": one} for one in scaled])[""]
+    pairs = np.column_stack([all_.failed, all_.succeeded])
+    each, place = np.unique(pairs, axis=0, return_inverse=True)
+    count = np.bincount(place.ravel(), weights=np.asarray(all_.count), minlength=len(each))
+    return Cells(*(tuple(map(float, column)) for column in (*each.T, count)))
 
 
 def _takes(tries: Tries) -> dict[str, float]:
