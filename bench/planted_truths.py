@@ -48,6 +48,7 @@ TRUTHS: Final = (
     Truth("retry, seldom helps", "one try in six recovers", False, by_try.retry_seldom_helps),
     Truth("retry, too few", "six failures", False, by_try.retry_few),
     Truth("timeout, heavy", "one in fifteen hangs", True, by_try.heavy("timeout")),
+    Truth("timeout, all cut", "one in fifteen hangs, all cut at 20 s", True, by_try.all_cut),
     Truth(
         "timeout, exponential",
         "waiting is worth as much as trying again",
