@@ -301,6 +301,7 @@ class ExperimentService:
             may_advance=trial.may_advance(proposal.stage) if trial is not None else False,
             nodes=len({_node(w) for w in trial.units.workers}) if trial is not None else 0,
             days=len(trial.units.days) if trial is not None else 0,
+            by_day=trial.units.by_day() if trial is not None else None,
             previous=docket.previous(proposal, scope.bound if scope is not None else ""),
             shares=live.shares if live is not None and live.id == proposal.experiment else None,
             stable_seen=back.seen if back is not None else False,

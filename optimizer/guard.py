@@ -35,8 +35,9 @@ class Reason:
 class Limits:
     """The numbers of a policy that bear on proposing.
 
-    ``ramp_units`` is what the last stage of a trial will measure with, a side;
-    ``pairs`` the pairs of a switchback; ``explore_units`` the units of each explored arm.
+    ``ramp_units`` is what the last stage of a trial will measure with, a side, ``run_units``
+    the runs a side of a trial of hours of the day; ``pairs`` the pairs of a switchback;
+    ``explore_units`` the units of each explored arm.
     ``joint`` is whether knobs are looked at together, in replays of at least
     ``replayed_runs`` runs that are off by at most ``replay_error``.
     """
@@ -51,6 +52,7 @@ class Limits:
     least_units: int = 8
     least_pairs: int = 5
     ramp_units: int = 60
+    run_units: int = 30
     pairs: int = 8
     failure_margin: float = 0.05
     joint: bool = False
@@ -71,6 +73,7 @@ class Limits:
             bounds=dict(_bounds(policy.get("bounds"))),
             reach=float(str((policy.get("explore") or {}).get("reach", "x8")).lstrip("x")),
             ramp_units=int(units),
+            run_units=int(verify.get("min_units", 30)),
             pairs=int(verify.get("min_pairs", 8)),
             joint=bool(policy.get("joint", False)),
             replayed_runs=int(shadow.get("min_runs", 3)),

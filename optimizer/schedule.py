@@ -185,7 +185,7 @@ class _Study:
         ])  # fmt: skip
         log = float(against @ self.levels)
         error = float(np.sqrt(max(against @ self.spread @ against, LEAST)))
-        noise = float(self.rest.std()) * math.sqrt(2.0 / self.limits.ramp_units)
+        noise = float(self.rest.std()) * math.sqrt(2.0 / self.limits.run_units)
         days = len(np.unique(runs.day[within]))
         return Effect(log, error, noise, max(days - 1, 1))
 

@@ -20,6 +20,7 @@ from control_plane.review.policy import Policy
 from control_plane.review.proposal import Proposal, arms
 from control_plane.review.reasons import Reason, words
 from control_plane.review.scalars import DAY_S
+from optimizer.effect import Effect
 from optimizer.verify import Finding
 from runtime.run.events import Json
 
@@ -54,6 +55,7 @@ class Facts:
     may_advance: bool = False
     nodes: int = 0
     days: int = 0
+    by_day: Effect | None = None
     previous: Mapping[str, Json] | None = None
     shares: Mapping[str, float] | None = None
     stable_seen: bool = False
@@ -267,6 +269,8 @@ def _unmet(proposal: Proposal, facts: Facts) -> list[str]:
     unmet = []
     if facts.nodes < gates.nodes:
         unmet.append(f"seen on {gates.nodes} machines (it ran on {facts.nodes})")
+    if proposal.drafted.knob_class == "schedule":
+        unmet += _unproven_by_day(facts)
     if facts.days < gates.days:
         unmet.append(f"begun on {gates.days} days (it did on {facts.days})")
     if seen_s < DAY_S * gates.daily_cycle:
@@ -274,6 +278,15 @@ def _unmet(proposal: Proposal, facts: Facts) -> list[str]:
     if seen_s < gates.hold_s:
         unmet.append(f"{gates.hold_s / 60:g} minutes have passed")
     return unmet
+
+
+def _unproven_by_day(facts: Facts) -> list[str]:
+    """A gain of hours must show where each day counts once: runs of one night have one fate."""
+    verify = facts.policy.verify
+    chance = facts.by_day.chance_of(verify.min_gain) if facts.by_day is not None else 0.0
+    if chance >= 1.0 - verify.gain_alpha:
+        return []
+    return [f"the gain shows with each day counted once (a chance of {chance:.0%})"]
 
 
 def _seen_s(proposal: Proposal, facts: Facts) -> float:

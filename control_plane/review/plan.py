@@ -19,6 +19,8 @@ from runtime.run.events import Json, ProposalDrafted
 
 MOST_BATCHES: Final = 16
 """A block is at most so many of the largest arm's batches."""
+HOUR_RUNS: Final = 4
+"""So many times the runs that a trial of hours needs, at its share, may go by undecided."""
 LEAST_SCRAP: Final = 0.02
 """A share of batches that are not full which no verdict notices."""
 
@@ -140,7 +142,7 @@ def frozen_plan(drafted: ProposalDrafted, policy: Policy, batches: int = 1) -> v
         min_units=settings.min_units,
         noninferiority=settings.noninferiority,
         min_pairs=settings.min_pairs,
-        horizon_runs=settings.horizon_runs,
+        horizon_runs=_horizon_runs(drafted, policy),
         t_opt=settings.t_opt,
         slow_s_per_item=slow_block(drafted, batches),
         slow_by_batches=tuple(sorted((int(n), float(s)) for n, s in _slow(drafted).items())),
@@ -168,12 +170,29 @@ def design_of(drafted: ProposalDrafted) -> verify.Design:
     return "switchback" if drafted.knob_class == "concurrency" else "blocks"
 
 
+def _horizon_runs(drafted: ProposalDrafted, policy: Policy) -> int:
+    """After how many runs an undecided trial ends; where the run is the unit, it needs more."""
+    if drafted.knob_class != "schedule":
+        return policy.verify.horizon_runs
+    (stage,) = _ramp(drafted, policy)
+    return max(
+        policy.verify.horizon_runs, math.ceil(HOUR_RUNS * stage.min_candidates / stage.share)
+    )
+
+
 def _ramp(drafted: ProposalDrafted, policy: Policy) -> tuple[verify.Stage, ...]:
+    """The stages of a trial.
+
+    Hours of the day have one: each run is one unit and each night tells little, while what a
+    candidate risks is a delay that its author allows.
+    """
     if design_of(drafted) == "switchback":
         return (verify.Stage(0.5 / len(arms(drafted)), policy.verify.min_pairs),)
     if drafted.kind == "experiment":
         share = policy.explore.share / len(arms(drafted))
         return (verify.Stage(share, policy.explore.min_units),)
+    if drafted.knob_class == "schedule":
+        return (verify.Stage(policy.ramp[-1].share, policy.verify.min_units),)
     return tuple(verify.Stage(s.share, s.min_candidate) for s in policy.ramp)
 
 

@@ -10,9 +10,12 @@ journal again gives the same units.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
 
+from optimizer.effect import Effect
 from optimizer.verify import CONTROL, Unit
 from runtime.run.events import (
     AttemptFinished,
@@ -91,6 +94,8 @@ class Units:
     aside: int = 0
     days: set[int] = field(default_factory=set)
     """Days (UTC) on which units of a candidate began."""
+    _by_day: dict[int, dict[bool, list[float]]] = field(default_factory=dict)
+    """Log outcomes by the day of drawing, of candidates (True) and of the control."""
     _now: float = 0.0
     _shares: Mapping[str, float] = field(default_factory=dict)
     _blocks: dict[tuple[str, int], Block] = field(default_factory=dict)
@@ -137,7 +142,29 @@ class Units:
         for key in list(self._first_done() if by_day else self._done()):
             block = self._blocks.pop(key)
             if block.whole and block.own:
-                yield self._unit(block)
+                unit = self._unit(block)
+                if by_day:
+                    self._note_outcome(unit, block.began)
+                yield unit
+
+    def _note_outcome(self, unit: Unit, drawn_at: float) -> None:
+        cost = self.started.plan.get("objective") == "cost"
+        outcome = unit.cost_per_item if cost else unit.seconds_per_item
+        if outcome is not None and outcome > 0.0:
+            day = self._by_day.setdefault(int(drawn_at // 86_400), {})
+            day.setdefault(unit.arm != CONTROL, []).append(math.log(outcome))
+
+    def by_day(self) -> Effect | None:
+        """Return the effect with each day taken as one observation; None below two days.
+
+        What is dear or cheap about a night is so for all its runs.
+        """
+        gaps = [
+            fmean(day[True]) - fmean(day[False]) for day in self._by_day.values() if len(day) == 2
+        ]
+        if len(gaps) < 2:
+            return None
+        return Effect(fmean(gaps), stdev(gaps) / math.sqrt(len(gaps)), 0.0, len(gaps) - 1)
 
     def _done(self) -> list[tuple[str, int]]:
         done = [key for key, block in self._blocks.items() if not block.is_open]
@@ -164,11 +191,13 @@ class Units:
         self.runs.add(run)
         if not self._drawn(event.arm, event.share):
             return
-        key = (run, -1) if (run, -1) in self._blocks else (run, event.block)
+        waited = self._blocks.get((run, -1))
+        key = (run, event.block) if waited is None else (run, -1)
         items = event.stop - event.start
         self._blocks[key] = Block(
             event.arm or CONTROL, event.share or 0.0, items, items >= self.started.block_items,
-            at, None if event.pair is None else (run, event.pair), set(batches), len(batches),
+            at if waited is None else waited.began,
+            None if event.pair is None else (run, event.pair), set(batches), len(batches),
             self._control_share(event.arm, event.share),
             {
                 b: (event.start + i * event.size, min(event.size, items - i * event.size))

@@ -162,7 +162,7 @@ def test_a_few_days_are_too_few() -> None:
 
 
 def test_steady_hours_are_not_cheaper_for_what_the_others_happened_to_cost() -> None:
-    long_trial = Limits(ramp_units=2000)
+    long_trial = Limits(run_units=2000)
     found = [
         tuned(
             record({2: -0.05}, set(), daily={10: 0.5, 18: 0.5}, seed=seed),

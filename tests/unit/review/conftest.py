@@ -66,7 +66,7 @@ workflow:
       each.batch: {min: 10, max: 1000}
       each.in_flight: {min: 1, max: 8}
       retry.attempts: {min: 1, max: 6}
-"""
+MORE"""
 
 
 @dataclass
@@ -151,10 +151,11 @@ class House:
         """The control plane is gone; what is in the journal stays."""
         self._listeners.clear()
 
-    def register(self, code: str = "items", effect: str = "idempotent", path: str = PATH) -> None:
-        source = (
-            PLAYBOOK.replace("PATH", path).replace("CODE", code).replace("EFFECT", effect)
-        )  # fmt: skip
+    def register(
+        self, code: str = "items", effect: str = "idempotent", path: str = PATH, more: str = ""
+    ) -> None:
+        source = PLAYBOOK.replace("PATH", path).replace("CODE", code).replace("EFFECT", effect)
+        source = source.replace("MORE", more)
         bundle = load_text(source, {})
         number = len(self.catalogue.versions(path)) + 1
         event = PlaybookRegistered(path, bundle.version, number, source, {}, "author")

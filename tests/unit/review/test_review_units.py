@@ -347,3 +347,26 @@ def test_an_each_that_has_waited_is_one_unit_of_all_its_items() -> None:
     (unit,) = units.ready()
     assert (unit.arm, unit.items, unit.batches) == ("candidate", 40, 2)
     assert unit.seconds_per_item == pytest.approx(2.0 / 40)
+
+
+def test_each_day_counts_once_however_many_runs_it_had() -> None:
+    told, number = Told(), iter(range(1000))
+    for day, (runs, gap) in enumerate([(20, 0.5), (2, 2.0), (1, 1.0)]):
+        for arm, seconds in (("control", 1.0), ("candidate", gap)):
+            for _ in range(runs):
+                run = f"run/{next(number)}"
+                told(run, begun(arm), day * DAY)
+                told(run, done(-1, seconds), day * DAY + 5)
+    effect = told.units.by_day()
+    assert effect is not None
+    assert (effect.log, effect.freedom) == (pytest.approx(0.0), 2)
+    assert effect.estimate_se == pytest.approx(0.4, abs=0.01)  # log 2 over the root of 3 days
+    assert effect.chance_of(0.05) < 0.5
+
+
+def test_one_day_or_one_arm_says_nothing_of_days() -> None:
+    told = Told()
+    for run, arm in (("run/a", "control"), ("run/b", "candidate")):
+        told(run, begun(arm), 0.0)
+        told(run, done(-1), 5.0)
+    assert told.units.by_day() is None
