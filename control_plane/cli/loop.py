@@ -139,7 +139,7 @@ def backtest(
     sets: Annotated[str, typer.Option(help="Data sets, with commas; all without.")] = "",
     methods: Annotated[str, typer.Option(help="Methods, with commas; all without.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Searches a table and method.")] = 30,
-    quick: Annotated[bool, typer.Option("--quick", help="Two seeds, fast methods only.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A sample, under a minute.")] = False,
     kept: Annotated[Path, typer.Option(help="Where finished jobs are kept.")] = Path(
         ".trimtab/backtest.jsonl"
     ),
@@ -153,7 +153,7 @@ def backtest(
     output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
     """Run the optimizer on measured tables, beside what everybody could use instead."""
-    from optimizer.backtest.command import NoSuchMethod, run
+    from optimizer.backtest.command import NoSuchMethod, run, sampled
     from optimizer.backtest.datasets import NoData, UnknownDataset
 
     try:
@@ -173,7 +173,10 @@ def backtest(
     tables += [([r for r in found if r.get("kind") == kind], _MODELS[kind]) for kind in _MODELS]
     for rows, columns in tables:
         if rows:
-            emit_rows(rows, output, {**_WHICH, **columns})
+            which = {**_WHICH, "left out": "left_out"} if "left_out" in rows[0] else _WHICH
+            emit_rows(rows, output, {**which, **columns})
+    if quick:
+        typer.echo(sampled(searches), err=True)
 
 
 def _listed(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ from optimizer.search.space import Column, Kind, Space
 
 Array: TypeAlias = NDArray[Any]
 Row: TypeAlias = dict[str, Any]
+T = TypeVar("T")
 
 
 class UnknownDataset(ValueError):
@@ -170,6 +171,17 @@ RECIPES: Final[dict[str, Recipe]] = {
         ("time_ms",), fewest=300, derive=_kernels,
     ),
 }  # fmt: skip
+
+
+def evenly(items: Sequence[T], most: int | None) -> list[T]:
+    """Return at most so many of some items, evenly apart.
+
+    >>> evenly("abcdefg", 3), evenly("ab", 3)
+    (['a', 'c', 'e'], ['a', 'b'])
+    """
+    if most is None or len(items) <= most:
+        return list(items)
+    return [items[n * len(items) // most] for n in range(most)]
 
 
 def available(folder: Path) -> list[str]:

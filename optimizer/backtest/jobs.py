@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from optimizer.backtest.datasets import load
+from optimizer.backtest.datasets import evenly, load
 from optimizer.backtest.kept import key_of, read, written
 from optimizer.backtest.methods import METHODS
 from optimizer.backtest.noise import Noise
@@ -55,13 +55,16 @@ class Done:
 
 def plan(
     folder: Path, datasets: Sequence[str], methods: Sequence[str], seeds: int, *,
-    noise: bool = False, same_family: bool = False,
+    noise: bool = False, same_family: bool = False, most: int | None = None,
 ) -> list[Job]:  # fmt: skip
-    """Return every job: tables × objectives × methods that can play on them."""
+    """Return every job: tables × objectives × methods that can play on them.
+
+    ``most`` tables of an objective at most; the others are history all the same.
+    """
     jobs = []
     for dataset in datasets:
         for objective, tables in load(folder, dataset).items():
-            for table in tables:
+            for table in evenly(tables, most):
                 steps = len(table.history(tables, same_family=same_family))
                 for name in methods:
                     if METHODS[name].history == "needed" and steps < FEWEST_STEPS:

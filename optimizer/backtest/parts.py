@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
 from optimizer.backtest import curves, outage, retrying, sizing
+from optimizer.backtest.datasets import evenly
 from runtime.run import budget, retry
 
 Json: TypeAlias = Any
@@ -42,14 +43,15 @@ class Part:
 
 def rows(
     folder: Path, sets: Sequence[str], methods: Sequence[str], *, seeds: int, kept: Path,
-    progress: Callable[[int, int], None], finished: bool = False,
+    progress: Callable[[int, int], None], finished: bool = False, most: int | None = None,
 ) -> Rows:  # fmt: skip
     """Return the rows of all parts there is data for; see `sizing`, `retrying` and `outage`.
 
-    With ``finished`` only of those that are kept already: nothing is run.
+    With ``finished`` only of those that are kept already: nothing is run. ``most`` curves
+    of a data set at most.
     """
     known, found = _kept(kept), []
-    parts = list(_parts(folder, sets or DATASETS, methods or METHODS, seeds))
+    parts = list(_parts(folder, sets or DATASETS, methods or METHODS, seeds, most))
     parts = [part for part in parts if part.key in known] if finished else parts
     kept.parent.mkdir(parents=True, exist_ok=True)
     with kept.open("a", encoding="utf-8") as lines:
@@ -66,15 +68,16 @@ def rows(
 
 
 def _parts(
-    folder: Path, sets: Sequence[str], methods: Sequence[str], seeds: int
+    folder: Path, sets: Sequence[str], methods: Sequence[str], seeds: int, most: int | None
 ) -> Iterator[Part]:
+    sampled = "" if most is None else f"/{most} curves"
     for name in curves.available(folder):
         path = curves.path(folder, name, curves.SOURCES[name])
         for design in get_args(sizing.Design) if name in sets else ():
             for method in (m for m in sizing.METHODS if m in methods):
                 yield Part(
-                    f"batch/{name}/{design}/{method}", path, seeds,
-                    lambda n=name, d=design, m=method: [_sized(folder, n, d, m, seeds)],  # type: ignore[misc]
+                    f"batch/{name}/{design}/{method}{sampled}", path, seeds,
+                    lambda n=name, d=design, m=method: [_sized(folder, n, d, m, seeds, most)],  # type: ignore[misc]
                 )  # fmt: skip
     if retrying.DATASET not in sets or not retrying.path(folder).exists():
         return
@@ -89,12 +92,14 @@ def _parts(
 
 
 def _sized(
-    folder: Path, dataset: str, design: sizing.Design, method: str, seeds: int
+    folder: Path, dataset: str, design: sizing.Design, method: str, seeds: int, most: int | None
 ) -> dict[str, Json]:
-    played = sizing.play(_curves(folder, dataset), design, method, seeds)
+    every = _curves(folder, dataset)
+    some = evenly(every, most)
+    left_out = {} if most is None else {"left_out": len(every) - len(some)}
     return {
         "kind": "batch", "dataset": dataset, "objective": f"three_{design}", "method": method,
-        "seeds": seeds, **sizing.summary(played),
+        "seeds": seeds, **sizing.summary(sizing.play(some, design, method, seeds)), **left_out,
     }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from optimizer.backtest.datasets import NoData, load
+from optimizer.backtest.datasets import NoData, evenly, load
 from optimizer.backtest.noise import Noise
 from optimizer.backtest.passive import Passed, passive
 from optimizer.backtest.passive_rows import summary
@@ -45,14 +45,15 @@ class GateJob:
 
 
 def plan(
-    folder: Path, datasets: Sequence[str], methods: Sequence[str], seeds: int
-) -> list[GateJob]:
-    """Return every job: finite tables that have any history × methods."""
+    folder: Path, datasets: Sequence[str], methods: Sequence[str], seeds: int,
+    most: int | None = None,
+) -> list[GateJob]:  # fmt: skip
+    """Return every job: finite tables that have any history × methods; see `jobs.plan`."""
     return [
         GateJob(str(folder), dataset, objective, table.name, method, seeds)
         for dataset in datasets
         for objective, tables in load(folder, dataset).items()
-        for table in tables
+        for table in evenly(tables, most)
         if len(table.space) <= LARGEST and len(table.history(tables))
         for method in methods
     ]

@@ -14,7 +14,7 @@ import pytest
 
 from control_plane.cli.main import hoisted
 from optimizer.backtest import kept as kept_lines
-from optimizer.backtest.command import NoSuchMethod, run
+from optimizer.backtest.command import NoSuchMethod, run, sampled
 from optimizer.backtest.datasets import NoData, UnknownDataset, load
 from optimizer.backtest.methods import METHODS, OURS
 from optimizer.backtest.noise import Noise
@@ -64,6 +64,18 @@ def test_there_is_a_row_for_each_objective_and_method(data: Path, tmp_path: Path
         for method in ("trimtab", "random", "mean_rank")
     }
     assert all(row["tasks"] == 4 and 1 <= row["k5"] <= 25 for row in rows)
+
+
+def test_a_quick_backtest_plays_a_sample_and_says_what_it_left_out(
+    data: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept.jsonl"
+    rows = backtest(data, kept, ["mean_rank"], quick=True)
+    assert [(row["tasks"], row["left_out"]) for row in rows] == [(2, 2), (2, 2)]
+    whole = backtest(data, kept, ["mean_rank"])
+    assert all(row["tasks"] == 4 and "left_out" not in row for row in whole)
+    assert len(kept.read_text().splitlines()) == 8  # of the same history: none is done again
+    assert "methods left out: trimtab, random, als" in sampled(rows)
 
 
 def test_what_is_finished_is_kept_and_not_done_again(data: Path, tmp_path: Path) -> None:
