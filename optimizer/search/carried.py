@@ -26,7 +26,7 @@ SURE: Final = 0.05
 """A hole is filled when so small a share of the step's variance is left unknown there."""
 RIDGE: Final = 0.01
 EDGE: Final = 1e-9
-FEWEST: Final = 8
+FEWEST: Final = 4
 """A step that knows fewer settings is left as it is."""
 
 

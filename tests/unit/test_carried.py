@@ -94,7 +94,7 @@ def test_what_lies_outside_of_what_a_step_knows_stays_unknown() -> None:
 
 
 def test_a_step_that_knows_few_settings_is_left_as_it_is() -> None:
-    row = with_holes(curve(8.0, 0.5), *range(6, len(SPACE)))
+    row = with_holes(curve(8.0, 0.5), *range(3, len(SPACE)))
     assert np.array_equal(carried(SPACE, history(row)).rows[0], row, equal_nan=True)
 
 
