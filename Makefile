@@ -64,7 +64,7 @@ bench-record-queries: dev ## what each query of the record reads at ten million 
 bench-optimizer: dev ## the optimizer on public data beside all baselines; DATA=folder; hours, resumable
 	@$(RUN) -m bench.optimizer --data "$(DATA)"
 
-planted: dev ## truths planted on a real server: does the optimizer find them or abstain; ten minutes
+planted: dev ## truths planted on a real server: what is found, what trials end as, what is left alone; 25 minutes
 	@$(RUN) -m bench.planted --save bench/results/planted.json
 
 acceptance: dev ## the long proof: other services, kill trials, 200 simulated loops

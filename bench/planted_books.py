@@ -34,17 +34,18 @@ workload:
   fixed_s: {type: number, default: 0.008}
   item_s: {type: number, default: 0.0001}
   square_s: {type: number, default: 0.000001}
+  most: {type: integer, default: 0}
 workflow:
   - step: work
 """
 BURN: Final = """
     tool: {kind: python, call: "planted_work:burn"}
     with: {fixed_s: "{{ workload.fixed_s }}", item_s: "{{ workload.item_s }}",
-           square_s: "{{ workload.square_s }}"}
+           square_s: "{{ workload.square_s }}", most: "{{ workload.most }}"}
 """
 ASK: Final = """
     tool: {kind: python, call: "planted_work:ask"}
-    with: {url: "{{ workload.url }}"}
+    with: {url: "{{ workload.url }}", run: "{{ run.id }}"}
     effect: idempotent
 """
 
@@ -87,7 +88,7 @@ def each(batch: int, in_flight: int) -> str:
     )
 
 
-def _batch(size: int) -> float:
+def batch_s(size: int) -> float:
     return (0.008 + 0.0001 * size + 1e-6 * size**2) / size
 
 
@@ -100,7 +101,7 @@ def _on(value: Json) -> float:
     return (0.75 * 1.17 + 0.25) / (0.75 * 1.17 + 0.75) if left_out else 2.0
 
 
-def _cut(knob: str, seconds: Callable[[random.Random], float]) -> Worth:
+def cut_of(knob: str, seconds: Callable[[random.Random], float]) -> Worth:
     """What a timeout or a hedge is worth, played with the service's own law."""
     chance = random.Random(3)
     return cut_worth(knob, *(np.array([seconds(chance) for _ in range(5_000)]) for _ in range(3)))
@@ -110,7 +111,7 @@ def _tail(
     knob: str, path: str, seconds: Callable[[random.Random], float], now: str, changes: bool
 ) -> Book:
     """A step with a timeout or a hedge of ``now``; one change may halve it, a trial go further."""
-    worth, now_s = _cut(knob, seconds), duration_s(now)
+    worth, now_s = cut_of(knob, seconds), duration_s(now)
     retry = "    retry: {attempts: 3, initial: 1ms, on: [transient, timeout]}\n"
     tune = f"    tune: {{{knob}: {{min: 5ms, max: 30s}}}}\n"
     step = f"{each(1, 4)}{ASK}{retry}    {knob}: {now}\n{tune}"
@@ -134,7 +135,7 @@ BATCH: Final = "    tune: {each.batch: {min: 2, max: 400}}\n"
 BOOKS: Final = (
     Book(
         "batch", "8 ms a call, 0.1 ms an item, 1 µs its square", each(10, 1) + BURN + BATCH,
-        lambda n: _batch(n) / _batch(10), _batch(80) / _batch(10), items=1600, tried=True,
+        lambda n: batch_s(n) / batch_s(10), batch_s(80) / batch_s(10), items=1600, tried=True,
         alone=True,
     ),
     Book(

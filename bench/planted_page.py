@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Json: TypeAlias = Any
 
@@ -22,6 +22,8 @@ def page(told: Json) -> Iterator[str]:
         worth = f"{row['worth']:.2f}, {row['best']:.2f}" if row["changes"] else "–"
         yield f"| `{row['name']}` | {row['promise']} | {answer} | {worth} | {_mark(row)} |"
     yield ""
+    yield from _trials(told.get("trials"))
+    yield from _nights(told.get("nights"))
     yield "**Planted histories** (generated attempts, not runs; their hours and days are labels):"
     yield ""
     yield "| truth | what is true | seeds | right | asked | abstained | wrong | |"
@@ -29,6 +31,58 @@ def page(told: Json) -> Iterator[str]:
     for row in told["planted_histories"]:
         counts = " | ".join(str(row[name]) for name in ("right", "asked", "abstained", "wrong"))
         yield f"| {row['name']} | {row['promise']} | {row['seeds']} | {counts} | {_mark(row)} |"
+
+
+def _trials(told: Json) -> Iterator[str]:
+    if not told:
+        return
+    minutes = round(told["seconds"] / 60)
+    yield f"**Trials of every knob**: {told['runs']} runs, {minutes} minutes."
+    yield ""
+    yield "| knob | change | by | verdict | measured (95%) | true | holds | foretold (90%) | |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for row in told["rows"]:
+        by = "the optimizer" if row["good"] else "hand"
+        if "truth" not in row:
+            why = row["why"].replace("|", "/")
+            yield f"| `{row['knob']}` | – | {by} | {row['state']}: {why} | | | | | **missed** |"
+            continue
+        change = f"{_value(row['from'])} → {_value(row['to'])}"
+        foretold, ended = row["predicted"] or {}, row["state"].replace("_", " ")
+        yield (
+            f"| `{row['knob']}` | {change} | {by} | {ended}: {row['why']} "
+            f"| {_share(row['measured'])} ({_span(row['interval'])}) | {_share(row['truth'])} "
+            f"| {_HOLDS[row['holds']]} | {_span([foretold.get('lower'), foretold.get('upper')])} "
+            f"| {_mark(row)} |"
+        )
+    yield ""
+
+
+def _nights(told: Json) -> Iterator[str]:
+    if not told:
+        return
+    minutes = round(told["seconds"] / 60)
+    yield f"**Nights and days** (under `faketime`): {told['runs']} runs, {minutes} minutes."
+    yield ""
+    yield "| playbook | what is true | seems to take | answer | |"
+    yield "|---|---|---|---|---|"
+    for row in told["rows"]:
+        answer = row["said"] if row["value"] is None else f"{row['said']}: {_value(row['value'])}"
+        seems = f"{row['naive']:.2f}"
+        yield f"| `{row['name']}` | {row['promise']} | {seems} | {answer} | {_mark(row)} |"
+    yield ""
+
+
+_HOLDS: Final = {True: "yes", False: "no", None: "–"}
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.0%}"
+
+
+def _span(ends: Json) -> str:
+    low, high = ends or (None, None)
+    return "–" if low is None and high is None else f"{_share(low)} to {_share(high)}"
 
 
 def _value(value: Json) -> str:

@@ -16,10 +16,10 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.blocks import batches_a_block, noise, spread_of_blocks
 from optimizer.effect import Effect
 from optimizer.finding import Asked, Finding, propose
 from optimizer.guard import Limits, Reason
-from optimizer.models.durations import spread_of
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
 
@@ -120,7 +120,7 @@ def study(
     value = _enough(asked, recovery, seen, stable, most)
     if value is None:
         return asked.no("not_worthwhile", f"waits as long as {stable:g} s bring most already")
-    effect = _effect(tries, seen, recovery, (stable, value), most, rng, limits)
+    effect = _effect(tries, seen, recovery, (stable, value), most, asked, rng, limits)
     now, then = recovery.retries(stable, most), recovery.retries(value, most)
     note = (
         f"retry.initial {stable:g} → {value:g} s: {then:.1f} retries of failed work, not {now:.1f}"
@@ -128,7 +128,7 @@ def study(
     facts = {"recovery": {
         "at_once": recovery.at_once, "tau_s": recovery.tau_s, "likelihood_gain": gain,
         "retries": len(seen.unit), "longest_seen_s": float(seen.after_s.max()),
-    }}  # fmt: skip
+    }, "trial": {"batches": batches_a_block(asked.history.run_batches())}}  # fmt: skip
     found = Finding(value, effect, "recovery by wait", len(seen.unit), note, facts=facts)
     return propose(asked, found, limits, suppressed)
 
@@ -152,7 +152,7 @@ def _enough(
 
 def _effect(
     tries: Tries, seen: Retries, recovery: Recovery, change: tuple[float, float], most: int,
-    rng: np.random.Generator, limits: Limits,
+    asked: Asked, rng: np.random.Generator, limits: Limits,
 ) -> Effect:  # fmt: skip
     """The change in slot seconds of all tries, by resampling the units that failed."""
     turns = tries.in_turn()
@@ -174,5 +174,7 @@ def _effect(
         times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
         logs.append(log(fit(seen.after_s, seen.good, times[place].astype(float))[0]))
     now, then = (recovery.retries(initial_s, most) for initial_s in change)
-    noise = spread_of(spent) * math.hypot(1.0, then / now) / math.sqrt(1.2 * limits.ramp_units)
-    return Effect(log(recovery), float(np.std(logs)), noise, float(len(names)))
+    many = asked.history.run_batches()
+    spread = spread_of_blocks(spent, batches_a_block(many), rng)
+    error = noise(log(recovery), (spread, spread * then / now), many, limits)
+    return Effect(log(recovery), float(np.std(logs)), error, float(len(names)))

@@ -1,14 +1,15 @@
 """A comparison: what is learned of one candidate beside the control, unit by unit.
 
 Harm is watched in up to three ways with one e-value over them; the gain is estimated for
-blocks and bet upon for pairs. It holds no rule: when a comparison is enough is `verify`'s.
+blocks and bet upon for pairs; of blocks there is also what share of the items failed for
+good. It holds no rule: when a comparison is enough is `verify`'s.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from optimizer.sequential import ArmOdds, Gain, LogTime, SignBet, log_mean_exp
+from optimizer.sequential import ArmOdds, Difference, Gain, LogTime, SignBet, log_mean_exp
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class Comparison:
 
     harm: Harm
     gain: Gain = field(default_factory=Gain)
+    losses: Difference = field(default_factory=Difference)
     sign: SignBet = field(default_factory=SignBet)
     lost: SignBet = field(default_factory=SignBet)
     differences: list[float] = field(default_factory=list)

@@ -16,10 +16,11 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.blocks import batches_a_block, noise, spread_of_blocks
 from optimizer.effect import Effect
 from optimizer.finding import Asked, Finding, propose, towards
 from optimizer.guard import Limits, Reason
-from optimizer.models.durations import Durations, spread_of
+from optimizer.models.durations import Durations
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
 
@@ -98,6 +99,8 @@ def best(
     drawn = luck.seconds(luck.curve)
     now = rule(drawn, asked.stable)
     means = {v: float(rule(drawn, v).mean()) for v in values if v != asked.stable}
+    run_batches = asked.history.run_batches()
+    batches = batches_a_block(run_batches)
     if not means:
         return asked.no("not_worthwhile", "no other value is within bounds and known of")
 
@@ -106,11 +109,13 @@ def best(
             _log(rule(s, value), rule(s, asked.stable)) for s in map(luck.seconds, luck.resamples)
         ]
         then = rule(drawn, value)
-        noise = math.hypot(spread_of(now), spread_of(then)) / math.sqrt(1.2 * limits.ramp_units)
+        chance = np.random.default_rng(len(values))
+        here, there = (spread_of_blocks(one, batches, chance) for one in (now, then))
         log = math.log(float(then.mean()) / now.mean())
-        effect = Effect(log, float(np.std(logs)), noise, 60.0)
+        error = noise(log, (here, there), run_batches, limits)
+        effect = Effect(log, float(np.std(logs)), error, 60.0)
         note, facts = explain(value)
-        facts = {**facts, "luck": _told(luck, value)}
+        facts = {**facts, "luck": _told(luck, value), "trial": {"batches": batches}}
         return Finding(value, effect, "replay of tries", luck.tries, note, 3, facts)
 
     value = min(means, key=lambda v: (means[v], v))

@@ -138,6 +138,11 @@ class Batches:
         _, codes = np.unique(self.run, return_inverse=True)
         return int(np.median(np.bincount(codes, weights=self.items))) if len(self) else 0
 
+    def run_batches(self) -> int:
+        """Return the median number of batches that a run has."""
+        _, codes = np.unique(self.run, return_inverse=True)
+        return int(np.median(np.bincount(codes))) if len(self) else 0
+
 
 _NEEDED: Final = (
     "attempt", "run", "version", "batch", "block", "number", "outcome", "retried", "run_s",

@@ -63,7 +63,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One other value. ``facts`` go into the evidence, ``note`` is for a person."""
+    """One other value. ``facts`` go into the evidence, ``note`` is for a person.
+
+    ``judged`` is the effect by which it is judged, where that is another: a trial may show more
+    than history lets foretell.
+    """
 
     value: Json
     effect: Effect
@@ -72,13 +76,14 @@ class Finding:
     note: str
     compared: int = 1
     facts: Mapping[str, Json] = field(default_factory=dict)
+    judged: Effect | None = None
 
 
 def propose(
     asked: Asked, found: Finding, limits: Limits, suppressed: Collection[str]
 ) -> Candidate | Reason:
     """Return the change that a finding supports, or why there is none."""
-    against = doubts(found.value, found.effect, limits, compared=found.compared)
+    against = doubts(found.value, found.judged or found.effect, limits, compared=found.compared)
     if against:
         return asked.no(*against[0])
     if _is_far(asked, found.value, limits):

@@ -55,6 +55,7 @@ class Limits:
     run_units: int = 30
     pairs: int = 8
     failure_margin: float = 0.05
+    horizon_runs: int = 10
     joint: bool = False
     replayed_runs: int = 3
     replay_error: float = 0.15
@@ -75,6 +76,7 @@ class Limits:
             ramp_units=int(units),
             run_units=int(verify.get("min_units", 30)),
             pairs=int(verify.get("min_pairs", 8)),
+            horizon_runs=int(verify.get("horizon_runs", 10)),
             joint=bool(policy.get("joint", False)),
             replayed_runs=int(shadow.get("min_runs", 3)),
             replay_error=float(shadow.get("max_error", 0.15)),

@@ -64,7 +64,8 @@ def towards(
     simulated = [str(t["name"]) for t in scope.get("tune") or () if t["name"] in SIMULATED]
     named = [name for name in simulated if values.get(name) is not None]
     if len(named) < 2:
-        return "fewer than two of its knobs are simulated"
+        told = " and ".join(named) or "none"
+        return f"two of its knobs or more would have to be simulated, and {told} is"
     stable = {name: int(values[name]) for name in named}
     replays = Replays(scope, recorded.works, stable, seed, limits.replayed_runs)
     if (doubt := replays.doubt(limits)) is not None:

@@ -17,13 +17,13 @@ from typing import Any, Final, TypeAlias
 from optimizer.direction import Setting
 from optimizer.guard import Limits
 from optimizer.simulate.estimate import CannotSay, Estimate
-from optimizer.simulate.what_if import what_if
+from optimizer.simulate.what_if import Prepared, prepared
 from optimizer.simulate.work import Cut, Work
 
 Json: TypeAlias = Any
 
 DRAWS: Final = 5
-MOST_PIECES: Final = 500
+MOST_PIECES: Final = 1_000
 """A run of more pieces is not replayed, and with its like not more than the next are kept."""
 MOST_OF_ALL: Final = 8 * MOST_PIECES
 """A look at a step is to cost a second of processor at most."""
@@ -38,15 +38,17 @@ class Replays:
     stable: Setting
     seed: str
     least: int
+    most: int = MOST_PIECES
     asked: list[Work] = field(init=False)
+    large: int = field(init=False)
     told: dict[tuple[str, tuple[int, ...]], float | None] = field(default_factory=dict)
     errors: list[float] = field(default_factory=list)
+    ready: dict[str, Prepared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        stood = [
-            work for work in self.works
-            if work.pieces <= MOST_PIECES and all(self._stood(cut) for cut in self._cuts(work))
-        ]  # fmt: skip
+        mine = [one for one in self.works if all(self._stood(cut) for cut in self._cuts(one))]
+        stood = [work for work in mine if work.pieces <= self.most]
+        self.large = len(mine) - len(stood)
         self.asked = stood[-self.least :]
         self.works = self._kept(stood)
 
@@ -65,7 +67,8 @@ class Replays:
     def doubt(self, limits: Limits) -> str | None:
         """Return why the replays are not to be trusted, or None."""
         if (found := len(self.asked)) < self.least:
-            return f"{found} runs on its values can be replayed, not {self.least}"
+            large = f"; {self.large} have more than {self.most} batches" if self.large else ""
+            return f"{found} runs on its values can be replayed, not {self.least}{large}"
         for work in self.asked:
             if self.effect(work, self.stable) is None:
                 return "its runs cannot be replayed as they were"
@@ -94,14 +97,20 @@ class Replays:
         return sorted(known | {self.stable[knob]})
 
     def _replayed(self, work: Work, setting: Setting) -> float | None:
-        step, others = str(self.scope["step"]), [w for w in self.works if w is not work]
-        rng = random.Random(f"{self.seed} {work.run}")  # noqa: S311 no secret
-        found = what_if(work, {step: dict(setting)}, rng, history=others, draws=DRAWS)
+        found = self._prepared(work).under({str(self.scope["step"]): dict(setting)})
         if isinstance(found, CannotSay) or self._loses(found, work):
             return None
         self.errors.append(found.calibration_error)
         cost = found.cost_delta if self.scope.get("objective", "cost") == "cost" else None
         return math.log1p(max((cost or found.makespan_delta).median, -0.999))
+
+    def _prepared(self, work: Work) -> Prepared:
+        """The run with its stock: it is the same whatever is asked about it."""
+        if work.run not in self.ready:
+            others = [one for one in self.works if one is not work]
+            rng = random.Random(f"{self.seed} {work.run}")  # noqa: S311 no secret
+            self.ready[work.run] = prepared(work, rng, others, draws=DRAWS)
+        return self.ready[work.run]
 
     def _loses(self, found: Estimate, work: Work) -> bool:
         lost = sum(firing.items_failed for firing in work.firings)

@@ -3,7 +3,9 @@
 What a limit would do is worked out per class of error from the work whose first try failed:
 how often the next tries failed too. What failing for good costs is what has to be done
 again: the step's work in a run. A limit is chosen by tries and failures together; a
-reduction is then judged by the tries alone, since that is what a trial of it measures.
+reduction is then judged by the tries alone, more tries by both, and so are their trials. That
+a trial could prove it is not asked of more tries: a record with few retries takes errors to
+be permanent that a trial may show to be bad luck.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.blocks import batches_a_block, noise, spread_of_blocks
 from optimizer.effect import Effect
 from optimizer.finding import Asked, Finding, propose
 from optimizer.guard import Limits, Reason
@@ -38,6 +41,8 @@ LEAST_FAILED: Final = 10
 PRICE: Final = (5.0, 100.0)
 """The least and the most that failing for good is taken to cost, in tries."""
 DRAWS: Final = 60
+DRAWN: Final = 4_000
+Way: TypeAlias = tuple[int, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,17 @@ class Work:
     """What the step's tries cost, and how its classes of error recover.
 
     ``ok_s`` and ``failed_s`` are the seconds of a try that succeeds, and that fails by
-    class; ``price_s`` is lost with work that fails for good; ``spread`` is the relative
-    spread of a unit's seconds. ``borrowed`` says in words from which steps most was borrowed.
+    class; ``price_s`` is lost with work that fails for good; ``good_s`` are the seconds of
+    tries that succeeded; ``run_batches`` are those of a run. ``borrowed`` says in words from
+    which steps most was borrowed.
     """
 
     units: int
     ok_s: float
     failed_s: Mapping[str, float]
     price_s: float
-    spread: float
+    good_s: Array
+    run_batches: int
     cells: Mapping[str, Cells]
     rates: Mapping[str, Rates]
     borrowed: str = ""
@@ -81,6 +88,21 @@ class Work:
         """Return tries and losses together: what is to become less."""
         return self.tries_s(retries, on) + self.lost_s(retries, on)
 
+    def spread(self, way: Way, priced: bool, rng: np.random.Generator) -> float:
+        """Return the spread of a trial's blocks, failing for good priced or not."""
+        retries, on = way
+        took = rng.choice(self.good_s, DRAWN)
+        chance, first = rng.random(DRAWN), rng.random(DRAWN)
+        for name, rates in self.rates.items():
+            share, most = self._share(name), retries if name in on else 0
+            mine = (first >= 0.0) & (first < share)
+            left = np.array([rates.fails_all(k) for k in range(1, most + 1)])
+            failed = (chance[mine, None] < left[None, :]).sum(axis=1)
+            took[mine] = np.where(failed == most, priced * self.price_s, took[mine])
+            took[mine] += self.failed_s[name] * (1 + failed)
+            first -= share
+        return spread_of_blocks(took, batches_a_block(self.run_batches), rng)
+
     def _share(self, name: str) -> float:
         return self.cells[name].units / self.units
 
@@ -107,25 +129,23 @@ def study(
         text = "nothing that failed was ever tried again, so nobody knows whether that helps"
         return asked.no("history_cannot_say", text)
     strength = LIGHT if asked.knob == "retry.on" else STRENGTH
-    work = _work(tries, cells, priors, strength)
+    work = _work(tries, cells, priors, strength, asked.history.run_batches())
     draws = [_drawn(work, priors, strength, chance) for _ in range(DRAWS)]
     if asked.knob == "retry.on":
-        return _classes(asked, work, draws, limits, suppressed)
-    return _limit(asked, work, draws, limits, suppressed)
+        return _classes(asked, work, draws, limits, suppressed, chance)
+    return _limit(asked, work, draws, limits, suppressed, chance)
 
 
-def _work(tries: Tries, cells: Mapping[str, Cells], priors: Priors, strength: float) -> Work:
+def _work(
+    tries: Tries, cells: Mapping[str, Cells], priors: Priors, strength: float, run_batches: int
+) -> Work:
     turns = tries.in_turn()
-    good = turns.seconds[turns.error == ""]
-    ok_s = float(good.mean()) if len(good) else float(turns.seconds.mean())
-    unit_s = np.bincount(turns.unit.astype(int), weights=turns.seconds)
-    unit_s = unit_s[np.bincount(turns.unit.astype(int)) > 0]
-    price_s = price_of(tries)
+    good = turns.seconds[turns.error == ""] if (turns.error == "").any() else turns.seconds
+    ok_s, price_s = float(good.mean()), price_of(tries)
     failed_s = {name: float(turns.seconds[turns.error == name].mean()) for name in cells}
-    spread = float(unit_s.std() / max(unit_s.mean(), 1e-12))
     rates = {n: one.rates(priors.of(n), strength, None) for n, one in cells.items()}
-    told = priors.says(cells)
-    return Work(len(unit_s), ok_s, failed_s, price_s, spread, cells, rates, told)
+    units, told = len(np.unique(turns.unit)), priors.says(cells)
+    return Work(units, ok_s, failed_s, price_s, good, run_batches, cells, rates, told)
 
 
 def price_of(tries: Tries) -> float:
@@ -145,8 +165,9 @@ def _drawn(work: Work, priors: Priors, strength: float, chance: np.random.Genera
 
 
 def _limit(
-    asked: Asked, work: Work, draws: list[Work], limits: Limits, suppressed: Collection[str]
-) -> Candidate | Reason:
+    asked: Asked, work: Work, draws: list[Work], limits: Limits, suppressed: Collection[str],
+    chance: np.random.Generator,
+) -> Candidate | Reason:  # fmt: skip
     knob, on = Range.declared(asked.tune), asked.values["retry.on"]
     stable = int(asked.stable)
     tried = [n for n in range(1, 16) if knob.holds(n)]
@@ -156,7 +177,7 @@ def _limit(
         text = f"{stable} tries are worth most already ({_says(work, stable - 1, on)})"
         text += work.borrowed
         return asked.no("not_worthwhile", text)
-    effect = _effect(work, draws, (stable - 1, on), (value - 1, on), limits)
+    effect = _effect(work, draws, (stable - 1, on), (value - 1, on), limits, chance)
     other = {p: _best_at(work, tried, on, p) for p in (0.25, 4.0)}
     note = (
         f"retry.attempts {stable} → {value}: {work.lost(stable - 1, on):.2%} of the work "
@@ -169,8 +190,10 @@ def _limit(
             "if_failing_costs_a_quarter": other[0.25],
             "four_times": other[4.0],
         },
+        "trial": _trial(work, (stable - 1, on), (value - 1, on)),
     }
-    found = Finding(value, effect, "recovery by class", work.units, note, facts=facts)
+    sure = replace(effect, measurement_se=0.0) if value > stable else None
+    found = Finding(value, effect, "recovery by class", work.units, note, 1, facts, sure)
     return propose(asked, found, limits, suppressed)
 
 
@@ -180,8 +203,9 @@ def _best_at(work: Work, tried: list[int], on: Collection[str], times: float) ->
 
 
 def _classes(
-    asked: Asked, work: Work, draws: list[Work], limits: Limits, suppressed: Collection[str]
-) -> Candidate | Reason:
+    asked: Asked, work: Work, draws: list[Work], limits: Limits, suppressed: Collection[str],
+    chance: np.random.Generator,
+) -> Candidate | Reason:  # fmt: skip
     on = list(asked.stable)
     retries = int(asked.values["retry.attempts"]) - 1
     vain = [name for name in on if _is_vain(name, on, retries, draws)]
@@ -190,14 +214,17 @@ def _classes(
         told = ", ".join(f"{n} {1 - work.rates[n].fails:.0%}" for n in on if n in work.rates)
         text = f"a retry helps often enough: {told or 'none failed'}{work.borrowed}"
         return asked.no("not_worthwhile", text)
-    effect = _effect(work, draws, (retries, on), (retries, value), limits)
+    effect = _effect(work, draws, (retries, on), (retries, value), limits, chance)
     names = ", ".join(
         f"{n} (0 of {work.cells[n].retried:.0f} recovered)"
         if not work.cells[n].recovered
         else f"{n} ({work.cells[n].recovered:.0f} of {work.cells[n].retried:.0f} recovered)"
         for n in vain
     )
-    facts = {"retry": _facts(work, retries, on, retries, value)}
+    facts = {
+        "retry": _facts(work, retries, on, retries, value),
+        "trial": _trial(work, (retries, on), (retries, value)),
+    }
     note = f"not worth trying again: {names}{work.borrowed}"
     found = Finding(value, effect, "recovery by class", work.units, note, facts=facts)
     return propose(asked, found, limits, suppressed)
@@ -212,12 +239,11 @@ def _is_vain(name: str, on: list[str], retries: int, draws: list[Work]) -> bool:
     return float(np.mean(cheaper)) >= 0.95
 
 
-Way: TypeAlias = tuple[int, Collection[str]]
-
-
-def _effect(work: Work, draws: list[Work], now: Way, then: Way, limits: Limits) -> Effect:
-    """A reduction is judged by its tries, which a trial measures; more tries by all they save."""
-    fewer = work.tries_s(*then) <= work.tries_s(*now)
+def _effect(
+    work: Work, draws: list[Work], now: Way, then: Way, limits: Limits, rng: np.random.Generator
+) -> Effect:
+    """A reduction is judged by its tries, more tries by all they save; so are their trials."""
+    fewer = _is_fewer(work, now, then)
 
     def log(one: Work) -> float:
         if fewer:
@@ -225,11 +251,12 @@ def _effect(work: Work, draws: list[Work], now: Way, then: Way, limits: Limits) 
         return math.log(one.whole_s(*then) / one.whole_s(*now))
 
     sd = float(np.std([log(one) for one in draws]))
-    noise = work.spread * math.sqrt(2.0 / (1.2 * limits.ramp_units))
+    here, there = (work.spread(way, not fewer, rng) for way in (now, then))
     failed = sum(cells.units for cells in work.cells.values())
+    error = noise(log(work), (here, there), work.run_batches, limits)
     if fewer and work.whole_s(*then) > work.whole_s(*now):
-        return Effect(0.0, sd, noise, failed)  # cheaper tries that lose more work are no gain
-    return Effect(log(work), sd, noise if fewer else 0.0, failed)
+        return Effect(0.0, sd, error, failed)  # cheaper tries that lose more work are no gain
+    return Effect(log(work), sd, error, failed)
 
 
 def _facts(
@@ -249,9 +276,19 @@ def _facts(
         "tries_s": [work.tries_s(retries, on), work.tries_s(then, later)],
         "fail_for_good": [work.lost(retries, on), work.lost(then, later)],
         "judged_by": "tries"
-        if work.tries_s(then, later) <= work.tries_s(retries, on)
-        else "tries and what failing for good loses; a trial measures the tries alone",
+        if _is_fewer(work, (retries, on), (then, later))
+        else "tries and what failing for good loses, in the trial too",
     }
+
+
+def _trial(work: Work, now: Way, then: Way) -> dict[str, Json]:
+    """What a trial is to know: its blocks, and what work that fails for good loses."""
+    priced = {} if _is_fewer(work, now, then) else {"lost_s": work.price_s}
+    return {"batches": batches_a_block(work.run_batches), **priced}
+
+
+def _is_fewer(work: Work, now: Way, then: Way) -> bool:
+    return work.tries_s(*then) <= work.tries_s(*now)
 
 
 def _says(work: Work, retries: int, on: Collection[str]) -> str:

@@ -150,13 +150,8 @@ def asymptotic_halfwidth(n: int, sd: float, alpha: float, t_opt: int) -> float:
 
 
 @dataclass(slots=True)
-class Gain:
-    """Log ratio of the arms' mean outcomes, by inverse-probability scores.
-
-    An outcome counts as ``y = l + (l - m)²/2``, with l its log and m the arm's mean log
-    before it: to second order its expectation is the log of the arm's *mean* (as for a
-    lognormal, where it is exact), while one wild unit weighs little. Mean logs alone would
-    flatter a block of one batch beside a block of eight, whose mean varies less.
+class Difference:
+    """The difference of the arms' mean outcomes, by inverse-probability scores.
 
     A unit scores ``M₁ - M₀ + (y - M₁)/q`` on the candidate and ``M₁ - M₀ - (y - M₀)/(1 - q)``
     on control, with M the arm's mean y before it: its expectation is the true difference
@@ -165,15 +160,11 @@ class Gain:
     """
 
     scores: Moments = field(default_factory=Moments)
-    _logs: tuple[Moments, Moments] = field(default_factory=lambda: (Moments(), Moments()))
     _arms: tuple[Moments, Moments] = field(default_factory=lambda: (Moments(), Moments()))
     _all: Moments = field(default_factory=Moments)
 
-    def add(self, log_outcome: float, *, candidate: bool, share: float) -> None:
+    def add(self, value: float, *, candidate: bool, share: float) -> None:
         """Take in one unit; the very first only sets the level."""
-        logs, value = self._logs[candidate], log_outcome
-        if logs.n >= FEW:
-            value += (log_outcome - logs.mean) ** 2 / 2.0
         if self._all.n:
             control_mean, candidate_mean = (self._mean(arm) for arm in self._arms)
             score = candidate_mean - control_mean
@@ -182,7 +173,6 @@ class Gain:
             else:
                 score -= (value - control_mean) / (1.0 - share)
             self.scores.add(score)
-        logs.add(log_outcome)
         self._arms[candidate].add(value)
         self._all.add(value)
 
@@ -195,9 +185,30 @@ class Gain:
         return self._arms[0].n, self._arms[1].n
 
     def interval(self, alpha: float, t_opt: int) -> tuple[float, float, float]:
-        """Return lower, estimate and upper of the log ratio."""
+        """Return lower, estimate and upper of the difference."""
         half = asymptotic_halfwidth(self.scores.n, self.scores.sd, alpha, t_opt)
         return self.scores.mean - half, self.scores.mean, self.scores.mean + half
+
+
+@dataclass(slots=True)
+class Gain(Difference):
+    """Log ratio of the arms' mean outcomes.
+
+    An outcome counts as ``y = l + (l - m)²/2``, with l its log and m the arm's mean log
+    before it: to second order its expectation is the log of the arm's *mean* (as for a
+    lognormal, where it is exact), while one wild unit weighs little. Mean logs alone would
+    flatter a block of one batch beside a block of eight, whose mean varies less.
+    """
+
+    _logs: tuple[Moments, Moments] = field(default_factory=lambda: (Moments(), Moments()))
+
+    def add(self, value: float, *, candidate: bool, share: float) -> None:
+        """Take in the log outcome of one unit."""
+        logs, scored = self._logs[candidate], value
+        if logs.n >= FEW:
+            scored += (value - logs.mean) ** 2 / 2.0
+        Difference.add(self, scored, candidate=candidate, share=share)
+        logs.add(value)
 
 
 def proportion_sequence(
@@ -271,8 +282,8 @@ def pseudo_median(values: Sequence[float]) -> float:
     Hodges & Lehmann, "Estimates of location based on rank tests", Annals of Mathematical
     Statistics 1963.
 
-    >>> pseudo_median([0.1, 0.2, 0.3, 9.0])
-    0.25
+    >>> round(pseudo_median([0.1, 0.2, 0.3, 9.0]), 3)
+    0.275
     """
     found = np.asarray(values, dtype=np.float64)
     i, j = np.triu_indices(len(found))

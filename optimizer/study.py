@@ -211,6 +211,12 @@ def _candidate(
 
 def _why_nothing(study: Study, notes: list[str]) -> str:
     harmful = [f"{v}: {why}" for v, why in sorted(study.harmful.items())]
+    known = {study.stable, *study.effects, *study.harmful}
+    if apart := tuple(sorted(v for v in study.values if v not in known)):
+        text = (
+            f"{_words(apart)} was run too little beside {study.stable}, or at other hours or days"
+        )
+        harmful.append(f"{text}, to be compared")
     if not study.ladder and not study.effects:
         harmful.append("within its bounds no other leaves a run enough units for a trial")
     said = "; ".join([*notes, *harmful])

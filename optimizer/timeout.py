@@ -48,7 +48,8 @@ def study(
         for v in luck.values()
         if low <= v <= high and _lost(drawn, v) <= max(MOST_LOST, _lost(drawn, asked.stable))
     ]
-    if any(_slow_stays_slow(tries, v) for v in values):
+    unlucky = _unlucky(tries, values)
+    if unlucky is None:
         text = "work whose first try was long took long again: it is slow, not unlucky"
         return asked.no("not_worthwhile", text)
 
@@ -57,7 +58,7 @@ def study(
         text = f"timeout {asked.stable} → {value}: {luck.curve.still(value):.1%} of tries are cut"
         return text, {"fail_for_good": lost}
 
-    return best(asked, luck, spent, values, limits, suppressed, explain)
+    return best(asked, luck, spent, unlucky, limits, suppressed, explain)
 
 
 def spent(seconds: Array, timeout: float | None) -> Array:
@@ -74,13 +75,28 @@ def _lost(seconds: Array, timeout: float | None) -> float:
     return 0.0 if timeout is None else float((seconds > timeout).all(axis=1).mean())
 
 
-def _slow_stays_slow(tries: Tries, long_s: float) -> bool:
-    """Whether second tries of work that was long once are long far more often than others."""
+def _unlucky(tries: Tries, values: list[float]) -> list[float] | None:
+    """Return the values beyond which work was unlucky and not slow; None where there is none.
+
+    A second try may be somewhat longer than a first, on a worker that has just begun: then
+    values beyond that are left, as far as second tries say so.
+    """
+    slow = {v: _slow_stays_slow(tries, v) for v in values}
+    if not any(slow.values()):
+        return values
+    return [v for v in values if slow[v] is False] or None
+
+
+def _slow_stays_slow(tries: Tries, long_s: float) -> bool | None:
+    """Whether second tries of work that was long once are long far more often than others.
+
+    None where there are too few to say.
+    """
     whole = tries.where((tries.error != "cancelled") & ~tries.beside)
     same = np.flatnonzero(np.diff(whole.unit) == 0)
     after = same[whole.seconds[same] >= long_s] + 1
     if len(after) < PAIRS:
-        return False
+        return None
     usual = float((whole.seconds >= long_s).mean())
     seen = float((whole.seconds[after] >= long_s).mean())
-    return seen - usual > 2.0 * math.sqrt(usual * (1.0 - usual) / len(after) + 0.01)
+    return bool(seen - usual > 2.0 * math.sqrt(usual * (1.0 - usual) / len(after) + 0.01))

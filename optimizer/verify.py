@@ -34,12 +34,15 @@ from optimizer.sequential import (
 Json: TypeAlias = Any
 Design: TypeAlias = Literal["blocks", "switchback"]
 Outcome: TypeAlias = Literal["better", "worse", "inconclusive"]
+Failures: TypeAlias = Literal["first", "final"]
 
 CONTROL: Final = "control"
 BLOCK_RETRY_SHARE: Final = 0.10
 """A drained block in which more than this share of batches needed a retry is a harm event."""
 SAMPLE_RATIO_ALPHA: Final = 0.0001
 """Arms drawn this improbably often mean that units went missing, not that luck was bad."""
+MANY_FAILED: Final = 30
+"""Blocks of a side that must have had failures before the shares of what was lost speak."""
 PAIR_SCALE: Final = 0.10
 """Log difference of a pair at which it counts about in full for harm by time."""
 
@@ -62,6 +65,11 @@ class Plan:
     batches varies less, so ``slow_by_batches`` may hold it by the number of batches in a
     block, and each unit is held to its own: without that, a block of one large batch would
     look slow beside one of several small ones that are no faster.
+
+    ``failures`` says which failures of a batch are harm: that of its first try, or for good
+    alone, where the knob itself decides how a first try ends or what follows it. A batch that
+    fails for good loses ``lost_s``, which counts as time (and in its price as cost), and
+    ``rescues`` says whether the seconds of rescuing it count.
     """
 
     design: Design = "blocks"
@@ -76,6 +84,9 @@ class Plan:
     min_pairs: int = 8
     horizon_runs: int = 10
     t_opt: int = 100
+    failures: Failures = "first"
+    lost_s: float = 0.0
+    rescues: bool = True
     slow_s_per_item: float | None = None
     slow_by_batches: tuple[tuple[int, float], ...] = ()
 
@@ -131,6 +142,11 @@ class Unit:
         if not (self.seconds_per_item > 0.0 and self.items > 0 and self.batches > 0):
             raise ValueError(f"a unit needs items, batches and a positive time: {self}")
 
+    @property
+    def failed_batches(self) -> int:
+        """How many batches the items that failed make."""
+        return min(self.batches, math.ceil(self.failed_items * self.batches / self.items))
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -171,9 +187,7 @@ class Tally:
         self.retried += unit.retried
         self.failed_items += unit.failed_items
         self.failed_units += unit.failed_items > 0
-        self.failed_batches += min(
-            unit.batches, math.ceil(unit.failed_items * unit.batches / unit.items)
-        )
+        self.failed_batches += unit.failed_batches
         self.seconds += unit.seconds_per_item * unit.items
         self.cost_missing += unit.cost_per_item is None
 
@@ -252,14 +266,25 @@ class Verification:
         if len(self.arms) == 1:
             self._drawn[0].add(1.0, candidate=candidate, share=share)
             self._drawn[1].add(-1.0, candidate=candidate, share=share)
-        value = unit.cost_per_item if self.plan.objective == "cost" else unit.seconds_per_item
+        value = self._outcome(unit)
         if stage == len(self.plan.ramp) - 1 and value is not None and value > 0.0:
             one.gain.add(math.log(value), candidate=candidate, share=share)
+            one.losses.add(unit.failed_items / unit.items, candidate=candidate, share=share)
+
+    def _outcome(self, unit: Unit) -> float | None:
+        """Seconds or cost of an item, with what was lost by failing for good."""
+        times = self._with_losses(unit) / unit.seconds_per_item
+        value = unit.cost_per_item if self.plan.objective == "cost" else unit.seconds_per_item
+        return None if value is None else value * times
+
+    def _with_losses(self, unit: Unit) -> float:
+        return unit.seconds_per_item + self.plan.lost_s * unit.failed_batches / unit.items
 
     def _harm_of_block(self, one: Comparison, unit: Unit, share: float) -> None:
         candidate, harm = unit.arm != CONTROL, one.harm
-        harm.failures.add(float(unit.retried), candidate=candidate, share=share)
-        harm.time.add(math.log(unit.seconds_per_item), candidate=candidate, share=share)
+        bad = unit.retried if self.plan.failures == "first" else unit.failed_batches
+        harm.failures.add(float(bad), candidate=candidate, share=share)
+        harm.time.add(math.log(self._with_losses(unit)), candidate=candidate, share=share)
         slow = self.plan.slow(unit.batches)
         if harm.tail is not None and slow is not None and unit.seconds_per_item > slow:
             harm.tail.add(1.0, candidate=candidate, share=share)
@@ -388,14 +413,22 @@ class Verification:
         """The most by which the candidate's terminal failures may exceed control's.
 
         Counted in blocks, or for the few drained blocks of a switchback in their batches.
+        Where many blocks of both sides have failures, which tries that fail for good are apt
+        to, the shares of items lost are compared, half of alpha for each way.
         """
+        sides, alpha = (self._tallies[name], self._tallies[CONTROL]), self.plan.gain_alpha
+        shares = self.plan.failures == "final" and self.plan.design == "blocks"
         bounds = []
-        for tally in (self._tallies[name], self._tallies[CONTROL]):
+        for tally in sides:
             pair = (tally.failed_units, tally.units)
             if self.plan.design == "switchback":
                 pair = (tally.failed_batches, tally.batches)
-            bounds.append(proportion_sequence(*pair, self.plan.gain_alpha / 2))
-        return bounds[0][1] - bounds[1][0]
+            bounds.append(proportion_sequence(*pair, alpha / (4 if shares else 2)))
+        gap = bounds[0][1] - bounds[1][0]
+        if shares and min(tally.failed_units for tally in sides) >= MANY_FAILED:
+            losses = self._compared[name].losses
+            gap = min(gap, losses.interval(alpha / 2, self.plan.t_opt)[2])
+        return gap
 
     def _statistics(self, name: str) -> dict[str, Json]:
         one = self._compared[name]

@@ -21,6 +21,8 @@ MOST_BATCHES: Final = 16
 """A block is at most so many of the largest arm's batches."""
 HOUR_RUNS: Final = 4
 """So many times the runs that a trial of hours needs, at its share, may go by undecided."""
+OF_TRIES: Final = frozenset({"retry", "timeout"})
+"""Knob classes that decide how a try ends, or what follows: a first failure is no harm."""
 LEAST_SCRAP: Final = 0.02
 """A share of batches that are not full which no verdict notices."""
 
@@ -144,16 +146,38 @@ def frozen_plan(drafted: ProposalDrafted, policy: Policy, batches: int = 1) -> v
         min_pairs=settings.min_pairs,
         horizon_runs=_horizon_runs(drafted, policy),
         t_opt=settings.t_opt,
+        failures="final" if drafted.knob_class in OF_TRIES else "first",
+        lost_s=_lost_s(drafted),
+        rescues=drafted.knob_class != "retry",
         slow_s_per_item=slow_block(drafted, batches),
         slow_by_batches=tuple(sorted((int(n), float(s)) for n, s in _slow(drafted).items())),
     )
 
 
+def _trial(drafted: ProposalDrafted, name: str) -> Json:
+    """What the evidence says of the trial to come, under that name; None where nothing."""
+    trial = drafted.evidence.get("trial")
+    return trial.get(name) if isinstance(trial, Mapping) else None
+
+
 def _slow(drafted: ProposalDrafted) -> Mapping[str, Json]:
     """Control's historical p99 of a block, by how many batches the block has."""
-    trial = drafted.evidence.get("trial")
-    known = trial.get("slow_s_per_item_by_batches") if isinstance(trial, Mapping) else None
+    known = _trial(drafted, "slow_s_per_item_by_batches")
     return known if isinstance(known, Mapping) else {}
+
+
+def _lost_s(drafted: ProposalDrafted) -> float:
+    """What a batch that fails for good loses, where more tries are to prove their worth."""
+    lost = _trial(drafted, "lost_s")
+    priced = drafted.knob_class == "retry" and isinstance(lost, int | float) and lost > 0.0
+    return float(lost) if priced and math.isfinite(lost) else 0.0
+
+
+def _batches(drafted: ProposalDrafted) -> int:
+    """How many batches make a block of a trial about single tries."""
+    told = _trial(drafted, "batches")
+    known = drafted.knob_class in OF_TRIES and isinstance(told, int)
+    return max(1, min(MOST_BATCHES, told)) if known else 1
 
 
 def slow_block(drafted: ProposalDrafted, batches: int) -> float | None:
@@ -201,7 +225,8 @@ def block_items(
 ) -> int:
     """Return how many items a block has.
 
-    As many as the largest arm's batch, or a few times that (see `even_block`); for
+    As many as the largest arm's batch, or a few times that (see `even_block`), or where the
+    knob is about single tries as many batches as the evidence asks for; for
     alternating blocks as many as fill the policy's number of batches, or its share of a
     run of ``run_items`` where that is fewer (0: unknown). For hours of the day a run is one,
     however many items it has.
@@ -214,7 +239,8 @@ def block_items(
         if run_items:
             batches = min(batches, int(policy.switchback.of_run * run_items / batch))
         return max(1, batches) * batch
-    return even_block([batch, *(int(v.get("each.batch", batch)) for v in arms(drafted).values())])
+    sizes = [batch, *(int(v.get("each.batch", batch)) for v in arms(drafted).values())]
+    return even_block(sizes) * _batches(drafted)
 
 
 def even_block(sizes: Sequence[int]) -> int:

@@ -58,6 +58,7 @@ class Block:
     ended: float = 0.0
     waits: bool = False
     """Whether it was drawn and waits for its hours of the day."""
+    rescues: bool = True
     beside: set[str] = field(default_factory=set)
     """Open tries of batches of which more than one was begun at once: all have their cost."""
 
@@ -68,9 +69,10 @@ class Block:
 
     def finish(self, event: AttemptFinished, at: float, *, rescue: bool) -> None:
         """Take one try of one of its batches into account."""
-        self.seconds += event.run_s
+        counts = not rescue or self.rescues
+        self.seconds += event.run_s * counts
         self.ended = max(self.ended, at)
-        if self.cost is not None:
+        if counts and self.cost is not None:
             self.cost = None if event.cost_usd is None else self.cost + event.cost_usd
         failed = event.outcome != "succeeded" and not event.moot and not event.went_down
         if failed and event.number == 1 and not rescue:
@@ -102,9 +104,11 @@ class Units:
     _batches: dict[tuple[str, int], tuple[tuple[str, int], bool]] = field(default_factory=dict)
     _pairs: dict[tuple[str, int], int] = field(default_factory=dict)
     _branches: set[str] = field(default_factory=set)
+    _rescues: bool = True
 
     def __post_init__(self) -> None:
         self._shares = self.started.shares
+        self._rescues = bool(self.started.plan.get("rescues", True))
 
     def take(self, recorded: Recorded) -> None:
         """Take one event into account."""
@@ -203,6 +207,7 @@ class Units:
                 b: (event.start + i * event.size, min(event.size, items - i * event.size))
                 for i, b in enumerate(batches)
             },
+            rescues=self._rescues,
         )  # fmt: skip
         self._batches |= {(run, b): (key, False) for b in batches}
         self._note_day(event.arm, at)

@@ -118,17 +118,48 @@ def what_if(
     _check(changes)
     if (refusal := _refused(work, changes)) is not None:
         return refusal
-    asked = _ask(work, changes, history, playbook, slots)
-    was = _as_it_was(asked)
-    to_be = _as_asked(asked, was)
-    if isinstance(to_be, CannotSay):
-        return to_be
+    return prepared(work, rng, history, playbook, slots, draws).under(changes)
+
+
+def prepared(
+    work: Work, rng: random.Random, history: Sequence[Work] = (),
+    playbook: Playbook | None = None, slots: int | None = None, draws: int = DRAWS,
+) -> Prepared:  # fmt: skip
+    """Return a run that can be asked about many changes: what they share is worked out once."""
+    asked = _ask(work, {}, history, playbook, slots)
     times = min(draws, max(LEAST_DRAWS, BUDGET // max(work.pieces, 1)))
-    seeds = [rng.getrandbits(64) for _ in range(times)]
-    before = [replay(was.draw(s), asked.slots, asked.allowed) for s in seeds]
-    shares = _shares(changes)
-    after = [replay(to_be.draw(s), asked.slots, asked.allowed, shares) for s in seeds]
-    return _estimate(asked, before, after)
+    return Prepared(work, asked, [rng.getrandbits(64) for _ in range(times)])
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A run with its stock, its seeds, and the replays of it as it was."""
+
+    work: Work
+    asked: _Asked
+    seeds: Sequence[int]
+    before: Sequence[Outcome] | None = None
+
+    def under(self, changes: Changes) -> Estimate | CannotSay:
+        """Return what the run would have taken under changes; see `what_if`."""
+        _check(changes)
+        if (refusal := _refused(self.work, changes)) is not None:
+            return refusal
+        asked = replace(self.asked, changes=changes, notes={})
+        was = _as_it_was(asked)
+        to_be = _as_asked(asked, was)
+        if isinstance(to_be, CannotSay):
+            return to_be
+        if self.before is None:
+            self.before = [self._replay(was, s) for s in self.seeds]
+        shares = _shares(changes)
+        after = [self._replay(to_be, s, shares) for s in self.seeds]
+        return _estimate(asked, self.before, after)
+
+    def _replay(
+        self, plan: _Plan, seed: int, shares: Mapping[str, float] | None = None
+    ) -> Outcome:
+        return replay(plan.draw(seed), self.asked.slots, self.asked.allowed, shares)
 
 
 def _check(changes: Changes) -> None:

@@ -34,3 +34,25 @@ def test_what_was_wrong_is_named_on_the_page_and_fails_the_bench() -> None:
     }  # fmt: skip
     assert list(wrong(told)) == ["n"]
     assert any("wrong: 3" in line and "**missed**" in line for line in page(told))
+
+
+def test_a_trial_that_ended_otherwise_than_it_should_is_named_and_fails_the_bench() -> None:
+    ended = {
+        "knob": "hedge", "name": "t", "promise": "p", "good": True, "from": 20.0, "to": 0.1,
+        "state": "rolled_back", "why": "worse", "ok": False, "truth": -0.5, "measured": 0.1,
+        "interval": [-0.1, 0.3], "holds": False, "predicted": None,
+    }  # fmt: skip
+    silent = {"knob": "timeout", "name": "u", "good": True, "state": "not proposed", "why": "w",
+              "ok": False}  # fmt: skip
+    night = {"name": "n", "promise": "p", "said": "wrong", "value": "large", "why": "",
+             "naive": 0.7, "ok": False}  # fmt: skip
+    told = {
+        "on_the_runtime": {"runs": 4, "cycles": 1, "books": []}, "planted_histories": [],
+        "trials": {"runs": 4, "seconds": 60, "rows": [ended, silent]},
+        "nights": {"runs": 4, "seconds": 60, "rows": [night]},
+        "machine": {"cores": 2, "load": [1.0]}, "seconds": 60,
+    }  # fmt: skip
+    assert list(wrong(told)) == ["the trial of t", "the trial of u", "n"]
+    lines = [line for line in page(told) if "**missed**" in line]
+    assert len(lines) == 3
+    assert "rolled back: worse | +10% (-10% to +30%) | -50% | no" in lines[0]

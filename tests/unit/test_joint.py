@@ -20,8 +20,11 @@ from optimizer.direction import Direction, direction
 from optimizer.evidence import Batches, batches, is_intact
 from optimizer.guard import Limits
 from optimizer.joint import Recorded, towards
+from optimizer.replays import Replays
 from optimizer.search.numeric import Remembered
+from optimizer.simulate.estimate import Estimate
 from optimizer.simulate.rows import from_rows
+from optimizer.simulate.what_if import prepared, what_if
 
 SCOPE: dict[str, Any] = {
     "playbook": "p", "step": "s", "version": "v1", "bound": "b", "effect": "idempotent",
@@ -232,7 +235,7 @@ def test_a_step_of_one_simulated_knob_has_no_direction() -> None:
     one = {**SCOPE, "tune": [*SCOPE["tune"][:1], {"name": "timeout"}]}
     table = world.table()
     recorded = Recorded(from_rows(table, playbook="p", step="s"))
-    assert "fewer than two" in str(towards(one, batches(table), recorded, LIMITS, "1"))
+    assert "each.batch is" in str(towards(one, batches(table), recorded, LIMITS, "1"))
 
 
 # ---- in the tuner -----------------------------------------------------------------------------
@@ -278,3 +281,25 @@ def test_a_run_that_is_more_than_is_read_is_not_replayed() -> None:
         Large(settled(explored(), START).rows), [SCOPE], {"joint": True}, random.Random(1)
     ).reasons
     assert "0 runs on its values can be replayed, not 3" in [reason.text for reason in reasons]
+
+
+def test_a_run_prepared_once_foretells_what_it_would_if_asked_anew_each_time() -> None:
+    first, *rest = from_rows(explored().table(), playbook="p", step="s")
+    ready = prepared(first, random.Random(1), rest, draws=5)
+    for values in ({"each.batch": 20}, {"each.in_flight": 4}, {"each.batch": 20}):
+        alone = what_if(first, {"s": values}, random.Random(1), history=rest, draws=5)
+        assert isinstance(alone, Estimate)
+        again = ready.under({"s": values})
+        assert isinstance(again, Estimate)
+        assert (again.makespan_s, again.makespan_delta) == (alone.makespan_s, alone.makespan_delta)
+
+
+def test_runs_of_too_many_batches_are_named_as_the_reason() -> None:
+    world = World()
+    world.run(1, 2)
+    told = Replays(SCOPE, from_rows(world.table(), playbook="p", step="s") * 3, START, "1", 3)
+    assert told.doubt(LIMITS) == "0 runs on its values can be replayed, not 3"
+    with_large = Replays(
+        SCOPE, told.works, {"each.batch": 1, "each.in_flight": 2}, "1", 3, most=200
+    )
+    assert "3 have more than 200 batches" in str(with_large.doubt(LIMITS))

@@ -96,6 +96,19 @@ def test_runs_too_small_for_a_trial_are_said_to_be() -> None:
     assert "leaves a run enough units for a trial" in told.reasons[0].text
 
 
+def test_a_size_that_ran_on_other_days_alone_is_said_not_to_be_comparable() -> None:
+    runs = [
+        {
+            "run": f"r{n}", "n": 8, "size": 25 if n < 4 else 50,
+            "also": {"scheduled_at": 1e6 * n, "at": 1e6 * n + 1.0},
+        }
+        for n in range(8)
+    ]  # fmt: skip
+    told = tuned(attempts(*runs))
+    assert told.candidate is None
+    assert "50 was run too little beside 25" in told.reasons[0].text
+
+
 def test_what_the_policy_bounds_is_neither_proposed_nor_asked_about() -> None:
     bounded = Limits(bounds={"each.batch": (1.0, 120.0)})
     for parts in (explored(50, 100, 200), [{"run": "r1"}, {"run": "r2"}]):

@@ -100,6 +100,21 @@ def test_a_limit_below_what_transient_errors_need_is_raised() -> None:
     assert is_intact(found.evidence)
 
 
+def test_second_tries_on_a_cold_worker_leave_timeouts_beyond_what_they_take() -> None:
+    chance = np.random.default_rng(5)
+    units: list[list[Try]] = []
+    for _ in range(600):
+        first = float(chance.gamma(20.0, 0.0025))
+        if chance.random() < 1 / 15:
+            units.append([("timeout", 2.0), ("", 0.15 + float(chance.gamma(20.0, 0.0015)))])
+        else:
+            units.append([("", first)])
+    found = proposed(table(units), "timeout", timeout=2.0)
+    assert 0.15 < found.diff[0]["to"] < 2.0
+    slow = [[("timeout", 2.0), ("", 1.9)] if len(one) > 1 else one for one in units]
+    assert refusal(table(slow), "timeout", timeout=2.0) == "not_worthwhile"
+
+
 def test_a_raise_goes_no_further_than_one_change_may() -> None:
     units = failing(0.4, 800, 2, "transient", np.random.default_rng(1))
     data = table(units)

@@ -128,6 +128,39 @@ def test_failures_that_end_a_batch_stop_a_gain_from_being_kept() -> None:
     )  # fmt: skip
 
 
+def test_where_the_knob_decides_how_a_first_try_ends_failing_for_good_alone_is_harm() -> None:
+    final = replace(PLAN, failures="final")
+    assert last(blocks(one(final), 240, failing)).reason != "harm_failures"
+
+    def losing(arm: str) -> dict[str, Any]:
+        return {"failed_items": 0 if arm == CONTROL else 200}
+
+    found = last(blocks(one(final), 30, losing, share=0.1))
+    assert (found.verdict, found.reason) == ("worse", "harm_failures")
+
+
+def test_more_tries_are_a_gain_by_what_failing_for_good_loses() -> None:
+    chance = random.Random(7)
+
+    def fewer_lost(arm: str) -> dict[str, Any]:
+        lost = sum(chance.random() < (0.3 if arm == CONTROL else 0.05) for _ in range(10))
+        took = 0.002 if arm == CONTROL else 0.0022
+        return {"seconds_per_item": took, "failed_items": 20 * lost, "batches": 10}
+
+    def read(plan: Plan) -> Finding:
+        check, drawn = one(plan), random.Random(3)
+        for _ in range(240):
+            arm = CONTROL if drawn.random() < 0.5 else "candidate"
+            check.add(Unit(arm, 0.5, 200, **fewer_lost(arm)))
+        return last(check)
+
+    priced = read(replace(PLAN, failures="final", lost_s=4.0))
+    assert (priced.verdict, priced.reason) == ("better", "gain_proven")
+    worth = (0.0022 + 0.05 * 0.2) / (0.002 + 0.3 * 0.2) - 1.0
+    assert priced.statistics["realised"] == pytest.approx(worth, abs=0.1)
+    assert read(replace(PLAN, failures="final")).verdict != "better"
+
+
 def test_missing_costs_never_move_a_proposal_forward() -> None:
     check = blocks(one(replace(PLAN, objective="cost")), 240, faster)
     assert last(check).reason != "gain_proven"

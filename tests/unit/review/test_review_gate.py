@@ -260,6 +260,30 @@ def test_the_demo_freezes_the_statistics_that_were_shown_to_be_enough() -> None:
     assert frozen_plan(CONCURRENCY, DEMO).min_pairs == 8
 
 
+@pytest.mark.parametrize(
+    ("trial_of", "knob_class", "batches", "lost_s"),
+    [
+        ({"batches": 12, "lost_s": 2.0}, "retry", 12, 2.0),
+        ({"batches": 10**9, "lost_s": -1.0}, "retry", 16, 0.0),
+        ({"batches": "many", "lost_s": "much"}, "retry", 1, 0.0),
+        ({"batches": 12, "lost_s": 2.0}, "batch", 1, 0.0),
+        ({}, "retry", 1, 0.0),
+    ],
+)
+def test_a_trial_about_single_tries_has_blocks_of_several_and_counts_what_is_lost(
+    trial_of: dict[str, object], knob_class: str, batches: int, lost_s: float
+) -> None:
+    knob = "retry.attempts" if knob_class == "retry" else "each.batch"
+    draft = drafted(5, knob, knob_class, 3, evidence={"trial": trial_of})
+    frozen = frozen_plan(draft, DEMO)
+    about_tries = knob_class == "retry"
+    assert (frozen.failures, frozen.rescues) == (
+        "final" if about_tries else "first", not about_tries,
+    )  # fmt: skip
+    assert frozen.lost_s == lost_s
+    assert block_items(draft, SCOPE.stable, DEMO, 0) == 25 * batches
+
+
 @pytest.mark.parametrize(("batches", "slow"), [(1, 0.1), (2, 0.2), (3, 0.4), (90, 0.8)])
 def test_what_is_slow_is_frozen_for_the_nearest_number_of_batches_in_a_block(
     batches: int, slow: float

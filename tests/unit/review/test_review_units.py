@@ -123,6 +123,15 @@ def test_a_rescued_batch_is_the_candidates_failure_and_its_rescue_belongs_to_the
     assert unit.seconds_per_item == pytest.approx(4.0 / 50)
 
 
+def test_a_rescue_costs_nothing_where_the_change_would_not_have_made_it() -> None:
+    started = STARTED.but(plan={"rescues": False})
+    failed = [(cut(0, 0, 50, 50, 0), 1.0), (done(0, 2.0, well=False), 3.0)]
+    rescued = [*failed, (rescue(0, 0, 50, 1, 0), 3.0)]
+    (unit,) = fold(rescued, [(done(1, cost=None), 4.0)], [(done(2), 5.0)], started=started)
+    assert (unit.failed_items, unit.seconds_per_item) == (50, pytest.approx(2.0 / 50))
+    assert unit.cost_per_item == pytest.approx(0.001 / 50)
+
+
 def test_a_rescue_takes_the_place_of_its_own_range_alone() -> None:
     begun = [(cut(0, 0, 100, 50, 0), 1.0), (done(0, well=False), 2.0)]
     rescued = [*begun, (rescue(0, 0, 50, 2, 0), 2.0)]
