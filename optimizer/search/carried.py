@@ -30,9 +30,14 @@ FEWEST: Final = 4
 """A step that knows fewer settings is left as it is."""
 
 
-def carried(space: Space, history: History) -> History:
-    """Return the history with the holes filled that lie among what a step knows."""
+def carried(space: Space, history: History, *, unseen: bool = False) -> History:
+    """Return the history with the holes filled that lie among what a step knows.
+
+    A setting that no step ran stays unknown, unless ``unseen``: what is filled passes for
+    measured, and of what nobody ran the search says itself how unsure it is.
+    """
     known = np.isfinite(history.rows)
+    ran = known.any(axis=0) | unseen
     partly = ~known.all(axis=1) & (known.sum(axis=1) >= FEWEST)
     if not partly.any():
         return history
@@ -41,7 +46,7 @@ def carried(space: Space, history: History) -> History:
     views = [kernels.near(every, every, view) for view in range(len(LENGTHS))]
     rows = history.rows.copy()
     for step in np.flatnonzero(partly):
-        reached = _reached(space.features, known[step])
+        reached = _reached(space.features, known[step]) & ran
         rows[step] = np.where(reached, _filled(rows[step], known[step], views), rows[step])
     return replace(history, rows=rows)
 
@@ -60,7 +65,8 @@ def lent(space: Space, other: Space, outcomes: Array) -> Array:
     columns = {name: _joined(space.columns[name], other.columns[name]) for name in shared}
     names = (*(f"ours/{name}" for name in space.names), *(f"its/{name}" for name in other.names))
     row = np.concatenate([np.full(len(space), np.nan), outcomes])
-    both = carried(Space.of(names, columns), History.of([row], ["it"], len(row)))
+    alone = History.of([row], ["it"], len(row))
+    both = carried(Space.of(names, columns), alone, unseen=True)
     return np.asarray(both.rows[0, : len(space)])
 
 

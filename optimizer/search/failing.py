@@ -23,7 +23,7 @@ from optimizer.search.kernels import Kernels
 
 Array: TypeAlias = NDArray[Any]
 
-WORTH: Final = (0.1, 0.5, 2.0, 8.0)
+WORTH: Final = (0.03, 0.1, 0.3, 1.0)
 """How many trials of its own the chance that a step begins from may be worth."""
 SHRUNK: Final = 1.0
 """The general chance counts as much as so many families that ran a setting."""

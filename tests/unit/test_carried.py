@@ -50,9 +50,9 @@ def test_known_outcomes_stay_and_holes_move_with_the_unit(
     holes: set[int], start: float, slope: float, shift: float
 ) -> None:
     row = with_holes(curve(start, slope), *holes)
-    one = carried(SPACE, history(row)).rows[0]
+    one = carried(SPACE, history(row), unseen=True).rows[0]
     assert np.array_equal(one[np.isfinite(row)], row[np.isfinite(row)])
-    other = carried(SPACE, history(row + shift)).rows[0]
+    other = carried(SPACE, history(row + shift), unseen=True).rows[0]
     assert np.allclose(other, one + shift, equal_nan=True, atol=1e-6)
 
 
@@ -69,8 +69,8 @@ def test_the_order_of_settings_does_not_matter(
         for name, column in SPACE.columns.items()
     }
     moved = Space.of(tuple(SPACE.names[i] for i in order), columns)
-    there = carried(moved, history(row[order])).rows[0]
-    here = carried(SPACE, history(row)).rows[0]
+    there = carried(moved, history(row[order]), unseen=True).rows[0]
+    here = carried(SPACE, history(row), unseen=True).rows[0]
     assert np.allclose(there, here[order], equal_nan=True, atol=1e-6)
 
 
@@ -80,7 +80,7 @@ def test_a_hole_among_what_is_known_is_filled_with_nearly_the_truth(
     holes: set[int], start: float, slope: float
 ) -> None:
     truth = curve(start, slope)
-    found = carried(SPACE, history(with_holes(truth, *holes))).rows[0]
+    found = carried(SPACE, history(with_holes(truth, *holes), truth + 1.0)).rows[0]
     filled = [hole for hole in holes if np.isfinite(found[hole])]
     assert np.allclose(found[filled], truth[filled], atol=0.15)
     if len(holes) == 1:
@@ -89,8 +89,16 @@ def test_a_hole_among_what_is_known_is_filled_with_nearly_the_truth(
 
 def test_what_lies_outside_of_what_a_step_knows_stays_unknown() -> None:
     beyond = [g * len(SIZES) + s for g in range(3) for s in (7, 8, 9)]
-    found = carried(SPACE, history(with_holes(curve(8.0, 0.5), *beyond))).rows[0]
+    found = carried(SPACE, history(with_holes(curve(8.0, 0.5), *beyond)), unseen=True).rows[0]
     assert np.isnan(found[[9, 19, 29]]).all()
+
+
+def test_what_no_step_ran_stays_unknown_where_it_would_pass_for_measured() -> None:
+    row = with_holes(curve(8.0, 0.5), 4, 15)
+    other = with_holes(curve(2.0, 0.5), 4)
+    found = carried(SPACE, history(row, other)).rows
+    assert np.isnan(found[:, 4]).all()
+    assert np.isfinite(found[:, 15]).all()
 
 
 def test_a_step_that_knows_few_settings_is_left_as_it_is() -> None:
