@@ -119,6 +119,21 @@ def test_a_trial_is_chosen_from_a_pool_with_the_leaders_of_history() -> None:
     assert set(np.argsort(mean)[:20].tolist()) <= set(search._pool)
 
 
+def test_a_pool_is_made_anew_when_the_trials_have_doubled_and_outlives_a_restart() -> None:
+    outcomes, log, pools = truth(SPACE), Remembered(), []
+    search = Numeric(SPACE, OTHERS, log=log)
+    for _ in range(7):
+        step = search.next()
+        assert step is not None
+        pools.append(tuple(search._pool))
+        search.tell(step.setting, float(outcomes[step.setting]))
+    assert pools[2] == pools[3] != pools[4]
+    assert pools[4] == pools[6]
+    again = Numeric(SPACE, OTHERS, log=log)
+    assert again.next() == search.next()
+    assert tuple(again._pool) == pools[6]
+
+
 def test_only_a_large_space_is_searched_so() -> None:
     small = settings({"batch": Number(1, 64, log=True)})
     assert isinstance(shipped(small, History.of([], [], len(small)), 50), Search)
