@@ -43,6 +43,7 @@ from runtime.run.events import (
     RunFailed,
     RunStarted,
     RunSubmitted,
+    StepHeld,
     StepRouted,
     VerdictReached,
 )
@@ -248,6 +249,8 @@ def _moves(r: Recorded, lookup: Lookup) -> list[tuple[float, str, str]]:
     if isinstance(e, StepRouted):
         routed = (at, "routed", "" if e.fault is None else e.fault.cls)
         return [routed, *((at, "token.produced", arc) for arc in e.arcs)]
+    if isinstance(e, StepHeld):
+        return [(at, "held", e.hours)]
     if isinstance(e, EachCut):
         return [(at, "cut", f"{e.kind} {e.start}-{e.stop} by {e.size}")]
     return [(at, e.TYPE, getattr(getattr(e, "fault", None), "cls", ""))]

@@ -34,6 +34,7 @@ from runtime.run.events import (
     RunFailed,
     RunStarted,
     RunSubmitted,
+    StepHeld,
     StepRouted,
     VerdictReached,
 )
@@ -211,6 +212,20 @@ def test_every_transition_of_an_attempt_is_a_row() -> None:
     assert of_second == ["configured", "scheduled", "finished", "completed", "token.produced"]
     places = [(r["stream"], r["stream_seq"], r["ordinal"]) for r in rows]
     assert len(places) == len(set(places))
+
+
+def test_a_step_that_waits_for_its_hours_is_held_and_its_attempt_begins_when_it_did() -> None:
+    journal = Journal()
+    held, tried = StepHeld("s", 9.0, "22-6", "c1"), AttemptScheduled("a/s/-1/1", "s", 1, "c1", "k")
+    journal.add("run/a", RunSubmitted("p", "v", 3, {}, "ann"), RunStarted(), held)
+    journal.add("run/a", tried, AttemptFinished("a/s/-1/1", "s", 1, "succeeded", 4, arcs=[]),
+                RunCompleted(), at=1_700_036_000.0)  # fmt: skip
+    rows = derive(_facts(journal), journal)
+    moves = [r for r in _columns("transition", rows) if r["transition"] in ("held", "scheduled")]
+    assert [(r["transition"], r["step"], r["detail"]) for r in moves] == [
+        ("held", "s", "22-6"), ("scheduled", "s", ""),
+    ]  # fmt: skip
+    assert moves[1]["at"] > moves[0]["at"]
 
 
 def test_a_hedge_and_the_one_it_beat_are_rows_of_one_try() -> None:

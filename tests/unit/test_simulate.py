@@ -31,6 +31,7 @@ from runtime.run.events import (
     RunCompleted,
     RunStarted,
     RunSubmitted,
+    StepHeld,
     StepRouted,
 )
 
@@ -205,6 +206,23 @@ def test_a_run_replayed_as_it_was_takes_as_long_as_it_did() -> None:
     read = from_events("r", DIAMOND)
     assert replay(read).makespan_s == pytest.approx(6.1)
     assert read.makespan_s == pytest.approx(6.1)
+
+
+def test_a_wait_for_hours_of_the_day_is_no_work_and_keeps_its_length() -> None:
+    hour = 3600.0
+    read = from_events("r", told(
+        (0.0, RunSubmitted("p", "v", 1, {}, "ada")), (0.0, RunStarted()),
+        (0.0, scheduled("a")), (1.0, finished("a", arcs=["b"])),
+        (1.0, StepHeld("b", 10 * hour, "22-6", "c")), (10 * hour, scheduled("b")),
+        (10 * hour + 2.0, finished("b", arcs=[])), (10 * hour + 2.0, RunCompleted()),
+    ))  # fmt: skip
+    waited = read.firings[1]
+    assert (waited.after, waited.lag_s, waited.span_s) == ((0,), 10 * hour - 1.0, 2.0)
+    assert [t.hold_s for t in waited.cuts[0].pieces[0].tries] == [2.0]
+    assert replay(read).makespan_s == pytest.approx(read.makespan_s)
+    asked = what_if(read, {"b": {"start.hours": "any"}}, random.Random(1))
+    assert isinstance(asked, CannotSay)
+    assert asked.why == "knob_not_simulated"
 
 
 def test_a_step_skipped_on_another_way_still_holds_up_a_join_that_began_with_its_end() -> None:
