@@ -8,9 +8,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from clocks import TIMES, WINDOWS, ZONES
 from hypothesis import given
 from hypothesis import strategies as st
-from test_hours import TIMES, WINDOWS, ZONES
 
 from driven import OK, Driver, World, failed, mapped, step, world
 from runtime.net.compile import compile_net

@@ -6,20 +6,11 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from clocks import TIMES, WINDOWS, ZONES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.playbook.hours import ANY, canonical, of_day, opens, windows
-
-ZONES = (
-    "UTC", "Europe/Berlin", "America/New_York", "America/St_Johns", "Asia/Kathmandu",
-    "Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo",
-)  # fmt: skip
-WINDOWS = st.builds(
-    lambda first, length: f"{first}-{(first + length) % 24 or 24}",
-    st.integers(0, 23), st.integers(1, 23),
-)  # fmt: skip
-TIMES = st.floats(0, 4e9, allow_nan=False)
 
 
 def berlin(text: str) -> float:
