@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from runtime.run.events import (
     AttemptScheduled,
     EachCut,
     ExperimentStarted,
+    ProposalMoved,
     StepHeld,
     VerdictReached,
 )
@@ -94,6 +96,25 @@ def test_hours_that_bring_nothing_are_taken_back(house, demo, kit) -> None:
 
     assert asyncio.run(story())[-1] == "rolled_back"
     assert house.events(VerdictReached)[-1].event.reason == "gain_refuted"
+
+
+def test_nights_that_happened_to_be_cheap_do_not_prove_that_nights_are(house, demo, kit) -> None:
+    def luck(items: int, rng: random.Random) -> tuple[float, bool]:
+        night = int((house.now - 8 * 3600) // DAY)
+        dark = house.now % DAY >= TEN or house.now % DAY < 6 * 3600
+        shared = random.Random(f"16-{night}-{dark}").gauss(0.0, 0.3)
+        return 0.1 * math.exp(shared) * rng.lognormvariate(0.0, 0.1), True
+
+    async def story() -> list[str]:
+        house.rng = random.Random(16)  # by runs alone, the gain is proven
+        house.register(more=MAY_WAIT)
+        house.work = luck
+        room = await kit.open_room(house, replace(demo, gates=replace(demo.gates, days=7)))
+        return await tried(room, kit, 15)
+
+    assert "kept" not in asyncio.run(story())
+    (back,) = [r.event for r in house.events(ProposalMoved) if r.event.move == "roll_back"]
+    assert back.reason in ("gates_unmet", "inconclusive")
 
 
 def test_once_they_are_kept_every_run_waits_for_them_and_a_rollback_ends_that(
