@@ -162,6 +162,13 @@ def study(
 ) -> Candidate | Reason:  # fmt: skip
     """Return what history says of a budget, or why it says nothing."""
     story = Story.of(tries)
+    refused = int(tries.over.sum())
+    if asked.stable is not None and refused:
+        text = (
+            f"its budget of {_share(asked.stable)} refused {refused} tries in the record: what "
+            "those would have brought nobody knows"
+        )
+        return asked.no("history_cannot_say", text)
     if not story.down.any():
         text = "first tries did not fail together: no outage is known in which a budget would help"
         return asked.no("not_worthwhile", text)

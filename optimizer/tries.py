@@ -31,6 +31,7 @@ class Tries:
     class of error, "" for a success. ``whole`` says that a try came to its own end, and was
     neither timed out nor ended by another. ``work`` is how much it was given, 1 if unknown;
     ``size`` the batch size in force and ``memory`` its peak in bytes, 0 where unknown.
+    ``over`` says that a retry budget refused another one.
     """
 
     unit: Array
@@ -47,6 +48,7 @@ class Tries:
     size: Array
     memory: Array
     hardware: Array
+    over: Array
 
     def __len__(self) -> int:
         return len(self.unit)
@@ -87,7 +89,7 @@ def tries(table: Table) -> Tries:
         end=_number(table, "at"), whole=~np.isin(error, ("timeout", "cancelled")),
         beside=np.array(["." in name.rpartition("/")[2] for name in _text(table, "attempt")]),
         work=_work(table), size=_known(table, "batch_size"), memory=_known(table, "rss_peak"),
-        hardware=_text(table, "hardware"),
+        hardware=_text(table, "hardware"), over=_known(table, "over_budget") > 0,
     ).where(keep)  # fmt: skip
     return found.where(np.lexsort((found.beside, found.number, found.unit)))
 
@@ -126,6 +128,6 @@ def _number(table: Table, name: str) -> Array:
 
 def _nothing() -> Tries:
     empty = {f.name: np.empty(0) for f in fields(Tries)}
-    flags = {name: np.empty(0, bool) for name in ("whole", "beside")}
+    flags = {name: np.empty(0, bool) for name in ("whole", "beside", "over")}
     texts = {name: np.empty(0, "U1") for name in ("run", "version", "error", "hardware")}
     return Tries(**{**empty, **flags, **texts})

@@ -16,9 +16,10 @@ BOOK = """
 apiVersion: trimtab/v1
 kind: Playbook
 metadata: {path: test/outage}
+workload: {calls: {type: integer, default: 100}}
 workflow:
   - step: ask
-    each: {in: "{{ range(100) }}", batch: 1, in_flight: 4, failures: {allow: 100%}}
+    each: {in: "{{ range(workload.calls) }}", batch: 1, in_flight: 4, failures: {allow: 100%}}
     tool: {kind: python, call: "outage_work:ask"}
     retry: {attempts: 5, initial: 1ms, budget: 10%}
 """
@@ -44,6 +45,13 @@ def test_two_runs_in_an_outage_make_a_tenth_more_tries_than_they_have_work(tmp_p
             assert len(last) == 200
             assert all(one.over_budget for one in last)
             assert all("no retry: the budget of 10% is spent" in _message(one) for one in last)
+            # the budget is a knob: a run's override sets another
+            free = await engine.submit(Submit(
+                "test/outage", {"calls": 3}, overrides={"ask": {"retry.budget": None}}
+            ))  # fmt: skip
+            await engine.wait(free)
+            told = list(engine.journal.read(f"run/{free}"))
+            assert sum(isinstance(r.event, AttemptFinished) for r in told) == 15
 
     asyncio.run(story())
 

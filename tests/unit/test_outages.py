@@ -76,6 +76,10 @@ def test_errors_that_come_by_themselves_are_no_outage(fails: float) -> None:
 def test_what_a_larger_budget_would_bring_is_not_known() -> None:
     data = table(outage(40, 40, 10))
     assert [one.reason for one in asked(data, 0.05).reasons] == ["history_cannot_say"]
+    over = pa.array([int(number == 5) for number in data.column("number").to_pylist()])
+    (reason,) = asked(data.append_column("over_budget", over), 0.2).reasons
+    assert reason.reason == "history_cannot_say"
+    assert "its budget of 20% refused 400 tries" in reason.text
 
 
 def test_a_budget_that_loses_more_work_than_it_saves_is_not_proposed() -> None:
