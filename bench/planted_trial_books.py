@@ -151,8 +151,8 @@ TRIED: Final = (
         "timeout",
         Book(
             "t_timeout", "one in fifteen hangs for three seconds", each(1, 4) + ASK + RETRY
-            + "    timeout: 400ms\n    tune: {timeout: {min: 5ms, max: 30s}}\n",
-            lambda s: _timeout(hang_s)(s) / _timeout(hang_s)(0.4), items=400, path="/hang",
+            + "    timeout: 2s\n    tune: {timeout: {min: 500ms, max: 30s}}\n",
+            lambda s: _timeout(hang_s)(s) / _timeout(hang_s)(2.0), items=400, path="/hang",
             alone=True, rounds=1,
         ),
         lambda now: 2 * now,
@@ -172,10 +172,10 @@ TRIED: Final = (
         "hedge",
         Book(
             "t_hedge", "one in fifteen hangs for three seconds", each(1, 6) + ASK + RETRY
-            + "    hedge: 20s\n    tune: {hedge: {min: 1ms, max: 30s}}\n",
+            + "    hedge: 20s\n    tune: {hedge: {min: 300ms, max: 30s}}\n",
             lambda s: cut_of("hedge", hang_s)(s), items=320, path="/hang", alone=True, rounds=1,
         ),
-        lambda now: 0.01,
+        lambda now: 20.0,
     ),
     Tried(
         "alternatives",

@@ -43,10 +43,11 @@ def study(
         return asked.no("too_little_history", f"{len(tries)} tries say nothing of a tail")
     low, high = asked.ends
     drawn = luck.seconds(luck.curve)
+    now = _lost(drawn, tries, asked.stable)
     values = [
         v
         for v in luck.values()
-        if low <= v <= high and _lost(drawn, v) <= max(MOST_LOST, _lost(drawn, asked.stable))
+        if low <= v <= high and _lost(drawn, tries, v) <= max(MOST_LOST, now)
     ]
     unlucky = _unlucky(tries, values)
     if unlucky is None:
@@ -54,7 +55,7 @@ def study(
         return asked.no("not_worthwhile", text)
 
     def explain(value: float) -> tuple[str, dict[str, Json]]:
-        lost = [_lost(drawn, asked.stable), _lost(drawn, value)]
+        lost = [now, _lost(drawn, tries, value)]
         text = f"timeout {asked.stable} → {value}: {luck.curve.still(value):.1%} of tries are cut"
         return text, {"fail_for_good": lost}
 
@@ -71,8 +72,17 @@ def spent(seconds: Array, timeout: float | None) -> Array:
     return np.asarray(first * timeout + last)
 
 
-def _lost(seconds: Array, timeout: float | None) -> float:
-    return 0.0 if timeout is None else float((seconds > timeout).all(axis=1).mean())
+def _lost(seconds: Array, tries: Tries, timeout: float | None) -> float:
+    """The share of work all of whose tries are given up.
+
+    Second tries may be long more often than first ones, where giving up ended the worker.
+    """
+    if timeout is None:
+        return 0.0
+    alike = float((seconds > timeout).all(axis=1).mean())
+    first, (usual, seen, pairs) = float((seconds[:, 0] > timeout).mean()), _again(tries, timeout)
+    clearly = pairs >= PAIRS and seen - usual > 2.0 * math.sqrt(usual * (1.0 - usual) / pairs)
+    return first * seen ** (seconds.shape[1] - 1) if clearly else alike
 
 
 def _unlucky(tries: Tries, values: list[float]) -> list[float] | None:
@@ -92,11 +102,17 @@ def _slow_stays_slow(tries: Tries, long_s: float) -> bool | None:
 
     None where there are too few to say.
     """
+    usual, seen, pairs = _again(tries, long_s)
+    if pairs < PAIRS:
+        return None
+    return bool(seen - usual > 2.0 * math.sqrt(usual * (1.0 - usual) / pairs + 0.01))
+
+
+def _again(tries: Tries, long_s: float) -> tuple[float, float, int]:
+    """How often tries are long, how often those after a long one, and of how many."""
     whole = tries.where((tries.error != "cancelled") & ~tries.beside)
     same = np.flatnonzero(np.diff(whole.unit) == 0)
     after = same[whole.seconds[same] >= long_s] + 1
-    if len(after) < PAIRS:
-        return None
     usual = float((whole.seconds >= long_s).mean())
-    seen = float((whole.seconds[after] >= long_s).mean())
-    return bool(seen - usual > 2.0 * math.sqrt(usual * (1.0 - usual) / len(after) + 0.01))
+    seen = float((whole.seconds[after] >= long_s).mean()) if len(after) else usual
+    return usual, seen, len(after)

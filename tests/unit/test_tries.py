@@ -115,6 +115,19 @@ def test_second_tries_on_a_cold_worker_leave_timeouts_beyond_what_they_take() ->
     assert refusal(table(slow), "timeout", timeout=2.0) == "not_worthwhile"
 
 
+def test_a_timeout_that_second_tries_on_a_cold_worker_would_not_survive_is_not_proposed() -> None:
+    chance = np.random.default_rng(6)
+    units: list[list[Try]] = []
+    for _ in range(1600):
+        if chance.random() < 1 / 15:  # one second try in six is of a worker that is not up yet
+            cold = chance.random() < 1 / 6
+            units.append([("timeout", 2.0), ("", 1.0 if cold else 0.05)])
+        else:
+            units.append([("", float(chance.gamma(20.0, 0.0025)))])
+    found = tuned(table(units), "timeout", timeout=2.0).candidate
+    assert found is None or found.diff[0]["to"] > 1.0
+
+
 def test_a_raise_goes_no_further_than_one_change_may() -> None:
     units = failing(0.4, 800, 2, "transient", np.random.default_rng(1))
     data = table(units)
