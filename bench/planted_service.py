@@ -30,7 +30,7 @@ LONG: Final = 3.0
 AWAY: Final = 0.8
 """The share of keys of ``/back`` that are away at first."""
 EVEN_S: Final = 0.03
-BACK_S: Final = 0.15
+BACK_S: Final = 0.5
 STEADY_S: Final = 0.15
 
 

@@ -74,7 +74,7 @@ def _waits(initial_s: float) -> float:
     tries = []
     for _ in range(4_000):
         back, at, n = back_s(chance), 0.0, 1
-        while at < back and n < 6:
+        while at < back and n < 8:
             at += chance.random() * initial_s * 2.0 ** (n - 1) + 0.02
             n += 1
         tries.append(n)
@@ -140,10 +140,10 @@ TRIED: Final = (
     Tried(
         "retry.initial",
         Book(
-            "t_initial", "keys that are away are back after 0.15 s, on average", each(1, 4) + ASK
-            + "    retry: {attempts: 6, initial: 10ms, on: [transient]}\n"
+            "t_initial", "keys that are away are back after 0.5 s, on average", each(1, 8) + ASK
+            + "    retry: {attempts: 8, initial: 20ms, on: [transient]}\n"
             + "    tune: {retry.initial: {min: 1ms, max: 5s}}\n",
-            lambda s: _waits(s) / _waits(0.01), items=400, path="/back", rounds=1,
+            lambda s: _waits(s) / _waits(0.02), items=400, path="/back", rounds=1,
         ),
         lambda now: now / 8,
     ),

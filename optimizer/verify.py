@@ -412,16 +412,16 @@ class Verification:
     def _failed_gap(self, name: str) -> float:
         """The most by which the candidate's terminal failures may exceed control's.
 
-        Counted in blocks, or for the few drained blocks of a switchback in their batches.
-        Where many blocks of both sides have failures, which tries that fail for good are apt
-        to, the shares of items lost are compared, half of alpha for each way.
+        Counted in blocks; in batches for the few drained blocks of a switchback, and where a
+        block is several tries that fail each by itself. Where many such blocks of both sides
+        have failures, the shares of items lost are compared too, half of alpha for each way.
         """
         sides, alpha = (self._tallies[name], self._tallies[CONTROL]), self.plan.gain_alpha
         shares = self.plan.failures == "final" and self.plan.design == "blocks"
         bounds = []
         for tally in sides:
             pair = (tally.failed_units, tally.units)
-            if self.plan.design == "switchback":
+            if self.plan.design == "switchback" or shares:
                 pair = (tally.failed_batches, tally.batches)
             bounds.append(proportion_sequence(*pair, alpha / (4 if shares else 2)))
         gap = bounds[0][1] - bounds[1][0]
