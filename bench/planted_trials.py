@@ -77,6 +77,9 @@ class Trials:
         for one in self.tried:
             now = self._stable(one)
             to = one.harm(now)
+            if one.book.worth(to) <= one.book.worth(now):
+                self.reasons[one.name] = f"{to} would be no worse than {now}: it was not fed in"
+                continue
             body = {
                 "kind": "change", "playbook": f"planted/{one.name}", "step": "work",
                 "knob_class": CLASSES[one.knob], "objective": one.book.objective,
