@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
+from optimizer import resemblance
 from optimizer.backtest import curves, outage, retrying, sizing
 from optimizer.backtest.datasets import evenly
 from runtime.run import budget, retry
@@ -135,7 +136,7 @@ def _code() -> str:
     """The digest of the models, of what plays them and of the rules of the runtime in it."""
     here = Path(__file__).parent
     files = [*(here.parent / "models").glob("*.py"), *(here / f"{name}.py" for name in _PLAYERS)]
-    files += [Path(str(one.__file__)) for one in (budget, retry)]
+    files += [Path(str(one.__file__)) for one in (budget, resemblance, retry)]
     return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).hexdigest()
 
 

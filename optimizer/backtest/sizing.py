@@ -202,7 +202,8 @@ def summary(played: Sequence[tuple[Curve, Logged, Chosen]]) -> dict[str, Json]:
     """Return the figures of a method, in percent.
 
     ``error`` is the median over plays of the mean relative error on sizes not logged;
-    ``oracle`` the throughput of choices within the limit, of the oracle's; ``broken`` the
+    ``oracle`` the throughput of choices within the limit, of the oracle's; ``oracle_all`` the
+    same of all plays, nothing chosen and a limit not kept counting as nought; ``broken`` the
     share of choices that take over 5% longer than the limit; ``abstained`` how often nothing
     was chosen; ``covered`` the share of times inside the stated 90% interval.
     """
@@ -222,6 +223,7 @@ def summary(played: Sequence[tuple[Curve, Logged, Chosen]]) -> dict[str, Json]:
         "choices": len(choices),
         "abstained": _percent([float(chosen.place is None) for _, _, chosen in dense]),
         "oracle": _percent(within),
+        "oracle_all": 100.0 * sum(within) / len(dense) if dense else None,
         "broken": _percent([float(broken) for _, broken in choices]),
     }
 

@@ -1,8 +1,9 @@
-"""Which batch size to take under a limit: most items a second, and a price on breaking it.
+"""Which batch size to take under a limit: most items a second that are expected within it.
 
-A size whose chance of breaking the limit is above `CAP` is not taken at all; below that,
-each per cent of risk is worth `PRICE` per cent of throughput. A limit is broken by what
-takes more than `SLACK` longer. Where no size is safe enough, there is nothing to choose.
+What a size brings counts as far as it is likely to keep the limit. One whose chance of
+breaking it is above `CAP` is not taken at all; below that, each per cent of risk is worth
+`PRICE` per cent of throughput. A limit is broken by what takes more than `SLACK` longer. Where
+no size is safe enough, there is nothing to choose.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from optimizer.models.shapes import Fan
 Array: TypeAlias = NDArray[Any]
 
 CAP: Final = 0.1
-PRICE: Final = 3.0
+PRICE: Final = 2.0
 SLACK: Final = 0.05
+LEAST: Final = 1e-9
 NARROW: Final = 4.0
 """Measured sizes that span less than this factor say nothing of sizes beyond twice the stable."""
 STEP: Final = 2.0
@@ -41,6 +43,7 @@ def choose(
     n = np.asarray(sizes, float)
     belief = fan.at(n)
     risk = 1.0 - belief.below(np.log(limit * (1.0 + SLACK)))
-    worth = np.log(n) - belief.mean - PRICE * risk
+    kept = np.maximum(belief.below(np.log(limit)), LEAST)
+    worth = np.log(n * kept) - belief.mean - PRICE * risk
     allowed = (n <= most * (1.0 + 1e-9)) & (risk <= CAP)
     return int(np.argmax(np.where(allowed, worth, -np.inf))) if allowed.any() else None

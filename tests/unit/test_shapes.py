@@ -106,6 +106,13 @@ def test_the_choice_is_near_the_best_and_within_the_limit(limit: float) -> None:
     assert taken >= best / 2
 
 
+def test_a_size_that_is_known_to_be_just_over_the_limit_is_not_taken() -> None:
+    some = [1, 64, 512]
+    fan = fit(some, [1.0, 1.03, 5.0], [0.0] * 3, reach=(1, 512))
+    assert choose(fan, some, 1.02) == 0
+    assert choose(fan, some, 1.04) == 1
+
+
 def test_where_no_size_is_safe_there_is_nothing_to_choose() -> None:
     some = [1, 64, 512]
     assert choose(fit(some, seconds(some), [0.0] * 3), SIZES, 0.5) is None
@@ -228,6 +235,8 @@ def test_ours_keeps_limits_that_a_line_breaks_and_is_nearer(data: Path) -> None:
     assert mine["error"] < line["error"]
     assert mine["broken"] <= 5.0
     assert mine["oracle"] > 85.0
+    assert mine["oracle_all"] <= mine["oracle"] * (1.0 - mine["abstained"] / 100.0) + 1e-9
+    assert mine["oracle_all"] > line["oracle_all"]
 
 
 def test_limits_learnt_from_a_few_tries_are_near_the_oracles(data: Path) -> None:
