@@ -25,8 +25,9 @@ from optimizer.evidence import record
 from optimizer.finding import Asked, Finding, propose
 from optimizer.gate.calibration import Calibration
 from optimizer.gate.gate import Judgement, Terms, judge
+from optimizer.gate.metrics import Heard, expert_of
 from optimizer.gate.moves import LARGER, SMALLER, Moves
-from optimizer.gate.outlook import Outlook, outlook
+from optimizer.gate.outlook import HALF, Outlook, outlook
 from optimizer.gate.tendency import Tendency
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import knob_class
@@ -44,6 +45,8 @@ DECLARED: Final = 0.5
 """Standard deviation of the log ratio of a choice that an author thought worth declaring."""
 LONGEST: Final = 50
 """The most runs to come that a saving is counted over."""
+HEARD: Final = 0.1
+"""A weight of metrics from which on a proposal speaks of them."""
 TOLD: Final = 10
 """So many of the steps that were borrowed from are named, the most alike first."""
 
@@ -138,6 +141,8 @@ class _View:
     terms: Terms
     said: str
     borrowed: tuple[Borrowed, ...] = ()
+    heard: Heard | None = None
+    """What tendency and metrics say; nothing where there is no history."""
 
     @classmethod
     def of(cls, asked: Asked, choices: list[str], others: Others | None, terms: Terms) -> _View:
@@ -152,16 +157,25 @@ class _View:
         known = others.maps.get(objective)
         said = "" if known else others.said
         history, borrowed = lend(others.elsewhere, asked, choices, history, others.earned)
-        return cls(choices, history, known, level, terms, said, borrowed)
+        heard = None
+        if len(history):
+            space, seen = space_of(choices), others.elsewhere.seen_of(step, choices)
+            heard = Heard(Tendency.of(space, history), expert_of(space, history), seen)
+        return cls(choices, history, known, level, terms, said, borrowed, heard)
 
     def judged(self) -> Judgement:
-        if len(self.history):
-            tendency = Tendency.of(space_of(self.choices), self.history)
-            return judge(outlook(tendency, self.history, 0, self.level), self.known, self.terms)
+        if self.heard is not None:
+            view = outlook(self.heard, self.history, 0, self.level)
+            return judge(view, self.known, self.terms)
         size = len(self.choices)
         declared = Posterior(np.ones(1), np.zeros((1, size)), np.full((1, size), DECLARED**2))
         moves = Moves.of(self.history, 0, self.level)
         return judge(Outlook(0, declared, moves, 1.0), None, self.terms)
+
+    def of_metrics(self) -> float:
+        """How much of the belief is what metrics said."""
+        leaning = self.known.share if self.known else HALF
+        return 0.0 if self.heard is None else leaning * self.heard.about(0).of_metrics
 
     def facts(self, pick: int) -> dict[str, Json]:
         """Return which steps speak, of what size, and what made the same move."""
@@ -181,6 +195,7 @@ class _View:
             "made_this_move": {"steps": len(moved), "families": sorted(set(moved))},
             "sizes_that_count": held,
             "own_size": math.exp(self.level),
+            "weight_of_metrics": round(self.of_metrics(), 3),
         }
 
 
@@ -239,11 +254,24 @@ def _note(asked: Asked, view: _View, told: Judgement, value: str) -> str:
         trust = f"; {view.known.says()}" if view.known else ""
         return (
             f"{move}: {asked.objective} per item {middle} ({high} to {low}) by what other steps "
-            f"saw; 5% or more with a chance of {told.chance:.0%}{resembling(view.borrowed)}{trust}"
+            f"saw; 5% or more with a chance of {told.chance:.0%}{resembling(view.borrowed)}"
+            f"{_metrics(asked, view)}{trust}"
         )
     why = "; ".join(_unsure(view, told))
     return (
-        f"history cannot say what {move} would do ({why}{resembling(view.borrowed)}); "
+        f"history cannot say what {move} would do ({why}{resembling(view.borrowed)}"
+        f"{_metrics(asked, view)}); "
         f"a trial is expected to save {told.worth:.1f} runs of the next {view.terms.horizon} "
         f"and to cost {told.price:.1f}"
+    )
+
+
+def _metrics(asked: Asked, view: _View) -> str:
+    """Say how much of the belief comes from what the step did where it runs now."""
+    weight = view.of_metrics()
+    if weight < HEARD:
+        return ""
+    return (
+        f"; what it did with memory, CPU and bytes on {asked.stable} has a weight of "
+        f"{weight:.0%} in this"
     )

@@ -41,6 +41,8 @@ class Elsewhere:
     dollars: Array
     described: tuple[Described, ...] = ()
     """What is known of each step beside its outcomes."""
+    metrics: Array | None = None
+    """What runs did with `METRICS`: steps × settings × metrics, NaN where that is not known."""
 
     def of(self, objective: Objective, step: StepName, setting: str) -> float:
         """Return a step's outcome under a setting; NaN when it is not known."""
@@ -56,7 +58,21 @@ class Elsewhere:
         rows = self._rows(objective, settings)
         kept = self.lenders(objective, settings, without)
         families = [self.steps[place][0] for place in kept]
-        return History.of([rows[place] for place in kept], families, len(settings))
+        metrics = None if self.metrics is None else [self.seen(at, settings) for at in kept]
+        return History.of([rows[at] for at in kept], families, len(settings), metrics=metrics)
+
+    def seen_of(self, step: StepName, settings: Sequence[str]) -> Array | None:
+        """Return the metrics of a step under these settings; None where nothing is known."""
+        return self.seen(self.steps.index(step), settings) if step in self.steps else None
+
+    def seen(self, step: int, settings: Sequence[str]) -> Array:
+        """Return the metrics of a step, by its place, under these settings."""
+        many = 0 if self.metrics is None else self.metrics.shape[-1]
+        found = np.full((len(settings), many), np.nan)
+        for row, setting in enumerate(settings):
+            if self.metrics is not None and setting in self.settings:
+                found[row] = self.metrics[step, self.settings.index(setting)]
+        return found
 
     def lenders(
         self, objective: Objective, settings: Sequence[str], without: StepName | None = None
@@ -115,7 +131,8 @@ def elsewhere(
         replace(_named(step, catalogue or {}), takes=took)
         for step, took in zip(steps, takes, strict=True)
     )
-    return Elsewhere(steps, settings, seconds, dollars, found)
+    metrics = _metrics(table, row, column, n["succeeded"], (len(steps), len(settings)))
+    return Elsewhere(steps, settings, seconds, dollars, found, metrics)
 
 
 def _named(step: StepName, catalogue: Mapping[StepName, Described]) -> Described:
@@ -133,6 +150,26 @@ def _takes(table: Table, row: Array, weight: Array, steps: int) -> list[dict[str
             mine = (row == place) & np.isfinite(logs) & (weight > 0.0)
             if mine.any():
                 found[place][name] = float(np.average(logs[mine], weights=weight[mine]))
+    return found
+
+
+def _metrics(
+    table: Table, row: Array, column: Array, weight: Array, shape: tuple[int, int]
+) -> Array | None:
+    """What each step did under each setting: geometric means over all hours."""
+    named = [name for name in METRICS if name in table.column_names]
+    if not named:
+        return None
+    found = np.full((*shape, len(named)), np.nan)
+    for place, name in enumerate(named):
+        logs = np.asarray(table.column(name).to_numpy(), float)
+        known = np.isfinite(logs) & (weight > 0.0)
+        cell = row[known] * shape[1] + column[known]
+        size = shape[0] * shape[1]
+        total = np.bincount(cell, weights=weight[known], minlength=size)
+        summed = np.bincount(cell, weights=(logs * weight)[known], minlength=size)
+        means = np.where(total > 0.0, summed / np.maximum(total, 1e-9), np.nan)
+        found[:, :, place] = np.exp(means).reshape(shape)
     return found
 
 
@@ -180,5 +217,7 @@ def _dayparts(table: Table) -> Array:
     return np.asarray(table.column("daypart").to_numpy(), int)
 
 
+METRICS: Final = ("log_memory", "log_cpu", "log_read", "log_written")
+"""Logs of resident memory, CPUs in use, and bytes in and out a second, where they are told."""
 _TAKES: Final = ("log_s", "log_rows", "log_memory", "log_cpu")
 _NUMBERS: Final = ("attempts", "runs", "failed", "log_s", "log_usd", "priced", "succeeded")

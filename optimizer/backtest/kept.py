@@ -40,6 +40,8 @@ def key_of(method: str, table: Table, history: History, noise: Noise | None, see
         parts += [_maybe(history.failed), _maybe(history.over)]
     if method == OURS:
         parts.append(_search())
+        if table.low_level is not None and history.metrics is not None:
+            parts.append(_digest(table.low_level, history.metrics))
     if noise is not None:
         parts += [_digest(*noise.machines, *noise.configurations)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

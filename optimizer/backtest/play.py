@@ -9,15 +9,18 @@ from __future__ import annotations
 import time
 import zlib
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.backtest.methods import FORCED, HORIZON, METHODS, OURS
 from optimizer.backtest.noise import Noise
 from optimizer.backtest.table import Table
 from optimizer.search.history import History
-from optimizer.search.numeric import shipped
+from optimizer.search.numeric import Numeric, shipped
+
+Array: TypeAlias = NDArray[Any]
 
 BUDGET: Final = 24
 """How many trials every search is made to run, so that k5 can be seen."""
@@ -63,6 +66,10 @@ class _Hearing:
             return heard, failed, -np.inf
         return float(table.log_measured[setting]) + drawn, False, float(over[setting]) + drawn
 
+    def metrics(self, setting: int) -> Array | None:
+        """What a trial is seen to do, where the table knows."""
+        return None if self.table.low_level is None else self.table.low_level[setting]
+
     def _drawn(self, setting: int) -> float:
         if self.noise is None:
             return 0.0
@@ -105,6 +112,10 @@ def _ours(hearing: _Hearing, history: History) -> tuple[int, tuple[int, ...]]:
         if not step.worthwhile and not stopped:
             stopped = len(search.tried)
         outcome, failed, over = hearing.hear_all(step.setting)
-        search.tell(step.setting, outcome, failed=failed, over=over)
+        if isinstance(search, Numeric):
+            search.tell(step.setting, outcome, failed=failed, over=over)
+        else:
+            metrics = hearing.metrics(step.setting)
+            search.tell(step.setting, outcome, failed=failed, over=over, metrics=metrics)
         chosen.append(search.best)
     return stopped or len(search.tried), tuple(chosen)

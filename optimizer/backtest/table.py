@@ -27,7 +27,10 @@ _FEWEST: int = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """One workload: outcomes by setting, in the objective's unit (less is better)."""
+    """One workload: outcomes by setting, in the objective's unit (less is better).
+
+    ``low_level`` are metrics of its runs (settings × metrics), of which history has the same.
+    """
 
     dataset: str
     objective: str
@@ -75,9 +78,11 @@ class Table:
         rows = [self._placed(other, other.log_measured) for other in seen]
         failed = [self._placed(other, other.crashed.astype(float)) for other in seen]
         over = [self._placed(other, other.over) for other in seen if other.over is not None]
+        metrics = [self._metrics_of(other) for other in seen]
         return History.of(
             rows, [other.family for other in seen], len(self.space), failed=failed,
             over=over if len(over) == len(seen) and over else None,
+            metrics=metrics if self.low_level is not None else None,
         )  # fmt: skip
 
     @property
@@ -124,3 +129,11 @@ class Table:
         """What another table holds, at the places of this one's settings."""
         at = dict(zip(other.space.names, values, strict=True))
         return np.asarray([at.get(name, np.nan) for name in self.space.names], float)
+
+    def _metrics_of(self, other: Table) -> Array:
+        """Another table's metrics, at the places of this one's settings."""
+        many = 0 if self.low_level is None else self.low_level.shape[1]
+        told = np.zeros((0, many)) if other.low_level is None else other.low_level
+        at = dict(zip(other.space.names, told, strict=False))
+        none = np.full(many, np.nan)
+        return np.asarray([at.get(name, none) for name in self.space.names], float)

@@ -40,7 +40,8 @@ def lent(history: History, alike: Array, share: float) -> History:
     pull = pulls(alike, share)
     if not len(alike) or (pull == pull[0]).all():
         return history
-    return Lent(history.rows, history.families, pull=tuple(map(float, pull)))
+    weights = tuple(map(float, pull))
+    return Lent(history.rows, history.families, metrics=history.metrics, pull=weights)
 
 
 def pull_of(history: History) -> Array:

@@ -9,13 +9,12 @@ it went with size. Which of them to lean on is not known beforehand; replaying h
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.gate.moves import Moves
-from optimizer.gate.tendency import Tendency
 from optimizer.search.history import History
 from optimizer.search.posterior import Posterior
 
@@ -23,6 +22,8 @@ Array: TypeAlias = NDArray[Any]
 
 LEANS: Final = (1.0, 0.5, 0.0)
 """Shares of the tendency that are compared; the rest is the moves'."""
+HALF: Final = 0.5
+"""The share of the tendency where no replay has said which."""
 SAVING, HARM = float(np.log(0.95)), float(np.log(1.05))
 """Log ratios: what is worth having (5% less), and what is harm (5% more)."""
 
@@ -69,8 +70,16 @@ class Outlook:
         return np.asarray(spread)
 
 
+class Tells(Protocol):
+    """What says how settings stand from an incumbent."""
+
+    def about(self, incumbent: int) -> Posterior:
+        """Return the belief."""
+        ...
+
+
 def outlook(
-    tendency: Tendency, history: History, incumbent: int, level: float, share: float = 0.5
+    tendency: Tells, history: History, incumbent: int, level: float, share: float = HALF
 ) -> Outlook:
     """Return what is believed when only the incumbent was run, at this mean log outcome."""
     return Outlook(

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from optimizer.gate.calibration import Calibration, Pick, calibrate
 from optimizer.gate.lent import lent
+from optimizer.gate.metrics import Heard, expert_of
 from optimizer.gate.outlook import HARM, LEANS, SAVING, Outlook, outlook
 from optimizer.gate.tendency import Tendency
+from optimizer.search.expert import Expert
 from optimizer.search.history import History
 from optimizer.search.space import Space
 
@@ -55,7 +57,8 @@ def calibrated(
     ``share`` what it has earned: history is replayed as it will be used.
     """
     groups: dict[str, list[Case]] = defaultdict(list)
-    for case in replays(space, history, alike, share):
+    expert = expert_of(space, history)
+    for case in replays(space, history, alike, share, expert):
         groups[case.family].append(case)
     tests = {share: _tested(groups, share) for share in LEANS}
     best = max(LEANS, key=lambda share: tests[share].rank)
@@ -64,16 +67,21 @@ def calibrated(
 
 
 def replays(
-    space: Space, history: History, alike: Array | None = None, share: float = 0.0
-) -> Iterator[Case]:
-    """Yield the cases of a history in which steps of a like size ran under the incumbent."""
+    space: Space, history: History, alike: Array | None = None, share: float = 0.0,
+    expert: Expert | None = None,
+) -> Iterator[Case]:  # fmt: skip
+    """Yield the cases of a history in which steps of a like size ran under the incumbent.
+
+    ``expert`` is what metrics have to say, of which others than the replayed one are asked.
+    """
     families = np.asarray(history.families)
     for family in sorted(set(history.families)):
         others = families != family
-        rest = History(history.rows[others], tuple(families[others]))
+        rest = history.of_steps(others)
         if not len(rest):
             continue
         plain = Tendency.of(space, rest)
+        told = expert.having_learnt(rest) if expert is not None else None
         for index in np.flatnonzero(~others):
             row = history.rows[index]
             view, tendency = rest, plain
@@ -81,7 +89,8 @@ def replays(
                 view = lent(rest, alike[index, others], share)
                 tendency = plain if view is rest else Tendency.of(space, view)
             for incumbent in _incumbents(row):
-                belief = outlook(tendency, view, incumbent, float(row[incumbent]))
+                heard = Heard(tendency, told, history.seen[index])
+                belief = outlook(heard, view, incumbent, float(row[incumbent]))
                 if belief.moves.supported:
                     yield Case(family, f"{family}/{index}", belief, row - row[incumbent])
 

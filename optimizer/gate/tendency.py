@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.gate import lent
+from optimizer.search.components import LEVEL
 from optimizer.search.history import History, centred
 from optimizer.search.posterior import Posterior
 from optimizer.search.space import Space
@@ -84,6 +85,19 @@ class Tendency:
         variance = learnt[:, None] * mine + alike[:, None] * near[length.astype(int)]
         mean = uses[:, None] * (self.mean - self.mean[incumbent])[None, :]
         return Posterior(weight, mean, np.maximum(variance + NOISE**2, 1e-12))
+
+    def likely(self, index: Array, told: Array) -> float:
+        """Return the log likelihood of some settings' outcomes, the step's level unknown."""
+        length, learnt, alike, uses, weight = self.components.T
+        here = np.ix_(index, index)
+        near = self.kernels[length.astype(int)][:, here[0], here[1]]
+        own = learnt[:, None, None] * self.learnt[here] + alike[:, None, None] * near
+        factor = np.linalg.cholesky(own + LEVEL + NOISE**2 * np.eye(len(index)))
+        apart = told - uses[:, None] * self.mean[index]
+        surprise = np.linalg.solve(factor, apart[:, :, None])[:, :, 0]
+        heights = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+        logs = np.log(weight) - 0.5 * (surprise * surprise).sum(axis=1) - heights
+        return float(np.logaddexp.reduce(logs))
 
 
 def _apart(covariance: Array, place: int) -> Array:

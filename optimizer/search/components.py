@@ -162,7 +162,7 @@ def _learnt_weights(every: Components, kernels: Kernels, history: History) -> Ar
         others = Learnt.of(rows[~own], counts[~own], kernels.near)
         for step in np.flatnonzero(own):
             index = order[np.isfinite(rows[step][order])][:SETTINGS]
-            logs[step] = TEMPER * _evidence(every, kernels, others, index, rows[step][index])
+            logs[step] = TEMPER * evidence(every, kernels, others, index, rows[step][index])
     likely = np.exp(logs - logs.max(axis=1, keepdims=True))
     weights = np.exp(every.log_prior)
     for _ in range(ROUNDS):
@@ -173,7 +173,7 @@ def _learnt_weights(every: Components, kernels: Kernels, history: History) -> Ar
     return np.asarray((families_seen * weights + DOUBT * prior) / (families_seen + DOUBT))
 
 
-def _evidence(c: Components, kernels: Kernels, others: Learnt, index: Array, told: Array) -> Array:
+def evidence(c: Components, kernels: Kernels, others: Learnt, index: Array, told: Array) -> Array:
     """The log likelihood by component of one step's outcomes under some settings."""
     near = kernels.rows(index)[:, :, index]
     covariance = c.amount(others)[:, None, None] * near[c.view] + LEVEL

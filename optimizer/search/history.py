@@ -38,17 +38,21 @@ class History:
     ``failed`` is the share of a setting's runs that failed (NaN: it never ran); without it,
     whatever has an outcome succeeded. ``over`` is the log of a limited quantity as a multiple
     of its limit: above 0 the limit was broken. Of several limits it is the most broken.
+    ``metrics`` are what runs were seen to do with memory, CPU and the like (see `forest`):
+    steps × settings × metrics, NaN where that is not known.
     """
 
     rows: Array
     families: tuple[str, ...]
     failed: Array | None = None
     over: Array | None = None
+    metrics: Array | None = None
 
     @classmethod
     def of(
         cls, rows: Sequence[Array], families: Sequence[str], settings: int, *,
         failed: Sequence[Array] | None = None, over: Sequence[Array] | None = None,
+        metrics: Sequence[Array] | None = None,
     ) -> History:  # fmt: skip
         """Return the history of these steps; there may be none."""
 
@@ -58,6 +62,7 @@ class History:
         return cls(
             stacked(rows), tuple(families),
             None if failed is None else stacked(failed), None if over is None else stacked(over),
+            np.stack(metrics) if metrics else None,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -68,13 +73,21 @@ class History:
         families = tuple(np.asarray(self.families, object)[keep])
         failed = None if self.failed is None else self.failed[keep]
         over = None if self.over is None else self.over[keep]
-        return History(self.rows[keep], families, failed, over)
+        metrics = None if self.metrics is None else self.metrics[keep]
+        return History(self.rows[keep], families, failed, over, metrics)
+
+    @property
+    def seen(self) -> Array:
+        """The metrics; none where there are none."""
+        none = np.zeros((*self.rows.shape, 0))
+        return none if self.metrics is None else self.metrics
 
     def of_settings(self, index: Array) -> History:
         """Return what it says of some settings."""
         failed = None if self.failed is None else self.failed[:, index]
         over = None if self.over is None else self.over[:, index]
-        return History(self.rows[:, index], self.families, failed, over)
+        metrics = None if self.metrics is None else self.metrics[:, index]
+        return History(self.rows[:, index], self.families, failed, over, metrics)
 
     def anchors(self) -> Array:
         """Return the log outcome that each step's distances are from, as a column.

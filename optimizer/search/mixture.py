@@ -16,7 +16,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.search.components import JITTER, LEVEL, alone, chosen, forward
+from optimizer.search.components import JITTER, LEVEL, alone, chosen, evidence, forward
+from optimizer.search.expert import Expert, Likely, joined
 from optimizer.search.history import History, unwarp, warp
 from optimizer.search.kernels import Kernels
 from optimizer.search.learnt import Learnt, likeliest
@@ -74,6 +75,7 @@ class Mixture:
             self._learnt = Learnt.of(history.warped(), history.weights(), near)
             self._components = chosen(self._kernels, history)
             self._risk = np.ones(size) if level else _risk(history, self._learnt)
+        self._expert = None if level else Expert.of(space, history, self._rival)
         self._factors = self._none()
 
     @property
@@ -91,13 +93,15 @@ class Mixture:
         return self._risk
 
     def posterior(
-        self, tried: Sequence[int], outcomes: Sequence[float], anchor: float | None = None
-    ) -> Posterior:
+        self, tried: Sequence[int], outcomes: Sequence[float], anchor: float | None = None,
+        metrics: Sequence[Array | None] = (),
+    ) -> Posterior:  # fmt: skip
         """Return the belief after trials: settings by index, and their log outcomes.
 
         Distances are from ``anchor``, a log outcome; if it is not given, from the best told.
+        ``metrics`` are what each trial was seen to do (see `forest`), where that is known.
         """
-        return self.weighed(tried, outcomes, anchor)[1]
+        return self.weighed(tried, outcomes, anchor, metrics)[1]
 
     def at(self, level: Level) -> Mixture:
         """Return the same mixture for steps of another level."""
@@ -106,8 +110,9 @@ class Mixture:
         return other
 
     def weighed(
-        self, tried: Sequence[int], outcomes: Sequence[float], anchor: float | None = None
-    ) -> tuple[float, Posterior]:
+        self, tried: Sequence[int], outcomes: Sequence[float], anchor: float | None = None,
+        metrics: Sequence[Array | None] = (),
+    ) -> tuple[float, Posterior]:  # fmt: skip
         """Return the belief after trials, and the log of how likely they were beforehand."""
         told = np.asarray(outcomes, float)
         if self._level is not None:
@@ -122,12 +127,22 @@ class Mixture:
         variance = self._diagonal() - np.einsum("ckn,ckn->cn", held.pull, held.pull)
         heights = np.log(np.diagonal(held.factor, axis1=1, axis2=2)).sum(axis=1)
         log = c.log_prior - 0.5 * (apart * apart).sum(axis=1) - heights
-        weights = np.exp(log - log.max())
-        likely = float(log.max() + np.log(weights.sum()))
         if self._level is not None:
             expected = expected + self._level.mean
-        believed = weights / weights.sum()
-        return likely, Posterior(believed, expected, np.maximum(variance, _LEAST_VARIANCE))
+        variance = np.maximum(variance, _LEAST_VARIANCE)
+        said = self._expert.said(index, told, metrics) if self._expert and len(metrics) else None
+        return joined(log, expected, variance, said)
+
+    def _rival(self, rest: History) -> Likely:
+        """What the components make of a step when this is all that is known of others."""
+        others = Learnt.of(rest.warped(), rest.weights(), self._kernels.near)
+        c = self._components
+
+        def likely(index: Array, told: Array) -> float:
+            logs = c.log_prior + evidence(c, self._kernels, others, index, told)
+            return float(np.logaddexp.reduce(logs))
+
+        return likely
 
     @property
     def _own(self) -> float:

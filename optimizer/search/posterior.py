@@ -28,12 +28,19 @@ class Posterior:
     """By component: its weight, and its mean and variance by setting.
 
     ``mean`` and ``variance`` are components × settings, warped log distances. The belief of a
-    setting is the mixture of normals with these weights.
+    setting is the mixture of normals with these weights. The last ``heard`` of them are the
+    expert's on metrics (see `expert`).
     """
 
     weights: Array
     mean: Array
     variance: Array
+    heard: int = 0
+
+    @property
+    def of_metrics(self) -> float:
+        """The weight of what metrics say."""
+        return float(self.weights[len(self.weights) - self.heard :].sum())
 
     def average(self) -> Array:
         """Return the expected distance by setting."""

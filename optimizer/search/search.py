@@ -64,6 +64,7 @@ class Search:
     outcomes: list[float] = field(default_factory=list)
     failed: list[bool] = field(default_factory=list)
     over: list[float] = field(default_factory=list)
+    metrics: list[Array | None] = field(default_factory=list)
     mixture: Mixture = field(init=False)
     _failing: Failing = field(init=False)
     _keeping: Keeping = field(init=False)
@@ -79,18 +80,20 @@ class Search:
         self._waste = _waste(measured)
 
     def tell(
-        self, setting: int, log_outcome: float, *, failed: bool = False, over: float = -np.inf
-    ) -> None:
+        self, setting: int, log_outcome: float, *, failed: bool = False, over: float = -np.inf,
+        metrics: Array | None = None,
+    ) -> None:  # fmt: skip
         """A setting was tried.
 
         ``failed``: its run came to nothing, so that its outcome says nothing of others.
         ``over``: the log of a limited quantity as a multiple of its limit; above 0 the limit
-        was broken.
+        was broken. ``metrics`` are what it was seen to do, as history has them.
         """
         self.tried.append(setting)
         self.outcomes.append(log_outcome)
         self.failed.append(failed)
         self.over.append(over)
+        self.metrics.append(metrics)
 
     @property
     def best(self) -> int:
@@ -132,7 +135,8 @@ class Search:
         outcomes = [self.outcomes[k] for k in told]
         best = best_of(self.outcomes, self.failed, self.over)
         tried = [self.tried[k] for k in told]
-        return self.mixture.posterior(tried, outcomes, self.outcomes[best])
+        metrics = [self.metrics[k] for k in told]
+        return self.mixture.posterior(tried, outcomes, self.outcomes[best], metrics)
 
     def _price(self) -> Array:
         """What a good run costs, as a multiple of one under the best."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import clickhouse_connect
+import numpy as np
 import pytest
 
 from bench.optimizer_evidence import A_RUN, FILL, SCOPE, ask, asked_of
@@ -63,6 +64,26 @@ def test_what_a_step_took_on_each_class_of_hardware_is_summed_up(client: Any) ->
         weights = [p["succeeded"] for p in parts]
         expected = sum(c * w for c, w in zip(charged, weights, strict=True)) / sum(weights)
         assert seen.of("time", (playbook, step), setting) == pytest.approx(expected)
+
+
+def test_what_runs_did_with_memory_and_bytes_is_summed_up_by_class(client: Any) -> None:
+    columns = (
+        "writer, pos, at, run, playbook, step, attempt, outcome, run_s, cpu_s, items, hardware, "
+        "rss_peak, bytes_in, bytes_out"
+    )
+    for n, (hardware, memory, read) in enumerate(
+        [("m", 1e9, 8e6), ("m", 4e9, 2e6), ("n", 2e9, 0)]
+    ):
+        at = f"fromUnixTimestamp({1767225600 + n})"
+        row = f"3, {n}, {at}, 'r{n}', 'mem', 's', 'r{n}/s', 'succeeded', 2.0, 1.0, 1"
+        row = f"{row}, '{hardware}', {memory:.0f}, {read:.0f}, 0"
+        client.command(f"INSERT INTO attempt ({columns}) VALUES ({row})")
+    seen = elsewhere(ask(client, "evidence_settings")).seen_of(("mem", "s"), ("m", "n", "other"))
+    assert seen is not None
+    assert np.allclose(seen[0, :3], [2e9, 0.5, 2e6])
+    assert np.allclose(seen[1, :2], [2e9, 0.5])
+    assert np.isnan(seen[1, 2:]).all()
+    assert np.isnan(seen[2]).all()
 
 
 def test_a_run_that_goes_on_after_four_hours_ended_counts_once(client: Any) -> None:

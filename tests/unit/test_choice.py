@@ -258,6 +258,37 @@ def _alike(record: Record, told: dict[str, Any]) -> list[dict[str, Any]]:
     return lent
 
 
+def needing(memory: float, families: int = 10) -> pa.Table:
+    """Steps that the small class is too small for or not, and ours, which uses so much of it."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for number in range(families * 2):
+        much = number % 2 == number // 2 % 2
+        for place, setting in enumerate(CLASSES):
+            log_s = (-0.7 if much else 0.5) * (place == 1) + 0.4 * (place == 2)
+            row = {"playbook": f"other/{number // 2}", "step": f"s{number % 2}"}
+            row |= {"setting": setting, "log_s": 2.0 + log_s + rng.normal(0, 0.02)}
+            rows.append(row | {"log_memory": np.log(30e9 if much else 1e9) + rng.normal(0, 0.2)})
+    mine = {"playbook": "etl/mine", "step": "load", "setting": "small", "log_s": np.log(8.0)}
+    rows.append(mine | {"log_memory": np.log(memory)})
+    same = {"attempts": 20, "runs": 20, "failed": 0, "log_usd": 0.0, "priced": 0, "succeeded": 20}
+    return pa.Table.from_pylist([row | same for row in rows])
+
+
+def test_what_a_step_did_with_memory_says_whether_to_move_it() -> None:
+    found = tuned({}, others(needing(30e9))).candidate
+    assert found is not None
+    assert (found.kind, found.diff[0]["to"]) == ("change", "large")
+    assert found.evidence["others"]["weight_of_metrics"] > 0.1
+    assert "what it did with memory, CPU and bytes on small has a weight of" in found.note
+    stays = tuned({}, others(needing(1e9))).candidate
+    assert stays is None or stays.kind == "experiment"
+    mute = others(needing(30e9).drop_columns(["log_memory"]))
+    unsure = tuned({}, mute).candidate
+    assert unsure is None or unsure.kind == "experiment"
+    assert unsure is None or "memory" not in unsure.note
+
+
 def test_that_nothing_is_known_of_an_alternative_is_said_without_families() -> None:
     tune = [{"name": "alternatives", "min": None, "max": None, "choices": ["main", "other"]}]
     scope = {"tune": tune, "defaults": {"alternatives": "main"}}

@@ -12,7 +12,9 @@ SELECT
   countIf(outcome = 'succeeded') AS succeeded,
   avgIf(log(rows_in), outcome = 'succeeded' AND rows_in > 0) AS log_rows,
   avgIf(log(rss_peak), outcome = 'succeeded' AND rss_peak > 0) AS log_memory,
-  avgIf(log(cpu_s / run_s), outcome = 'succeeded' AND cpu_s > 0 AND run_s > 0) AS log_cpu
+  avgIf(log(cpu_s / run_s), outcome = 'succeeded' AND cpu_s > 0 AND run_s > 0) AS log_cpu,
+  avgIf(log(bytes_in / run_s), outcome = 'succeeded' AND bytes_in > 0 AND run_s > 0) AS log_read,
+  avgIf(log(bytes_out / run_s), outcome = 'succeeded' AND bytes_out > 0 AND run_s > 0) AS log_written
 FROM attempts AS t
 WHERE t.at >= fromUnixTimestamp64Micro(toInt64({since:Float64} * 1e6))
   AND system = 0 AND overridden = 0 AND post_decision = 0 AND hardware != ''
