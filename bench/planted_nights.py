@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from bench.machine import machine
 from bench.planted_books import ASK, BATCH, BURN, Book, each
 from bench.planted_clock import again, hour, load
 from bench.planted_play import Play, play, say
@@ -116,7 +117,10 @@ def nights(minutes: float) -> Json:
         view, _ = on.proposed()
         naive = _naive(on)
         rows = [_row(book, view["result"], naive) for book in (*NIGHTLY, *ANYTIME)]
-        return {"runs": on.runs, "seconds": round(time.monotonic() - began), "rows": rows}
+        return {
+            "runs": on.runs, "seconds": round(time.monotonic() - began), "rows": rows,
+            "load": machine()["load"][0],
+        }  # fmt: skip
 
 
 def _naive(on: Play) -> dict[str, float]:

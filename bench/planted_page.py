@@ -37,7 +37,7 @@ def _trials(told: Json) -> Iterator[str]:
     if not told:
         return
     minutes = round(told["seconds"] / 60)
-    yield f"**Trials of every knob**: {told['runs']} runs, {minutes} minutes."
+    yield f"**Trials of every knob**: {told['runs']} runs, {minutes} minutes{_load(told)}."
     yield ""
     yield "| knob | change | by | verdict | measured (95%) | true | holds | foretold (90%) | |"
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -62,7 +62,8 @@ def _nights(told: Json) -> Iterator[str]:
     if not told:
         return
     minutes = round(told["seconds"] / 60)
-    yield f"**Nights and days** (under `faketime`): {told['runs']} runs, {minutes} minutes."
+    runs = told["runs"]
+    yield f"**Nights and days** (under `faketime`): {runs} runs, {minutes} minutes{_load(told)}."
     yield ""
     yield "| playbook | what is true | seems to take | answer | |"
     yield "|---|---|---|---|---|"
@@ -71,6 +72,10 @@ def _nights(told: Json) -> Iterator[str]:
         seems = f"{row['naive']:.2f}"
         yield f"| `{row['name']}` | {row['promise']} | {seems} | {answer} | {_mark(row)} |"
     yield ""
+
+
+def _load(told: Json) -> str:
+    return f", under a load of {told['load']}" if "load" in told else ""
 
 
 _HOLDS: Final = {True: "yes", False: "no", None: "–"}

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from bench.machine import machine
 from bench.planted_books import Book
 from bench.planted_play import ENDED, POLL_S, Play, say
 from bench.planted_trial_books import TRIED, Tried
@@ -180,4 +181,5 @@ def tried_out(play: Play, names: Sequence[str] = ()) -> Json:
     trials.try_out()
     return {
         "runs": play.runs, "seconds": round(time.monotonic() - began), "rows": trials.rows(),
+        "load": machine()["load"][0],
     }  # fmt: skip
