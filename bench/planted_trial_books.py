@@ -150,7 +150,8 @@ TRIED: Final = (
     Tried(
         "timeout",
         Book(
-            "t_timeout", "one in fifteen hangs for three seconds", each(1, 4) + ASK + RETRY
+            "t_timeout", "one in fifteen hangs for three seconds", each(1, 4) + ASK
+            + "    retry: {attempts: 5, initial: 1ms, on: [transient, timeout]}\n"
             + "    timeout: 2s\n    tune: {timeout: {min: 500ms, max: 30s}}\n",
             lambda s: _timeout(hang_s)(s) / _timeout(hang_s)(2.0), items=400, path="/hang",
             alone=True, rounds=1,

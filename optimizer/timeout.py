@@ -49,6 +49,10 @@ def study(
         for v in luck.values()
         if low <= v <= high and _lost(drawn, tries, v) <= max(MOST_LOST, now)
     ]
+    shorter = [v for v in luck.values() if low <= v < (asked.stable or math.inf)]
+    if shorter and not any(v in values for v in shorter):
+        text = f"under a shorter one over {MOST_LOST:.1%} of the work would have all its tries cut"
+        return asked.no("not_worthwhile", text)
     unlucky = _unlucky(tries, values)
     if unlucky is None:
         text = "work whose first try was long took long again: it is slow, not unlucky"
