@@ -4,8 +4,9 @@ History is replayed with one family left out at a time: each of its steps is tak
 one that has run under one setting alone, and what would have been picked for it is compared
 with what that setting did. From many such picks follow a map of stated chances to what came
 true (isotonic), the same for harm, and how wide an interval has to be to hold what comes
-(conformal). Every family counts once, however many steps it has; with few families the map
-is drawn towards a cautious guess, and with fewer than two there is none.
+(conformal). Every family counts once, however many steps it has. The fewer families stand
+behind a chance, the more it is drawn towards what came of such chances in other histories
+(two numbers a curve, the same whichever of five public data sets is left out).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,15 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 Json: TypeAlias = Any
 
-VERSION: Final = 1
+VERSION: Final = 2
 FEWEST_FAMILIES: Final = 2
-CAUTION: Final = 1.0
-"""How many families the cautious guess counts as."""
-DISCOUNT: Final = 0.9
-"""The cautious guess of what comes true of a stated chance."""
-HARM_GUESS: Final = 0.1
-"""The cautious guess of how often a pick does harm."""
+CAUTION: Final = 2.0
+"""How many families the other histories count as, in the curves and in the interval's reach."""
+PIVOT: Final = 0.85
+"""The stated chance at which `ELSEWHERE` holds."""
+ELSEWHERE: Final = {"saved": (2.2, 1.2), "harmed": (-2.8, -1.0)}
+"""What came true in other histories: log odds at `PIVOT`, and by log odds of what is stated."""
+SUREST: Final = 0.99
 MOST_HARMED: Final = 0.1
 """The most of a replay's proposals that may have done harm, for the gate to open at all."""
 TAIL: Final = 0.05
@@ -83,11 +85,11 @@ class Calibration:
 
     def chance(self, stated: Array) -> Array:
         """Return how likely a saving is, for what was stated."""
-        return self._drawn(self.saved, stated, np.clip(stated * DISCOUNT, 0.0, 1.0))
+        return self._drawn(self.saved, stated, elsewhere("saved", stated))
 
     def harm(self, stated: Array) -> Array:
         """Return how likely harm is, for what was stated of a saving."""
-        return self._drawn(self.harmed, stated, np.full(np.shape(stated), HARM_GUESS))
+        return self._drawn(self.harmed, stated, elsewhere("harmed", stated))
 
     def _drawn(self, curve: Sequence[float], stated: Array, guess: Array) -> Array:
         came = np.interp(stated, self.stated, curve)
@@ -128,14 +130,25 @@ class OtherVersion(ValueError):
         super().__init__(f"the calibration is of version {version}, and {VERSION} is read here")
 
 
-def calibrate(picks: Iterable[Pick], share: float) -> Calibration | None:
-    """Return the map learnt from picks, or None with fewer than two families."""
+def elsewhere(curve: Literal["saved", "harmed"], stated: Array) -> Array:
+    """Return what came of stated chances in other histories than the user's."""
+    from scipy.special import expit, logit
+
+    level, slope = ELSEWHERE[curve]
+    odds = logit(np.clip(stated, 1.0 - SUREST, SUREST)) - logit(PIVOT)
+    return np.asarray(expit(level + slope * odds))
+
+
+def calibrate(
+    picks: Iterable[Pick], share: float, fewest: int = FEWEST_FAMILIES
+) -> Calibration | None:  # fmt: skip
+    """Return the map learnt from picks, or None where they are of too few families."""
     from scipy.optimize import isotonic_regression
 
     rows = sorted(picks, key=lambda p: (p.stated, p.family, p.step, p.saved, p.surprise))
     weights = _weights(rows)
     families = len({pick.family for pick in rows})
-    if families < FEWEST_FAMILIES:
+    if families < max(fewest, 1):
         return None
     saved = np.asarray([float(pick.saved) for pick in rows])
     harmed = np.asarray([float(pick.harmed) for pick in rows])
@@ -159,7 +172,8 @@ def _behind(rows: Sequence[Pick]) -> Array:
     for pick in reversed(rows):
         seen.add(pick.family)
         counts.append(float(len(seen)))
-    return np.asarray(counts[::-1])
+    stated = [pick.stated for pick in rows]
+    return np.asarray(counts[::-1])[np.searchsorted(stated, stated)]
 
 
 def _numbers(values: Array) -> tuple[float, ...]:

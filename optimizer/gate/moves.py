@@ -35,8 +35,8 @@ ALIKE: Final = 3.0
 """Imagined families that say how much a move varies: the pooled variance of all moves."""
 LARGER: Final = 0.0953
 """Log distance above the largest level in history that still counts as seen (10%)."""
-SMALLER: Final = 0.4055
-"""The same below the smallest (a third less): small steps meet no limits."""
+SMALLER: Final = 0.6931
+"""The same below the smallest (half as large): small steps meet no limits."""
 UNSEEN_MEAN, UNSEEN_SCALE = 0.5, 1.0
 """What is believed of a move that nobody made."""
 VARIANCE: Final = 0.1

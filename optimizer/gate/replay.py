@@ -1,8 +1,9 @@
 """Replay: history with one family left out at a time, to see what would have been picked.
 
 The result is the calibration for one space and history: which view of history to lean on
-(the one under which the family that fares worst fares best), and how its stated chances are
-to be read. It knows nothing of the step it will be used for.
+(the one under which the family that fares worst fares best, but a view that hangs on how few
+steps left one setting has to be better by some), and how its stated chances are to be read.
+It knows nothing of the step it will be used for.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ INCUMBENTS: Final = 12
 """The most incumbents a step of history is replayed from."""
 ENOUGH: Final = 0.8
 MOST_HARM: Final = 0.05
+EARNED: Final = 0.1
+"""By how much of its runs the worst family has to fare better for moves alone to be believed."""
 LOSS: Final = 2.0
 """Savings that one harmful pick outweighs, when views of history are compared (over 1)."""
 
@@ -61,7 +64,7 @@ def calibrated(
     for case in replays(space, history, alike, share, expert):
         groups[case.family].append(case)
     tests = {share: _tested(groups, share) for share in LEANS}
-    best = max(LEANS, key=lambda share: tests[share].rank)
+    best = max(LEANS, key=lambda share: tests[share].rank(share))
     found = calibrate((p for cases in groups.values() for p in picks(cases, best)), best)
     return None if found is None else tests[best].told(found)
 
@@ -72,7 +75,9 @@ def replays(
 ) -> Iterator[Case]:  # fmt: skip
     """Yield the cases of a history in which steps of a like size ran under the incumbent.
 
-    ``expert`` is what metrics have to say, of which others than the replayed one are asked.
+    A family that has none is replayed all the same: what is asked there is harder than what
+    the gate will answer, so that what comes true of it is no flattery. ``expert`` is what
+    metrics have to say, of which others than the replayed one are asked.
     """
     families = np.asarray(history.families)
     for family in sorted(set(history.families)):
@@ -82,6 +87,7 @@ def replays(
             continue
         plain = Tendency.of(space, rest)
         told = expert.having_learnt(rest) if expert is not None else None
+        cases: list[Case] = []
         for index in np.flatnonzero(~others):
             row = history.rows[index]
             view, tendency = rest, plain
@@ -91,8 +97,8 @@ def replays(
             for incumbent in _incumbents(row):
                 heard = Heard(tendency, told, history.seen[index])
                 belief = outlook(heard, view, incumbent, float(row[incumbent]))
-                if belief.moves.supported:
-                    yield Case(family, f"{family}/{index}", belief, row - row[incumbent])
+                cases.append(Case(family, f"{family}/{index}", belief, row - row[incumbent]))
+        yield from [case for case in cases if case.belief.moves.supported] or cases
 
 
 def picks(cases: Sequence[Case], share: float) -> Iterator[Pick]:
@@ -127,16 +133,16 @@ def _incumbents(row: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class _Test:
+class Replayed:
     """What the gate would have saved, a list a family; 0 where it proposed nothing."""
 
     saved: tuple[tuple[float, ...], ...]
 
-    @property
-    def rank(self) -> tuple[float, float]:
-        """How the worst family fares, and then all of them."""
+    def rank(self, share: float) -> tuple[float, float]:
+        """How the worst family fares, less what moves have to earn, and then all of them."""
         means = [sum(one) / len(one) for one in self.saved]
-        return (round(min(means), 3), sum(means)) if means else (0.0, 0.0)
+        asked = EARNED * (1.0 - share)
+        return (round(min(means) - asked, 3), sum(means)) if means else (-asked, 0.0)
 
     def told(self, found: Calibration) -> Calibration:
         made = [[one for one in family if one != 0.0] for family in self.saved]
@@ -146,16 +152,17 @@ class _Test:
         return replace(found, proposed=proposed, harmed_by=harmed, proposing=proposing)
 
 
-def _tested(groups: Mapping[str, Sequence[Case]], share: float) -> _Test:
+def _tested(groups: Mapping[str, Sequence[Case]], share: float) -> Replayed:
     """What each case would have saved, its family judged by a map of the others."""
     told = {family: list(picks(cases, share)) for family, cases in groups.items()}
     saved = []
     for family, cases in groups.items():
-        known = calibrate((p for other in told if other != family for p in told[other]), share)
+        rest = (p for other in told if other != family for p in told[other])
+        known = calibrate(rest, share, fewest=1)
         views = [(case.belief.leaning(share), case.came) for case in cases]
         each = [0.0 if known is None else _saved(view, came, known) for view, came in views]
         saved.append(tuple(each))
-    return _Test(tuple(saved))
+    return Replayed(tuple(saved))
 
 
 def _saved(view: Outlook, came: Array, known: Calibration) -> float:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.gate.calibration import Calibration, OtherVersion, Pick, calibrate
+from optimizer.gate.calibration import Calibration, OtherVersion, Pick, calibrate, elsewhere
 from optimizer.gate.gate import Terms, arm, judge
 from optimizer.gate.moves import Moves
 from optimizer.gate.outlook import HARM, SAVING, Outlook, outlook
-from optimizer.gate.replay import calibrated, replays
+from optimizer.gate.replay import Replayed, calibrated, replays
 from optimizer.gate.tendency import Tendency
 from optimizer.gate.trial import settled
 from optimizer.search.history import History
@@ -133,11 +133,67 @@ def test_a_family_counts_once_however_many_picks_it_has() -> None:
     assert found.mean_saved == pytest.approx(0.5)
 
 
-def test_a_calibration_of_another_version_is_not_read() -> None:
+@pytest.mark.parametrize("version", [0, 1, None])
+def test_a_calibration_of_another_version_is_not_read(version: int | None) -> None:
     _, _, known = learnt()
     assert known is not None
-    with pytest.raises(OtherVersion, match="version 0"):
-        Calibration.from_json({**known.to_json(), "version": 0})
+    with pytest.raises(OtherVersion, match=f"version {version}, and 2 is read"):
+        Calibration.from_json({**known.to_json(), "version": version})
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0.3, 0.99), st.booleans(), st.integers(2, 12))
+def test_a_chance_goes_from_what_other_histories_showed_to_what_this_one_shows(
+    stated: float, saved: bool, families: int
+) -> None:
+    told = [Pick(f"family {n}", "a", stated, 0.0, saved, not saved) for n in range(families)]
+    few, more = calibrate(told[:-1], 0.5, fewest=1), calibrate(told, 0.5)
+    assert few is not None
+    assert more is not None
+    at = np.asarray([stated])
+    before, one, two = elsewhere("saved", at), few.chance(at), more.chance(at)
+    assert (before < one < two) if saved else (before > one > two)
+    before, one, two = elsewhere("harmed", at), few.harm(at), more.harm(at)
+    assert (before > one > two) if saved else (before < one < two)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9).map(sorted))
+def test_what_is_stated_to_be_likelier_was_likelier_elsewhere(stated: list[float]) -> None:
+    assert (np.diff(elsewhere("saved", np.asarray(stated))) >= 0.0).all()
+    assert (np.diff(elsewhere("harmed", np.asarray(stated))) <= 0.0).all()
+
+
+def test_other_histories_alone_open_no_gate() -> None:
+    assert calibrate([], 0.5, fewest=0) is None
+    assert calibrated(SPACE, world(families=1)) is None
+
+
+def test_a_family_unlike_the_others_in_size_is_replayed_all_the_same() -> None:
+    history = world(families=2)
+    history.rows[2:] += 9.0
+    cases = list(replays(SPACE, history))
+    assert {case.family for case in cases} == {"family 0", "family 1"}
+    assert not any(case.belief.moves.supported for case in cases)
+
+
+def test_two_families_that_agree_may_open_the_gate() -> None:
+    history = world(families=2)
+    known = calibrated(SPACE, history)
+    assert known is not None
+    assert (known.families, known.proposing, known.harmed_by) == (2, 2, 0)
+    level = float(history.rows[:, INCUMBENT].mean())
+    told = judge(outlook(Tendency.of(SPACE, history), history, INCUMBENT, level), known, Terms())
+    assert told.verdict == "propose"
+
+
+def test_moves_are_leant_on_only_where_the_worst_family_fares_clearly_better() -> None:
+    tendency, moves = ranked(0.30, lean=1.0), ranked(0.35, lean=0.0)
+    assert tendency > moves
+    assert ranked(0.45, lean=0.0) > tendency
+
+
+def ranked(saved: float, lean: float) -> tuple[float, float]:
+    return Replayed(((saved,), (0.6,))).rank(lean)
 
 
 def test_a_replay_never_learns_from_the_family_it_is_about() -> None:
