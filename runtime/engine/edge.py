@@ -273,13 +273,13 @@ class RunEdge:
     def is_live(self, experiment: str) -> bool:
         return any(live.id == experiment for live in self._layers.experiments.values())
 
-    def opens(self, step: Step, hours: str) -> float:
+    def opens(self, step: Step, hours: str, at: float) -> float:
         name = step.start.zone if step.start is not None else "UTC"
         zone = zone_of(name)
         if zone is None:
             _LOG.warning("%s begins at once: there is no time zone %s here", step.name, name)
-            return self._clock()
-        return opens(hours, self._clock(), zone)
+            return at
+        return opens(hours, at, zone)
 
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
         return self._budgets.setdefault((self._path, step.name, *arm), Budget())

@@ -74,8 +74,8 @@ class Edge(Protocol):
         """Whether an experiment still runs."""
         ...
 
-    def opens(self, step: Step, hours: str) -> float:
-        """The next time, from now on, that is within hours of the day of the step's zone."""
+    def opens(self, step: Step, hours: str, at: float) -> float:
+        """The first time from ``at`` on that is within hours of the day, in the step's zone."""
         ...
 
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:

@@ -36,7 +36,7 @@ class Holding(Batches):
             return False
         drawn = self._held_as(step)
         hours = str(self.edge.effective(drawn.config).get("start.hours", ANY))
-        due = self.edge.opens(step, hours)
+        due = self.edge.opens(step, hours, self.at)
         if due <= self.at or due > self._latest(step, step.start.at_most_s):
             return False
         self._emit(

@@ -7,8 +7,11 @@ import contextlib
 import time
 from pathlib import Path
 
+import pytest
+
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
+from runtime.engine.errors import BadOverride
 from runtime.journal.sqlite import SqliteReader
 from runtime.playbook.bundle import load_text
 from runtime.run.events import AttemptScheduled, Recorded, StepHeld
@@ -82,6 +85,26 @@ def test_a_step_waits_over_a_restart_until_its_hours_open(tmp_path: Path) -> Non
     assert held.at % DAY < 13 * 3600.0
     assert held.event.due % DAY == TEN
     assert begun.at >= held.event.due
+
+
+def test_an_override_says_other_hours_for_one_run_and_no_nonsense(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+
+    async def story() -> str:
+        engine = await opened(folder, 12 * 3600.0)
+        await engine.register(load_text(BOOK, {}), "me")
+        with pytest.raises(BadOverride, match="hours of the day"):
+            await engine.submit(
+                Submit("test/nightly", overrides={"dear": {"start.hours": "tonight"}})
+            )
+        at_once = {"dear": {"start.hours": "any"}}
+        run = await engine.submit(Submit("test/nightly", overrides=at_once))
+        row = await asyncio.wait_for(engine.wait(run), PATIENCE_S)
+        await engine.close()
+        assert row.state == "completed"
+        return run
+
+    assert not any(isinstance(r.event, StepHeld) for r in events(folder, asyncio.run(story())))
 
 
 def test_a_run_that_waits_is_cancelled_without_beginning(tmp_path: Path) -> None:

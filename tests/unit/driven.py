@@ -102,8 +102,8 @@ class World:
     def is_live(self, experiment: str) -> bool:
         return any(x.id == experiment for x in self.layers.experiments.values())
 
-    def opens(self, step: Step, hours: str) -> float:
-        return opens(hours, self.at, ZoneInfo(step.start.zone if step.start else "UTC"))
+    def opens(self, step: Step, hours: str, at: float) -> float:
+        return opens(hours, at, ZoneInfo(step.start.zone if step.start else "UTC"))
 
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
         return self.budgets.setdefault("/".join((step.name, *filter(None, arm))), Budget())
