@@ -1,9 +1,9 @@
 """Worlds in which memory decides: what the expert on metrics is worth, on generated data.
 
-`python -m bench.forest_worlds` prints JSON. No public table of finite settings has low-level
-metrics under a licence that lets it be kept, so these worlds are generated, and what is found
-in them says nothing of how often the real one is like them. A world has clusters (CPUs and
-memory a node, nodes) and programs with steps; a step has a working set, and where that is
+`python -m bench.forest_worlds` prints JSON. No public table of finite settings was found with
+low-level metrics and families enough to learn from, so these worlds are generated, and what is
+found in them says nothing of how often the real one is like them. A world has clusters (CPUs
+and memory a node, nodes) and programs with steps; a step has a working set, and where that is
 larger than a cluster's memory it spills: a cliff. In the world ``cliff`` a run's metrics show
 it (memory, CPU, bytes), in ``mute`` they are noise, in ``even`` nothing spills. The same
 worlds are searched with the metrics and without.
