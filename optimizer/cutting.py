@@ -36,6 +36,8 @@ LEAST_BEYOND: Final = 8
 SHARES: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995)
 TIMES: Final = (1.0, 1.5, 2.5)
 """A value at the edge of what most tries take is a narrow one: some above it are asked about."""
+BETWEEN: Final = 12
+"""Values between what most tries take and the longest, where no try may have ended."""
 UNITS: Final = 4000
 RESAMPLES: Final = 40
 MOST: Final = 5000
@@ -88,6 +90,8 @@ class Luck:
             for stretch in np.unique(np.quantile(self.curve.factors, (0.5, 0.9, 1.0)))
             for times in TIMES
         }
+        between = np.geomspace(self.curve.quantile(0.5), self.curve.longest, BETWEEN)
+        found |= {_rounded(float(v)) for v in between}  # tries may be quick, or hang, and no other
         return sorted(v for v in found if self.curve.still(v) * self.tries >= LEAST_BEYOND)
 
 

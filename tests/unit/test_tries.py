@@ -128,6 +128,25 @@ def test_a_timeout_that_second_tries_on_a_cold_worker_would_not_survive_is_not_p
     assert found is None or found.diff[0]["to"] > 1.0
 
 
+def test_a_timeout_between_what_is_quick_and_what_hangs_is_found_though_no_try_ended_there() -> (
+    None
+):
+    chance = np.random.default_rng(8)
+    units: list[list[Try]] = [
+        [("timeout", 9.0), ("", 0.04)] if chance.random() < 1 / 15
+        else [("", float(chance.gamma(400.0, 0.0001)))]
+        for _ in range(800)
+    ]  # fmt: skip
+    scope = {
+        "playbook": "p", "step": "s", "defaults": {**DEFAULTS, "timeout": 9.0},
+        "tune": [{"name": "timeout", "min": 0.5, "max": 30.0}],
+    }  # fmt: skip
+    data = table(units)
+    told = tune_step(scope, batches(data), Limits(), random.Random(1), tries(data))
+    assert told.candidate is not None, told.reasons
+    assert 0.5 <= told.candidate.diff[0]["to"] < 3.0
+
+
 def test_a_raise_goes_no_further_than_one_change_may() -> None:
     units = failing(0.4, 800, 2, "transient", np.random.default_rng(1))
     data = table(units)
