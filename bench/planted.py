@@ -7,6 +7,7 @@ construction, and a wrong one fails the bench. Beside it the planted histories o
 `bench.planted_truths` are asked with many seeds: these are generated, not run, and say so::
 
     python -m bench.planted --minutes 8 --seeds 30 --save bench/results/planted.json
+    python -m bench.planted --only trials --minutes 40 --save bench/results/planted.json
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bench.planted_clock import library
 from bench.planted_histories import Answer, ask, judged
 from bench.planted_nights import nights
 from bench.planted_play import ENDED, Play, play, say
+from bench.planted_trial_books import TRIED
 from bench.planted_trials import tried_out
 from bench.planted_truths import TRUTHS
 
@@ -103,6 +105,7 @@ def answer_of(candidate: Json) -> Answer:
 
 def played(books: Sequence[Book], minutes: float) -> Json:
     """Play the books on a server of their own; return what was said of each."""
+    began = time.monotonic()
     with play(minutes) as stage:
         before = [book for book in books if book.earlier]
         for book in before:
@@ -122,7 +125,10 @@ def played(books: Sequence[Book], minutes: float) -> Json:
                 break
             asked.try_out()
         rows = [_row(book, asked.answers.get(book.name)) for book in books]
-        return {"runs": stage.runs, "cycles": stage.cycles, "books": rows}
+        return {
+            "runs": stage.runs, "cycles": stage.cycles, "books": rows,
+            "seconds": round(time.monotonic() - began), "load": machine()["load"][0],
+        }  # fmt: skip
 
 
 def _row(book: Book, answer: Answer | None) -> Json:
@@ -157,36 +163,73 @@ _SAID: Final = ("right", "asked", "abstained", "wrong")
 
 
 def main() -> int:
-    """Play, ask, write; 0 when nothing wrong was said."""
+    """Play, ask, write; 0 when nothing wrong was said in the parts that were measured."""
     asked = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     asked.add_argument("--minutes", type=float, default=8.0, help="of runs a part, at most")
     asked.add_argument("--seeds", type=int, default=30)
     asked.add_argument("--books", nargs="*", default=(), help="some of the playbooks, by name")
-    asked.add_argument("--only", nargs="*", default=PARTS, choices=PARTS, help="these parts")
-    asked.add_argument("--save", type=Path, help="other parts that stand there are kept")
+    asked.add_argument("--only", nargs="+", default=PARTS, choices=PARTS, help="these parts")
+    asked.add_argument("--save", type=Path, help="what else stands there is kept")
     args = asked.parse_args()
-    began = time.monotonic()
     told: Json = {}
     if args.save and args.save.is_file():
         told = json.loads(args.save.read_text(encoding="utf-8"))
-    if "runtime" in args.only:
-        books = [book for book in BOOKS if not args.books or book.name in args.books]
-        told["on_the_runtime"] = played(books, args.minutes)
-    if "trials" in args.only:
-        with play(args.minutes) as stage:
-            told["trials"] = tried_out(stage, args.books)
-    if "nights" in args.only and library() is None:
+    now: Json = {}
+    for part in [part for part in PARTS if part in args.only]:
+        now |= _measured(part, args)
+        text = json.dumps(joined(told, now), indent=1, ensure_ascii=False)
+        if args.save:  # after each part: what breaks in a later one does not cost this one
+            args.save.write_text(text + "\n", encoding="utf-8")
+    print(json.dumps(now, indent=1, ensure_ascii=False))
+    return 1 if list(wrong(now)) else 0
+
+
+def _measured(part: str, args: argparse.Namespace) -> Json:
+    """Measure a part, or say why it is left out."""
+    names = tuple(args.books)
+    if part == "runtime":
+        if books := [book for book in BOOKS if not names or book.name in names]:
+            return {"on_the_runtime": _some(played(books, args.minutes), names)}
+    elif part == "trials":
+        if not names or any(one.name in names for one in TRIED):
+            with play(args.minutes) as stage:
+                return {"trials": _some(tried_out(stage, names), names)}
+    elif names:
+        say(f"{part}: left out, --books are of the runtime and of trials")
+    elif part == "histories":
+        return {"planted_histories": planted(args.seeds)}
+    elif library() is None:
         say("nights and days are left out: faketime is not installed")
-    elif "nights" in args.only:
-        told["nights"] = nights(args.minutes)
-    if "histories" in args.only:
-        told["planted_histories"] = planted(args.seeds)
-    told |= {"machine": machine(), "seconds": round(time.monotonic() - began)}
-    text = json.dumps(told, indent=1, ensure_ascii=False)
-    print(text)
-    if args.save:
-        args.save.write_text(text + "\n", encoding="utf-8")
-    return 1 if list(wrong(told)) else 0
+    else:
+        return {"nights": nights(args.minutes)}
+    return {}
+
+
+def _some(told: Json, names: Sequence[str]) -> Json:
+    """Mark what was measured of some playbooks alone, so that the others' rows are kept."""
+    return {**told, "some": True} if names else told
+
+
+def joined(told: Json, now: Json) -> Json:
+    """Return what stood there with what was measured now; a part played in pieces says so."""
+    found = dict(told)
+    for part, new in now.items():
+        old = told.get(part)
+        found[part] = _pieced(old, new) if old and "some" in new else new
+    return found
+
+
+def _pieced(old: Json, new: Json) -> Json:
+    key = "books" if "books" in new else "rows"
+    rows = {_which(row): row for row in (*old[key], *new[key])}
+    sums = {name: old.get(name, 0) + new[name] for name in ("runs", "seconds")}
+    load = f"{old['load']}, {new['load']}" if "load" in old else new["load"]
+    plays = old.get("plays", 1) + 1
+    return {**old, **new, **sums, "load": load, "plays": plays, key: list(rows.values())}
+
+
+def _which(row: Json) -> tuple[str, bool]:
+    return row["name"], row.get("good", True)
 
 
 def wrong(told: Json) -> Iterator[str]:

@@ -9,26 +9,35 @@ Json: TypeAlias = Any
 
 
 def page(told: Json) -> Iterator[str]:
-    """Yield the lines of both tables."""
-    real = told["on_the_runtime"]
-    minutes = round(told["seconds"] / 60)
-    yield f"**On the runtime**: {real['runs']} runs, {real['cycles']} cycles, {minutes} minutes"
-    yield f"in all, {told['machine']['cores']} cores under a load of {told['machine']['load'][0]}."
+    """Yield the lines of the tables, of the parts that were measured."""
+    yield from _runtime(told.get("on_the_runtime"))
+    yield from _trials(told.get("trials"))
+    yield from _nights(told.get("nights"))
+    yield from _histories(told.get("planted_histories"))
+
+
+def _runtime(told: Json) -> Iterator[str]:
+    if not told:
+        return
+    yield f"**On the runtime**: {_came_about(told)}, {told['cycles']} cycles."
     yield ""
     yield "| playbook | what is true | answer | worth, best | |"
     yield "|---|---|---|---|---|"
-    for row in real["books"]:
+    for row in told["books"]:
         answer = row["said"] if row["value"] is None else f"{row['said']}: {_value(row['value'])}"
         worth = f"{row['worth']:.2f}, {row['best']:.2f}" if row["changes"] else "–"
         yield f"| `{row['name']}` | {row['promise']} | {answer} | {worth} | {_mark(row)} |"
     yield ""
-    yield from _trials(told.get("trials"))
-    yield from _nights(told.get("nights"))
+
+
+def _histories(told: Json) -> Iterator[str]:
+    if not told:
+        return
     yield "**Planted histories** (generated attempts, not runs; their hours and days are labels):"
     yield ""
     yield "| truth | what is true | seeds | right | asked | abstained | wrong | |"
     yield "|---|---|---|---|---|---|---|---|"
-    for row in told["planted_histories"]:
+    for row in told:
         counts = " | ".join(str(row[name]) for name in ("right", "asked", "abstained", "wrong"))
         yield f"| {row['name']} | {row['promise']} | {row['seeds']} | {counts} | {_mark(row)} |"
 
@@ -36,8 +45,7 @@ def page(told: Json) -> Iterator[str]:
 def _trials(told: Json) -> Iterator[str]:
     if not told:
         return
-    minutes = round(told["seconds"] / 60)
-    yield f"**Trials of every knob**: {told['runs']} runs, {minutes} minutes{_load(told)}."
+    yield f"**Trials of every knob**: {_came_about(told)}."
     yield ""
     yield "| knob | change | by | verdict | measured (95%) | true | holds | foretold (90%) | |"
     yield "|---|---|---|---|---|---|---|---|---|"
@@ -61,9 +69,7 @@ def _trials(told: Json) -> Iterator[str]:
 def _nights(told: Json) -> Iterator[str]:
     if not told:
         return
-    minutes = round(told["seconds"] / 60)
-    runs = told["runs"]
-    yield f"**Nights and days** (under `faketime`): {runs} runs, {minutes} minutes{_load(told)}."
+    yield f"**Nights and days** (under `faketime`): {_came_about(told)}."
     yield ""
     yield "| playbook | what is true | seems to take | answer | |"
     yield "|---|---|---|---|---|"
@@ -74,8 +80,12 @@ def _nights(told: Json) -> Iterator[str]:
     yield ""
 
 
-def _load(told: Json) -> str:
-    return f", under a load of {told['load']}" if "load" in told else ""
+def _came_about(told: Json) -> str:
+    """Say how rows came about: in one play, or in several of which each had its own code."""
+    plays = told.get("plays", 1)
+    how = "in one play" if plays == 1 else f"pieced together from {plays} plays, not of one state"
+    load = f", a load of {told['load']} by the end" if "load" in told else ""
+    return f"{told['runs']} runs, {round(told['seconds'] / 60)} minutes, {how}{load}"
 
 
 _HOLDS: Final = {True: "yes", False: "no", None: "–"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.planted import answer_of, is_ok, played, wrong
+from bench.planted import answer_of, is_ok, joined, played, wrong
 from bench.planted_books import BOOKS
 from bench.planted_page import page
 
@@ -29,8 +29,8 @@ def test_what_was_wrong_is_named_on_the_page_and_fails_the_bench() -> None:
     row = {"name": "n", "promise": "p", "changes": True, "best": 0.5, "said": "wrong",
            "value": 3, "worth": 1.2, "ok": False}  # fmt: skip
     told = {
-        "on_the_runtime": {"runs": 4, "cycles": 1, "books": [row]}, "planted_histories": [],
-        "machine": {"cores": 2, "load": [1.0]}, "seconds": 60,
+        "on_the_runtime": {"runs": 4, "cycles": 1, "seconds": 60, "books": [row]},
+        "planted_histories": [],
     }  # fmt: skip
     assert list(wrong(told)) == ["n"]
     assert any("wrong: 3" in line and "**missed**" in line for line in page(told))
@@ -47,12 +47,34 @@ def test_a_trial_that_ended_otherwise_than_it_should_is_named_and_fails_the_benc
     night = {"name": "n", "promise": "p", "said": "wrong", "value": "large", "why": "",
              "naive": 0.7, "ok": False}  # fmt: skip
     told = {
-        "on_the_runtime": {"runs": 4, "cycles": 1, "books": []}, "planted_histories": [],
         "trials": {"runs": 4, "seconds": 60, "rows": [ended, silent]},
         "nights": {"runs": 4, "seconds": 60, "rows": [night]},
-        "machine": {"cores": 2, "load": [1.0]}, "seconds": 60,
     }  # fmt: skip
     assert list(wrong(told)) == ["the trial of t", "the trial of u", "n"]
     lines = [line for line in page(told) if "**missed**" in line]
     assert len(lines) == 3
     assert "rolled back: worse | +10% (-10% to +30%) | -50% | no" in lines[0]
+
+
+def test_a_part_measured_by_itself_leaves_the_others_and_their_figures_as_they_are() -> None:
+    runtime = {"runs": 4, "cycles": 1, "seconds": 60, "load": 1.5, "books": []}
+    trials = {"runs": 9, "seconds": 600, "load": 0.5, "rows": []}
+    told = joined(
+        {"on_the_runtime": runtime, "trials": {**trials, "plays": 5}}, {"trials": trials}
+    )
+    assert told == {"on_the_runtime": runtime, "trials": trials}
+    heads = [line for line in page(told) if line.startswith("**")]
+    assert "4 runs, 1 minutes, in one play, a load of 1.5" in heads[0]
+    assert "9 runs, 10 minutes, in one play, a load of 0.5" in heads[1]
+
+
+def test_rows_of_some_playbooks_join_the_others_and_the_page_says_that_they_are_pieced() -> None:
+    def part(runs: int, **rows: str) -> dict[str, object]:
+        told = [{"name": name, "good": True, "said": said} for name, said in rows.items()]
+        return {"runs": runs, "seconds": 60, "load": runs, "rows": told}
+
+    some = {**part(2, b="new"), "some": True}
+    told = joined({"trials": part(5, a="old", b="old")}, {"trials": some})["trials"]
+    assert {row["name"]: row["said"] for row in told["rows"]} == {"a": "old", "b": "new"}
+    (head,) = [line for line in page({"trials": {**told, "rows": []}}) if line.startswith("**")]
+    assert "7 runs, 2 minutes, pieced together from 2 plays, not of one state" in head
