@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from control_plane.cli.backtest import show
 from control_plane.cli.here import KeyFile, here
 from control_plane.cli.output import (
     Code,
@@ -136,13 +137,15 @@ def _slo(playbook: Row, step: str) -> Row:
 @app.command()
 def backtest(
     data: Annotated[Path, typer.Option(help="The folder above the data sets.", exists=True)],
-    sets: Annotated[str, typer.Option(help="Data sets, with commas; all without.")] = "",
-    methods: Annotated[str, typer.Option(help="Methods, with commas; all without.")] = "",
-    seeds: Annotated[int, typer.Option(min=1, help="Searches a table and method.")] = 30,
-    quick: Annotated[bool, typer.Option("--quick", help="A sample, under a minute.")] = False,
-    kept: Annotated[Path, typer.Option(help="Where finished jobs are kept.")] = Path(
-        ".trimtab/backtest.jsonl"
-    ),
+    sets: Annotated[str, typer.Option(help="Data sets, with commas between; else all.")] = "",
+    methods: Annotated[str, typer.Option(help="Methods, with commas between; else all.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Searches of a table by a method.")] = 30,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two seeds, a sample of the rest: about a minute.")
+    ] = False,
+    kept: Annotated[
+        Path, typer.Option(help="Where finished jobs are kept, to go on from.")
+    ] = Path(".trimtab/backtest.jsonl"),
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     noise: Annotated[
         bool, typer.Option("--noise", help="Outcomes as noisy as measured runs are.")
@@ -152,7 +155,11 @@ def backtest(
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
-    """Run the optimizer on measured tables, beside what everybody could use instead."""
+    """Run the optimizer on measured tables, beside what everybody could use instead.
+
+    What the figures mean, and where public tables are found:
+    docs/reference/optimizer-results.md.
+    """
     from optimizer.backtest.command import NoSuchMethod, run, sampled
     from optimizer.backtest.datasets import NoData, UnknownDataset
 
@@ -167,56 +174,14 @@ def backtest(
     if output is not Format.TABLE:
         emit_rows(found, output, {})
         return
-    searches = [row for row in found if row.get("kind", "search") == "search"]
-    gates = [row for row in found if row.get("kind") == "gate"]
-    tables = [(searches, _SEARCHES), (gates, _GATES)]
-    tables += [([r for r in found if r.get("kind") == kind], _MODELS[kind]) for kind in _MODELS]
-    for rows, columns in tables:
-        if rows:
-            which = {**_WHICH, "left out": "left_out"} if "left_out" in rows[0] else _WHICH
-            emit_rows(rows, output, {**which, **columns})
+    show(found)
     if quick:
-        typer.echo(sampled(searches), err=True)
+        searches = [row for row in found if row.get("kind", "search") == "search"]
+        say(sampled(searches))
 
 
 def _listed(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _whole(key: str) -> Callable[[Row], str]:
-    return lambda row: "-" if row[key] is None else f"{row[key]:.0f}"
-
-
-def _tenth(key: str) -> Callable[[Row], str]:
-    return lambda row: "-" if row[key] is None else f"{row[key]:.1f}"
-
-
-_WHICH: Final[dict[str, Any]] = {
-    "data set": "dataset", "objective": "objective", "method": "method", "tasks": "tasks",
-}  # fmt: skip
-_SEARCHES: Final[dict[str, Any]] = {
-    "k5": _tenth("k5"), "p90": _tenth("k5_p90"), "s3 %": _whole("s3"), "s6 %": _whole("s6"),
-    "s12 %": _whole("s12"), "net regret %": _tenth("net_regret"),
-    "trials": _tenth("trials"), "ms": _tenth("ms"),
-}  # fmt: skip
-_GATES: Final[dict[str, Any]] = {
-    "covered %": _whole("coverage"), "harm %": _tenth("harm"), "disasters": "catastrophes",
-    "ECE": lambda row: "-" if row["ece"] is None else f"{row['ece']:.3f}",
-    "interval %": _whole("interval"), "harm after %": _tenth("after_harm"),
-    "capture after %": _whole("after_capture"), "trials": _tenth("arms"), "ms": _tenth("ms"),
-}  # fmt: skip
-_MODELS: Final[dict[str, dict[str, Any]]] = {
-    "batch": {
-        "error %": _tenth("error"), "p90": _tenth("error_p90"), "of oracle %": _tenth("oracle"),
-        "broken %": _tenth("broken"), "abstained %": _tenth("abstained"),
-        "interval %": _tenth("covered"), "ms": _tenth("ms"),
-    },
-    "retry": {
-        "logged": "logged", "over oracle %": lambda row: f"{row['over_oracle']:.2f}",
-        "tries on permanent": lambda row: f"{row['on_permanent'] or 0:.2f}",
-    },
-    "outage": {"amplification": lambda row: f"{row['amplification']:.2f}"},
-}  # fmt: skip
 
 
 def kill(

@@ -56,7 +56,9 @@ def run(
     most = QUICK_TABLES if quick else None
     jobs = plan(folder, datasets, searches, seeds, noise=noise, same_family=same_family, most=most)
     passive = passive_jobs.plan(folder, datasets, gates, seeds, most)
-    total = len(jobs) + len(passive)
+    curves = QUICK_CURVES if quick else None
+    before = len(jobs) + len(passive)
+    total = before + parts.count(folder, sets, methods, curves)
     found = rows(finish(jobs, kept, workers, lambda done, _: progress(done, total)))
     beside = kept.with_name(f"{kept.stem}-gate{kept.suffix}")
     found += passive_jobs.finish(
@@ -66,8 +68,8 @@ def run(
         found = _sampled(folder, datasets, found)
     models = kept.with_name(f"{kept.stem}-models{kept.suffix}")
     return found + parts.rows(
-        folder, sets, methods, seeds=seeds, kept=models, progress=lambda *_: None,
-        most=QUICK_CURVES if quick else None,
+        folder, sets, methods, seeds=seeds, kept=models,
+        progress=lambda done, _: progress(before + done, total), most=curves,
     )  # fmt: skip
 
 

@@ -68,6 +68,13 @@ def rows(
     return found
 
 
+def count(
+    folder: Path, sets: Sequence[str], methods: Sequence[str], most: int | None = None
+) -> int:
+    """Return how many parts there are to be done or found."""
+    return len(list(_parts(folder, sets or DATASETS, methods or METHODS, 1, most)))
+
+
 def _parts(
     folder: Path, sets: Sequence[str], methods: Sequence[str], seeds: int, most: int | None
 ) -> Iterator[Part]:

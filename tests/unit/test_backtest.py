@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from control_plane.cli.backtest import show
 from control_plane.cli.main import hoisted
 from optimizer.backtest import kept as kept_lines
 from optimizer.backtest.command import NoSuchMethod, run, sampled
@@ -76,6 +77,22 @@ def test_a_quick_backtest_plays_a_sample_and_says_what_it_left_out(
     assert all(row["tasks"] == 4 and "left_out" not in row for row in whole)
     assert len(kept.read_text().splitlines()) == 8  # of the same history: none is done again
     assert "methods left out: trimtab, random, als" in sampled(rows)
+
+
+def test_what_was_found_is_shown_by_data_set_and_objective_in_little_width(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(backtest(data, tmp_path / "kept.jsonl", ["mean_rank", "random", "gate"], quick=True))
+    text = capsys.readouterr().out
+    searches, gates = text.split("From history alone, and after trials\n")
+    titles = ["scout_multi, cost_usd, 2 tasks left out", "scout_multi, time_s, 2 tasks left out"]
+    for part, methods in ((searches, ["mean_rank", "random"]), (gates, ["gate"])):
+        lines = part.splitlines()
+        assert [line for line in lines if line.startswith("scout_multi")] == titles
+        assert [line.split()[0] for line in lines if line.startswith((*METHODS, "gate"))] == (
+            methods * 2
+        )
+    assert max(map(len, searches.splitlines())) <= 80
 
 
 def test_what_is_finished_is_kept_and_not_done_again(data: Path, tmp_path: Path) -> None:

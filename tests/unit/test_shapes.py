@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer.backtest import curves, outage, parts, retrying, sizing
+from optimizer.backtest.command import run
 from optimizer.models.lending import Lender, Lending, earned_by
 from optimizer.models.roughness import UNKNOWN, Curve, learnt
 from optimizer.models.shapes import fit
@@ -224,7 +225,21 @@ def test_the_rows_of_the_models_are_made_once_and_kept(data: Path, tmp_path: Pat
     first = made()
     assert {row["kind"] for row in first} == {"batch", "retry", "outage"}
     assert told[-1] == (len(kept.read_text().splitlines()),) * 2
+    assert told[-1][1] == parts.count(data, [], ["trimtab", "linear", "fixed_3"])
     assert made() == first
+
+
+def test_progress_of_a_backtest_counts_the_models_from_the_start(
+    data: Path, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+    run(
+        data, ["vidur_mlp"], ["linear"], seeds=1, quick=False, kept=tmp_path / "kept.jsonl",
+        workers=1, progress=lambda d, n: told.append((d, n)),
+    )  # fmt: skip
+    assert told[0] == (0, 2)
+    assert told[-1] == (2, 2)
+    assert (1, 2) in told
 
 
 def test_ours_keeps_limits_that_a_line_breaks_and_is_nearer(data: Path) -> None:
