@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from optimizer.backtest import parts, passive_jobs
-from optimizer.backtest.datasets import RECIPES, NoData, available, load
+from optimizer.backtest.datasets import RECIPES, NoData, UnknownDataset, available, load
 from optimizer.backtest.jobs import finish, plan
 from optimizer.backtest.methods import METHODS, OURS
 from optimizer.backtest.passive import GATES
@@ -42,10 +42,10 @@ def run(
     Raises:
         NoData, UnknownDataset, NoSuchMethod: nothing was run.
     """
-    datasets = [s for s in sets if s in RECIPES or s not in parts.DATASETS]
-    datasets = datasets if sets else available(folder)
-    if not datasets and not sets:
-        raise NoData(f"{folder} holds none of the data sets that there are recipes for")
+    for name in sets:
+        if name not in RECIPES and name not in parts.DATASETS:
+            raise UnknownDataset(name, parts.DATASETS)
+    datasets = [s for s in sets if s in RECIPES] if sets else available(folder)
     for name in methods:
         if name not in METHODS and name not in GATES and name not in parts.METHODS:
             raise NoSuchMethod(name)
@@ -59,6 +59,11 @@ def run(
     curves = QUICK_CURVES if quick else None
     before = len(jobs) + len(passive)
     total = before + parts.count(folder, sets, methods, curves)
+    if not total:
+        raise NoData(
+            f"{folder} holds nothing that was asked for; it has one folder a data set,"
+            f" such as {next(iter(RECIPES))}/evals.parquet"
+        )
     found = rows(finish(jobs, kept, workers, lambda done, _: progress(done, total)))
     beside = kept.with_name(f"{kept.stem}-gate{kept.suffix}")
     found += passive_jobs.finish(

@@ -11,7 +11,7 @@ above the limit counts as failed (``s_per_mtoken<=50ms``: 50 ms a token and no m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -32,8 +32,9 @@ T = TypeVar("T")
 class UnknownDataset(ValueError):
     """There is no recipe of that name."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"no recipe for {name!r}; there are {', '.join(sorted(RECIPES))}")
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        names = ", ".join(sorted({*RECIPES, *known}))
+        super().__init__(f"no recipe for {name!r}; there are {names}")
 
 
 class NoData(ValueError):

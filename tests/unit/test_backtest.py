@@ -227,7 +227,13 @@ def test_ours_is_said_to_be_worse_where_it_is(data: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("sets", "methods", "fault"),
-    [(["nothing"], [], UnknownDataset), (["gavel"], [], NoData), ([], ["magic"], NoSuchMethod)],
+    [
+        (["nothing"], [], UnknownDataset),
+        (["gavel"], [], NoData),
+        (["vidur_mlp"], [], NoData),
+        ([], ["linear"], NoData),
+        ([], ["magic"], NoSuchMethod),
+    ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_runs(
     data: Path, tmp_path: Path, sets: list[str], methods: list[str], fault: type[Exception]
