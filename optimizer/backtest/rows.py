@@ -35,7 +35,7 @@ def rows(done: Sequence[Done]) -> list[dict[str, Json]]:
         line = _line(method, jobs)
         ours = groups.get((dataset, objective, OURS), [])
         if not METHODS[method].stops:
-            line |= _ruled(jobs) | (_compared(ours, jobs) if ours else {})
+            line |= _ruled(jobs) | (_compared(ours, jobs) if _meet(ours, jobs) else {})
         found.append({"dataset": dataset, "objective": objective, **line})
     return found
 
@@ -53,6 +53,11 @@ def _ruled(jobs: Sequence[Done]) -> dict[str, Json]:
     scores = [score for job in jobs for score in job.scores]
     rule = best_rule(scores)
     return {"rule": rule, "net_regret_rule": 100.0 * float(np.mean([*map(_by(rule), scores)]))}
+
+
+def _meet(ours: Sequence[Done], theirs: Sequence[Done]) -> bool:
+    """Whether any table was played by both: not so where few jobs have finished."""
+    return not {one.job.table for one in ours}.isdisjoint(one.job.table for one in theirs)
 
 
 def _compared(ours: Sequence[Done], theirs: Sequence[Done]) -> dict[str, Json]:

@@ -17,10 +17,12 @@ from control_plane.cli.main import hoisted
 from optimizer.backtest import kept as kept_lines
 from optimizer.backtest.command import NoSuchMethod, run, sampled
 from optimizer.backtest.datasets import NoData, UnknownDataset, load
+from optimizer.backtest.jobs import Done, plan
 from optimizer.backtest.methods import METHODS, OURS
 from optimizer.backtest.noise import Noise
 from optimizer.backtest.play import Played, play
-from optimizer.backtest.score import RULES, score, summary
+from optimizer.backtest.rows import rows as rows_of
+from optimizer.backtest.score import AFTER, RULES, Score, score, summary
 
 TYPES = [("m", 2, 8.0), ("m", 4, 16.0), ("c", 2, 4.0), ("c", 4, 8.0)]
 
@@ -213,6 +215,17 @@ def test_the_simple_stopping_rules_count_and_wait() -> None:
     assert RULES["1 without"](told) == 3
     assert RULES["2 without"](told) == 4
     assert RULES["5 without"](told) == RULES["after 20"](told) == 5
+
+
+def test_methods_that_have_finished_on_different_tables_are_not_compared(data: Path) -> None:
+    jobs = [j for j in plan(data, ["scout_multi"], [OURS, "random"], 1) if j.objective == "time_s"]
+    one = Score(1, 1, (0.0,) * len(AFTER), 0.0, 0, 1, 0.0, (0.0,) * len(RULES))
+    done = [Done(job, (one,)) for job in jobs]
+    ours, theirs = ([d for d in done if d.job.method == name] for name in (OURS, "random"))
+    apart = {row["method"]: row for row in rows_of([ours[0], theirs[1]])}
+    assert "ours_less" not in apart["random"]
+    assert "net_regret" in apart["random"]
+    assert rows_of([*ours, theirs[1]])[1]["ours_less"] == [0.0, 0.0]
 
 
 def test_ours_is_said_to_be_worse_where_it_is(data: Path, tmp_path: Path) -> None:
