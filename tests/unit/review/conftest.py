@@ -268,6 +268,8 @@ class Room:
         return self.reviews.get(proposal).state
 
 
+PATIENT_S = 600.0
+"""A busy machine replays the same runs as a quiet one: the limit is tested where it is set."""
 ENDS = ("kept", "learned", "rolled_back", "stale", "expired", "withdrawn", "rejected")
 APPROVER = frozenset({"approver", "reviewer", "operator"})
 
@@ -277,7 +279,7 @@ async def open_room(house: House, policy: Policy) -> Room:
     ids = iter(f"{house.rng.getrandbits(48):012x}" for _ in count())
     reviews = ReviewService(house, policy, clock=house.clock, new_id=lambda: next(ids))
     await reviews.start()
-    shadows = Shadows(lambda: nullcontext(house.journal), slots=2)
+    shadows = Shadows(lambda: nullcontext(house.journal), slots=2, limit_s=PATIENT_S)
     experiments = ExperimentService(
         house, reviews, house.clock, lambda: f"{house.rng.getrandbits(64):x}", shadows
     )  # fmt: skip
