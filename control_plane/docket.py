@@ -216,10 +216,9 @@ class Docket:
         for proposal in self.proposals.values():
             if proposal.scope != (scope.playbook, scope.step) or proposal.bound != scope.bound:
                 continue
-            if proposal.state in (State.LEARNED, State.KEPT):
-                for name, now in _tried(proposal).items():
-                    known = found.get(name, now)
-                    found[name] = Covered(min(known.low, now.low), max(known.high, now.high))
+            for name, now in harmless(proposal).items():
+                known = found.get(name, now)
+                found[name] = Covered(min(known.low, now.low), max(known.high, now.high))
         return found
 
     def earlier(self, content: str) -> list[Earlier]:
@@ -242,8 +241,10 @@ class Docket:
         return await self.host.append(appends)
 
 
-def _tried(proposal: Proposal) -> dict[str, Covered]:
-    """The values around its base that a proposal found harmless, by knob."""
+def harmless(proposal: Proposal) -> dict[str, Covered]:
+    """Return the values around its base that a proposal found harmless, by knob."""
+    if proposal.state not in (State.LEARNED, State.KEPT):
+        return {}
     dropped = set(proposal.verdict.statistics.get("dropped", ())) if proposal.verdict else set()
     found = {}
     for line in proposal.drafted.diff:

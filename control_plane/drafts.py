@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from control_plane.docket import SPEAKS, Host, PlaybookVersion
+from control_plane.docket import SPEAKS, Host, PlaybookVersion, harmless
 from control_plane.errors import ControlPlaneError, NotFound
 from control_plane.intake import OPEN
 from control_plane.proposal_view import ProposalView
@@ -301,6 +301,7 @@ def _told(proposal: Proposal) -> dict[str, Json]:
         "knob_class": drafted.knob_class,
         "content": drafted.content,
         "diff": drafted.diff,
+        "harmless": {name: [one.low, one.high] for name, one in harmless(proposal).items()},
         "at": proposal.since,
         "predicted": drafted.predicted,
         "realised": proposal.outcome.realised if proposal.outcome is not None else None,

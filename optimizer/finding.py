@@ -107,7 +107,8 @@ def towards(
     """
     answer = propose(asked, found, limits, suppressed)
     edge = _edge(asked, found.value, limits)
-    if isinstance(answer, Candidate) or edge is None:
+    low, high = asked.ends
+    if isinstance(answer, Candidate) or edge is None or not low <= edge <= high:
         return answer
     step = at(edge)
     if isinstance(own := propose(asked, step, limits, suppressed), Candidate):
@@ -135,14 +136,19 @@ def _edge(asked: Asked, value: Json, limits: Limits) -> float | None:
 
 def _tried(asked: Asked) -> list[float]:
     """The stable value, and those that experiments tried without harm."""
-    lines = [
-        line
-        for one in asked.scope.get("last") or []
-        if one.get("state") == "learned"
-        for line in one.get("diff") or []
-    ]
-    values = [v for n in lines if n["knob"] == asked.knob for v in n.get("values", [])]
-    return [asked.stable, *(v for v in values if isinstance(v, int | float))]
+    found = [asked.stable]
+    for one in asked.scope.get("last") or []:
+        if one.get("state") == "learned":
+            found += _harmless(one, asked.knob)
+    return [v for v in found if isinstance(v, int | float)]
+
+
+def _harmless(told: Mapping[str, Json], knob: str) -> list[Json]:
+    """The values of an experiment, or its ends where an arm of it was dropped as harmful."""
+    if (ends := told.get("harmless")) is not None:
+        return list(ends.get(knob, ()))
+    lines = told.get("diff") or []
+    return [v for line in lines if line["knob"] == knob for v in line.get("values", [])]
 
 
 def _is_far(asked: Asked, value: Json, limits: Limits) -> bool:

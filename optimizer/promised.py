@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optimizer.elsewhere import Elsewhere, space_of
 from optimizer.finding import Asked
@@ -20,6 +21,8 @@ from optimizer.models.sizing import SLACK
 from optimizer.search.history import History
 from optimizer.search.keeping import Keeping
 from optimizer.search.kernels import Kernels
+
+Array: TypeAlias = NDArray[Any]
 
 TAIL: Final = 0.95
 LIKELY: Final = 0.5
@@ -30,7 +33,7 @@ _FEWEST: Final = 2
 def too_slow(asked: Asked, choices: Sequence[str], seen: Elsewhere) -> dict[str, str]:
     """Return which of the choices would likely break the limit, in words; the first is stable."""
     limit_s = (asked.scope.get("slo") or {}).get("p95_s")
-    mine = asked.history.seconds[asked.history.seconds > 0.0]
+    mine = _as_it_runs(asked)
     if limit_s is None or not len(mine):
         return {}
     over = math.log(float(np.quantile(mine, TAIL)) / (float(limit_s) * (1.0 + SLACK)))
@@ -44,8 +47,15 @@ def too_slow(asked: Asked, choices: Sequence[str], seen: Elsewhere) -> dict[str,
     chances = 1.0 - Keeping(space, known, Kernels.of(space)).chance([0], [over])
     known_by = np.isfinite(moved).sum(axis=0)
     return {
-        choice: f"95% of its attempts would likely take longer than {float(limit_s):g} s on "
+        choice: f"over 5% of its attempts would take longer than {float(limit_s):g} s on "
         f"{choice}, by what {steps} other steps took ({chance:.0%} likely)"
         for choice, chance, steps in zip(choices[1:], chances[1:], known_by[1:], strict=True)
         if steps >= _FEWEST and chance > LIKELY
     }
+
+
+def _as_it_runs(asked: Asked) -> Array:
+    """The seconds of what was done by the stable choice; what a trial tried is not how it runs."""
+    all_ = asked.history
+    ran = np.isin(all_.runs_on, ("", str(asked.stable))) & np.isin(all_.arm, ("", "control"))
+    return np.asarray(all_.seconds[ran & (all_.seconds > 0.0)])

@@ -50,9 +50,10 @@ def study(
         if low <= v <= high and _lost(drawn, tries, v) <= max(MOST_LOST, now)
     ]
     shorter = [v for v in luck.values() if low <= v < (asked.stable or math.inf)]
-    if shorter and not any(v in values for v in shorter):
-        text = f"under a shorter one over {MOST_LOST:.1%} of the work would have all its tries cut"
-        return asked.no("not_worthwhile", text)
+    cut = f"under a shorter one over {MOST_LOST:.1%} of the work would have all its tries cut"
+    all_cut = bool(shorter) and not any(v in values for v in shorter)
+    if all_cut and not any(v != asked.stable for v in values):
+        return asked.no("not_worthwhile", cut)
     unlucky = _unlucky(tries, values)
     if unlucky is None:
         text = "work whose first try was long took long again: it is slow, not unlucky"
@@ -63,7 +64,10 @@ def study(
         text = f"timeout {asked.stable} → {value}: {luck.curve.still(value):.1%} of tries are cut"
         return text, {"fail_for_good": lost}
 
-    return best(asked, luck, spent, unlucky, limits, suppressed, explain)
+    answer = best(asked, luck, spent, unlucky, limits, suppressed, explain)
+    if all_cut and isinstance(answer, Reason):
+        return asked.no(answer.reason, f"{cut}; a longer one: {answer.text}")
+    return answer
 
 
 def spent(seconds: Array, timeout: float | None) -> Array:

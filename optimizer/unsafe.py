@@ -68,7 +68,7 @@ def too_slow(
     tail = float(np.log(np.quantile(mine, TAIL) / mine.mean()))
     chances = fan.chance_above(asked, float(limit_s) * (1.0 + SLACK) / math.exp(tail))
     return {
-        n: f"95% of its attempts would likely take longer than {limit_s:g} s ({chance:.0%} likely)"
+        n: f"over 5% of its attempts would take longer than {limit_s:g} s ({chance:.0%} likely)"
         for n, chance in zip(asked, chances, strict=True)
         if chance > CAP
     }

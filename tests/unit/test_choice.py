@@ -309,6 +309,16 @@ def test_a_class_on_which_others_were_slower_is_not_tried_where_a_latency_is_pro
         assert "longer than" not in str(tuned({"tune": tune, **loose}, seen).reasons)
 
 
+def test_what_a_slow_arm_of_a_trial_took_is_not_what_the_step_takes_now() -> None:
+    tune = [{"name": "runs_on", "min": None, "max": None, "choices": ["small", "gpu"]}]
+    other = attempts({"candidate.1": 90.0})  # of a trial of something else
+    told = tuned({"tune": tune, "slo": {"p95_s": 40.0}}, others(summed()), other)
+    assert "longer than" not in str(told.reasons)
+    assert "over 5% of its attempts would take longer than 8.6 s" in str(
+        tuned({"tune": tune, "slo": {"p95_s": 8.6}}, others(summed()), other).reasons
+    )
+
+
 def test_a_promised_latency_leaves_the_classes_that_likely_keep_it() -> None:
     found = tuned({"slo": {"p95_s": 8.6}}, others(summed())).candidate
     assert found is not None

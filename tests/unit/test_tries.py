@@ -434,6 +434,46 @@ def test_steps_that_bring_nothing_by_themselves_lead_to_a_value_that_pays() -> N
     assert told[-1].diff[0]["to"] == values[-1] < 10.0
 
 
+def test_a_step_towards_a_value_stays_within_what_is_declared_and_what_did_no_harm() -> None:
+    units = two_speeds(800, np.random.default_rng(5))
+
+    def asked(last: list[dict[str, Any]], most: float) -> Tuned:
+        scope = {
+            "playbook": "p", "step": "s", "defaults": {**DEFAULTS, "timeout": 600.0},
+            "tune": [{"name": "timeout", "min": 0.01, "max": most}], "last": last,
+        }  # fmt: skip
+        data, limits = table(units), Limits.from_policy(POLICY)
+        return tune_step(scope, batches(data), limits, random.Random(1), tries(data))
+
+    beyond = asked([], 70.0)  # the first step would go to 75 s
+    assert (beyond.candidate, beyond.reasons[0].reason) == (None, "step_too_large")
+    line = {"knob": "timeout", "from": 600.0, "values": [75.0, 10.0]}
+    learned = {"content": "c", "state": "learned", "diff": [line]}
+    dropped = asked([{**learned, "harmless": {"timeout": [75.0, 600.0]}}], 900.0).candidate
+    assert dropped is not None
+    assert (dropped.kind, dropped.diff[0].get("to")) == ("experiment", None)
+    assert min(dropped.diff[0]["values"]) >= 75.0 / 8.0
+
+
+def test_a_timeout_that_loses_work_may_be_made_longer_where_history_saw_longer_ones() -> None:
+    rng = np.random.default_rng(5)
+
+    def unit(limit: float) -> list[Try]:
+        taken = rng.normal(0.95, 0.15, 3).clip(0.2)
+        ended = np.flatnonzero(taken <= limit)
+        cut: list[Try] = [("timeout", limit)] * int(ended[0] if len(ended) else 3)
+        return [*cut, ("", float(taken[ended[0]]))] if len(ended) else cut
+
+    scope = {
+        "playbook": "p", "step": "s", "defaults": {**DEFAULTS, "timeout": 1.0},
+        "tune": [{"name": "timeout", "min": 0.5, "max": 60.0}],
+    }  # fmt: skip
+    data = table([unit(1.0 if k % 2 else 60.0) for k in range(800)])  # it was cut down once
+    told = tune_step(scope, batches(data), Limits(), random.Random(1), tries(data))
+    assert told.candidate is not None, told.reasons
+    assert told.candidate.diff[0]["to"] > 1.1
+
+
 def test_a_timeout_that_cuts_all_that_hangs_is_known_to_be_too_long() -> None:
     rng = np.random.default_rng(5)
     units: list[list[Try]] = [
