@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,11 +28,15 @@ Array: TypeAlias = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A choice in a trial: its effect, that in all, and in words that it fails more, or ""."""
+    """A choice in a trial: its effect, that in all, and in words that it fails more, or "".
+
+    ``began`` is when its work began.
+    """
 
     effect: Effect
     in_all: float
     fails: str
+    began: Array = field(compare=False)
 
     def against(self, value: str, limits: Limits) -> str:
         """Say what speaks against the choice, whatever its mean effect is; "" if nothing does."""
@@ -62,7 +66,8 @@ def measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, Measured]]:
                     effect = _effect(mine, arm, asked, limits)
                     if effect is not None:
                         fails = _fails(mine, arm, limits)
-                        yield str(value), Measured(effect, _in_all(mine, arm, asked), fails)
+                        in_all, began = _in_all(mine, arm, asked), mine.start[mine.arm == arm]
+                        yield str(value), Measured(effect, in_all, fails, began)
 
 
 def _as_told(all_: Batches, asked: Asked, told: Mapping[str, str]) -> Batches:

@@ -29,7 +29,8 @@ ALIKE: Final = 0.5
 class Runs:
     """One entry a run: log outcome an item, log items, when it began, on what, in which part.
 
-    ``part`` is which part of the day it began in: hours that no choice tells apart are one.
+    ``part`` is which part of the day it began in: hours that no choice tells apart are one;
+    ``day`` is the day of that part.
     """
 
     outcome: Array
@@ -37,11 +38,7 @@ class Runs:
     began: Array
     hardware: Array
     part: Array
-
-    @property
-    def day(self) -> Array:
-        """The day on which each run began."""
-        return np.asarray((self.began // 86400).astype(int))
+    day: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +69,29 @@ class Day:
             [number[datetime.fromtimestamp(t, self.zone).hour] for t in began.tolist()], dtype=int
         )
 
+    def day_of(self, began: Array) -> Array:
+        """The day of each time's part, on the clock of the place: a night is one, not two.
+
+        >>> from datetime import UTC
+        >>> night = Day.of(UTC, 60.0, ["any", "22-6"])
+        >>> night.day_of(np.array([23.0, 24.0 + 5.0, 24.0 + 7.0]) * 3600.0).tolist()
+        [719163, 719163, 719164]
+        """
+        after = frozenset(hour for hours in self.parts for hour in _after_midnight(hours))
+        local = [datetime.fromtimestamp(t, self.zone) for t in began.tolist()]
+        return np.array([one.toordinal() - (one.hour in after) for one in local], dtype=int)
+
     def moved(self, began: Array, hours: str) -> Array:
         """When what could begin at these times would begin, if it were to wait for some hours."""
         opened = np.array([opens(hours, t, self.zone) for t in began.tolist()])
         return np.where(opened - began <= self.at_most_s, opened, began)
+
+
+def _after_midnight(hours: Sequence[int]) -> list[int]:
+    """Those of some hours that follow without a break on others of the evening before."""
+    if len(hours) == 24 or not {0, 23} <= set(hours):
+        return []
+    return list(range(next(hour for hour in range(24) if hour not in hours)))
 
 
 def runs_of(history: Batches, objective: str, hardware: Mapping[str, str], day: Day) -> Runs:
@@ -91,7 +107,8 @@ def runs_of(history: Batches, objective: str, hardware: Mapping[str, str], day: 
     on = np.array([hardware.get(str(name), "") for name in names])
     began = began[fine]
     return Runs(
-        np.log(outcome[fine]), np.log(items[fine]), began, on[fine], day.part_of(began)
+        np.log(outcome[fine]), np.log(items[fine]), began, on[fine], day.part_of(began),
+        day.day_of(began),
     )  # fmt: skip
 
 

@@ -131,14 +131,12 @@ class _Study:
 
     def _measured(self) -> Candidate | Reason | None:
         """What a trial of hours has shown, if it was over enough days."""
-        history = self.asked.history
-        began = history.start[~np.isin(history.arm, ("", "control"))]
-        if len(np.unique(began // 86400)) < LEAST_DAYS:
-            return None
         answer: Candidate | Reason | None = None
         for hours, one in sorted(
             measured(self.asked, self.limits), key=lambda pair: pair[1].effect.log
         ):
+            if len(np.unique(self.day.day_of(one.began))) < LEAST_DAYS:
+                continue
             self.tried.add(hours)
             if against := one.against(hours, self.limits):
                 answer = self.asked.no("not_worthwhile", against)

@@ -24,13 +24,17 @@ from runtime.run.events import EachCut, ExperimentEnded, OverlayAppended
 
 PASSING = ("approved", "scheduled", "shadow", "rolling_back")
 CALM = frozenset({"approver"})
+PATIENT_S = 120.0
+"""A busy machine replays the same runs as a quiet one."""
 
 
 async def opened(engine: Engine, policy: Policy) -> tuple[ReviewService, ExperimentService]:
     ids = (f"{n:012x}" for n in itertools.count(1))
     reviews = ReviewService(engine, policy, clock=time.time, new_id=lambda: next(ids))
     await reviews.start()
-    shadows = Shadows(lambda: closing(SqliteReader.open(engine.folder.journal)), 2)
+    shadows = Shadows(
+        lambda: closing(SqliteReader.open(engine.folder.journal)), 2, limit_s=PATIENT_S
+    )
     experiments = ExperimentService(engine, reviews, time.time, lambda: "pinch of salt", shadows)
     await experiments.start()
     return reviews, experiments
@@ -38,7 +42,7 @@ async def opened(engine: Engine, policy: Policy) -> tuple[ReviewService, Experim
 
 async def passed(reviews: ReviewService, proposal: str) -> None:
     """Wait until a proposal is where only work, or nothing, moves it on."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENT_S):
         while reviews.get(proposal).state in PASSING:
             await asyncio.sleep(0.01)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from optimizer.day import Day
 from optimizer.evidence import batches
 from optimizer.guard import Limits
 from optimizer.tries import tries
@@ -131,6 +134,30 @@ def test_what_a_trial_has_measured_over_enough_days_is_proposed(days: int) -> No
     if found is not None:
         assert (found.kind, found.diff[0]["to"]) == ("change", "0-4")
         assert "measured beside runs that began at once" in found.note
+
+
+def test_the_days_of_another_trial_are_not_those_of_a_trial_of_hours() -> None:
+    rows = []
+    for number, row in enumerate(record({2: -0.4}, days=9).to_pylist()):
+        one = row["scheduled_at"] < 2 * DAY  # of hours there were two days, of sizes the others
+        drawn = {"experiment": "x-9" if one else "x-8", "share": 0.5}
+        night = row["scheduled_at"] % DAY < 4 * 3600 if one else number % 2
+        drawn["arm"] = "candidate.1" if night else "control"
+        for k in range(4):
+            name = f"t{row['run']}{k}"
+            rows.append({**row, **drawn, "run": name, "attempt": f"{name}/s/-1/1"})
+    data = pa.Table.from_pylist([*rows, *record({}).to_pylist()])
+    line = {"knob": "start.hours", "from": "any", "values": ["0-4"]}
+    learned = [{"proposal": "p-9", "state": "learned", "content": "c", "diff": [line]}]
+    assert tuned(data, choices=("any", "0-4"), last=learned).candidate is None
+
+
+def test_nights_that_go_over_midnight_are_each_counted_once() -> None:
+    day = Day.of(ZoneInfo("Asia/Tokyo"), 3600.0, ["any", "22-6"])
+    evening = datetime(2026, 3, 1, 22, 30, tzinfo=day.zone).timestamp()
+    began = np.array([evening + 3600.0 * hour for hour in (0, 1, 3, 7, 8, 24, 31)])
+    assert (day.day_of(began) - day.day_of(began)[0]).tolist() == [0, 0, 0, 0, 1, 1, 1]
+    assert day.part_of(began).tolist() == [0, 0, 0, 0, 1, 0, 0]
 
 
 def test_the_same_is_found_whatever_the_order_of_the_rows() -> None:

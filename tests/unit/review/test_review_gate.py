@@ -138,6 +138,15 @@ def test_an_experiment_reaches_as_far_from_what_was_tried_as_from_the_stable_val
     assert refusal.reason.value == "step_too_large"
 
 
+def test_no_ladder_of_experiments_leads_beyond_the_policys_bounds() -> None:
+    bounded = replace(DEMO, bounds=(Bound("each.*", max=600),))
+    covered = {"each.batch": Covered(25, 590)}
+    assert refusals(trial([600]), SCOPE, bounded, covered) == []
+    for beyond in (trial([601]), drafted(601)):
+        told = {one.reason.value for one in refusals(beyond, SCOPE, bounded, covered)}
+        assert "out_of_bounds" in told
+
+
 @given(st.integers(1, 10_000))
 def test_nothing_outside_the_bounds_or_beyond_the_step_ever_passes(value: int) -> None:
     if not reasons(drafted(value)):
