@@ -52,7 +52,9 @@ def _say_begin(stage: Begin) -> str:
     until = f"until {stage.min_candidate} candidate blocks"
     if stage.design == "switchback":
         return f"stage 1: control and {tried} alternate in drained blocks, {until} each"
-    return f"stage 1: {tried}, beside the control ({_shares(stage.shares)}), {until}"
+    lost = f"; a batch that fails for good counts as {stage.lost_s:.3g} s more, in either"
+    beside = f"stage 1: {tried}, beside the control ({_shares(stage.shares)}), {until}"
+    return beside + (lost if stage.lost_s else "")
 
 
 def _gates(gates: Gates) -> str:

@@ -50,12 +50,16 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Start the experiment at its first shares."""
+    """Start the experiment at its first shares.
+
+    ``lost_s`` is what a batch that fails for good counts as, beside its own seconds.
+    """
 
     arms: Mapping[str, Mapping[str, Json]]
     shares: Mapping[str, float]
     design: str
     min_candidate: int
+    lost_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def plan(drafted: ProposalDrafted, policy: Policy) -> tuple[Stage, ...]:
     trial = frozen_plan(drafted, policy)
     first = trial.ramp[0]
     shares = dict.fromkeys(candidates, first.share)
-    begin = Begin(candidates, shares, trial.design, first.min_candidates)
+    begin = Begin(candidates, shares, trial.design, first.min_candidates, trial.lost_s)
     if drafted.kind == "experiment":
         return (*wait, begin, Learn(policy.explore.min_units))
     (name,) = candidates

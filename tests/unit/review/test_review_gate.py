@@ -290,6 +290,8 @@ def test_a_trial_about_single_tries_has_blocks_of_several_and_counts_what_is_los
         "final" if about_tries else "first", not about_tries,
     )  # fmt: skip
     assert frozen.lost_s == lost_s
+    said = " ".join(explain(plan(draft, DEMO)))
+    assert ("fails for good counts as 2 s more" in said) == (lost_s > 0.0)
     assert block_items(draft, SCOPE.stable, DEMO, 0) == 25 * batches
 
 
