@@ -58,7 +58,10 @@ class Elsewhere:
         rows = self._rows(objective, settings)
         kept = self.lenders(objective, settings, without)
         families = [self.steps[place][0] for place in kept]
-        metrics = None if self.metrics is None else [self.seen(at, settings) for at in kept]
+        metrics = None
+        if self.metrics is not None:  # what has no outcome teaches nothing, whatever it did
+            known = np.isfinite(rows)[:, :, None]
+            metrics = [np.where(known[at], self.seen(at, settings), np.nan) for at in kept]
         return History.of([rows[at] for at in kept], families, len(settings), metrics=metrics)
 
     def seen_of(self, step: StepName, settings: Sequence[str]) -> Array | None:

@@ -323,3 +323,12 @@ def test_a_promised_latency_leaves_the_classes_that_likely_keep_it() -> None:
     found = tuned({"slo": {"p95_s": 8.6}}, others(summed())).candidate
     assert found is not None
     assert (found.kind, found.diff[0]["to"]) == ("change", "large")
+
+
+def test_metrics_of_a_class_that_ran_too_seldom_to_have_an_outcome_teach_nothing() -> None:
+    rows = summed(settings=CLASSES).to_pylist()
+    new = [row | {"runs": 1, "log_memory": 20.0} for row in rows if row["setting"] == "gpu"]
+    old = [row | {"log_memory": float("nan")} for row in rows if row["setting"] != "gpu"]
+    found = tuned({}, others(pa.Table.from_pylist(old + new))).candidate
+    assert found is not None
+    assert found.evidence["others"]["weight_of_metrics"] == 0.0
