@@ -230,7 +230,7 @@ def test_every_example_has_a_path_of_its_own() -> None:
 
 NESTED = {
     "metadata": "metadata", "each": "each", "failures": "failures", "retry": "retry",
-    "hedge": "hedge",
+    "hedge": "hedge", "start": "start",
     "join": "join", "repeat": "repeat", "slo": "slo", "publishes": "publishes",
     "record": "record",
 }  # fmt: skip
