@@ -74,7 +74,7 @@ class StepView:
     waits: dict[str, Json] | None = None
     """What a running step waits for outside a worker: its tool, filled in.
 
-    For hours of the day ``{kind: hours, hours, due}``.
+    For hours of the day ``{kind: hours, hours, zone, due}``.
     """
 
 
@@ -326,7 +326,10 @@ class _Folding:
                 self.view.products.append(msgspec.to_builtins(event))
             case StepHeld():
                 step = self._under_way(event.step, at)
-                step.waits = {"kind": "hours", "hours": event.hours, "due": event.due}
+                step.config = event.config
+                step.waits = {
+                    "kind": "hours", "hours": event.hours, "zone": event.zone, "due": event.due,
+                }  # fmt: skip
             case EachCut():
                 self._cut(self._under_way(event.step, at), event)
             case AttemptScheduled():

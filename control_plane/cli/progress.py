@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from control_plane.cli.talk import Row, colourful, say
+from control_plane.clock import local
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -50,18 +51,20 @@ class Bars:
             task = self._task(step)
             items = read("items", None)
             if items is not None:
-                self._progress.update(task, total=int(items["count"]))
+                self._progress.update(task, total=int(items["count"]), said="")
         elif kind == "attempt.scheduled":
             self._items[attempt] = int(read("items", 1))
             task = self._task(step)
             if read("batch", -1) < 0:
-                self._progress.update(task, total=1)
+                self._progress.update(task, total=1, said="")
         elif kind == "attempt.finished":
             done = self._items.pop(attempt, 0)
             self._shares.get(step, {}).pop(attempt, None)
             if read("outcome", "") == "succeeded":
                 self._done[step] = self._done.get(step, 0) + done
             self._draw(step, "")
+        elif kind == "step.held":
+            self._draw(step, hours_text(_held(read)))
 
     def said(self, told: Row) -> None:
         """A bar moves within what is one attempt's, and says what the attempt says."""
@@ -91,7 +94,9 @@ class Lines:
         self._told: dict[str, tuple[float, str]] = {}
 
     def take(self, kind: str, read: Read) -> None:
-        """Events are not told: the run's end is."""
+        """Of events only a wait for hours of the day is told, which may be long."""
+        if kind == "step.held":
+            say(f"{read('step', '')}: {hours_text(_held(read))}")
 
     def said(self, told: Row) -> None:
         """A step is told of at most every ``QUIET_S``, and only what is new."""
@@ -100,6 +105,15 @@ class Lines:
         if text != last and now - at >= QUIET_S:
             self._told[step] = (now, text)
             say(f"{step}: {text}")
+
+
+def _held(read: Read) -> Row:
+    return {"due": read("due", 0.0), "hours": read("hours", ""), "zone": read("zone", "UTC")}
+
+
+def hours_text(held: Row) -> str:
+    """What a step waits for that is held until its hours of the day."""
+    return f"waits for {local(held['due'])} (start.hours {held['hours']} {held['zone']})"
 
 
 def progress_text(said: Row) -> str:

@@ -25,7 +25,7 @@ from control_plane.cli.output import (
     leave,
     say,
 )
-from control_plane.cli.progress import progress_text
+from control_plane.cli.progress import hours_text, progress_text
 from control_plane.clock import local, span
 
 Pairs = Annotated[list[str] | None, typer.Option("--set", help="An input, as name=value.")]
@@ -187,7 +187,7 @@ def _about(event: Row) -> str:
         facts["attempt"] = str(facts["attempt"]).partition("/")[2]
     said = [f"{name}={value}" for name, value in facts.items()]
     if event["type"] == "step.held":
-        said.append(f"waits for {local(body['due'])} (start.hours {body['hours']})")
+        said.append(hours_text(body))
     fault = body.get("fault")
     if fault:
         said.append(f"{fault['cls']}: {(fault['message'].splitlines() or [''])[0]}")
@@ -284,7 +284,7 @@ def _waits(step: Row) -> str:
         case "playbook":
             return f"waits for a run of {tool['path']}"
         case "hours":
-            return f"waits for {local(tool['due'])} (start.hours {tool['hours']})"
+            return hours_text(tool)
         case _:
             return "waits for its time"
 

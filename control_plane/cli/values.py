@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from control_plane.cli.talk import Code, Refusal
-from runtime.playbook.knobs import SHARES
+from runtime.playbook.hours import canonical
+from runtime.playbook.knobs import KNOBS, SHARES
 from runtime.playbook.units import share
 
 
@@ -32,6 +33,8 @@ def overrides(
 
     >>> overrides(["enrich.each.batch=50", "enrich.retry.budget=10%"])
     {'enrich': {'each.batch': 50, 'retry.budget': 0.1}}
+    >>> overrides(["train.start.hours=22:00-06:00"])
+    {'train': {'start.hours': '22-6'}}
     """
     wanted: dict[str, dict[str, Any]] = {}
     for pair in pairs:
@@ -39,9 +42,18 @@ def overrides(
         step, dot, knob = name.partition(".")
         if not dot:
             raise _usage(f"{pair!r} names no knob", form)
-        percent = share(value) if knob in SHARES else None
-        wanted.setdefault(step, {})[knob] = _json(value) if percent is None else percent
+        wanted.setdefault(step, {})[knob] = _knob_value(knob, value)
     return wanted
+
+
+def _knob_value(knob: str, text: str) -> Any:
+    """Return a knob's value as it is compared, where it may be written in more ways."""
+    found: Any = None
+    if knob in SHARES:
+        found = share(text)
+    elif KNOBS.get(knob) == "schedule":
+        found = canonical(text)
+    return _json(text) if found is None else found
 
 
 def labels(pairs: Iterable[str]) -> dict[str, str]:

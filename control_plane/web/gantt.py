@@ -81,9 +81,10 @@ def _notes(step: StepStory) -> str:
 
 def _hours(held: Held) -> str:
     """What a step waits for, or how long it has waited for its hours."""
+    hours = f"(start.hours {held.hours} {held.zone})"
     if held.begun_at is None:
-        return f"waits for {clock_time(held.due)} (start.hours {held.hours})"
-    return f"waited {seconds(held.begun_at - held.since)} (start.hours {held.hours})"
+        return f"waits for {clock_time(held.due)} {hours}"
+    return f"waited {seconds(held.begun_at - held.since)} {hours}"
 
 
 def _held(held: Held, start: float, scale: float, now: float) -> str:

@@ -102,6 +102,7 @@ class Held:
     hours: str
     since: float
     due: float
+    zone: str = "UTC"
     begun_at: float | None = None
 
     def until(self, now: float) -> float:
@@ -292,7 +293,7 @@ class RunStory:
         step = self.step(event.step)
         step.state, step.config = "running", event.config
         step.first_at = at if step.first_at is None else step.first_at
-        step.held = Held(event.hours, at, event.due)
+        step.held = Held(event.hours, at, event.due, event.zone)
         step.experiment = event.experiment or step.experiment
 
     def _schedule(self, event: AttemptScheduled, at: float) -> None:

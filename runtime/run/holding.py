@@ -41,7 +41,8 @@ class Holding(Batches):
             return False
         self._emit(
             StepHeld(
-                step.name, due, hours, drawn.config, drawn.experiment, drawn.arm, drawn.share
+                step.name, due, hours, drawn.config, drawn.experiment, drawn.arm, drawn.share,
+                step.start.zone,
             )
         )  # fmt: skip
         return True

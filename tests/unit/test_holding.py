@@ -79,6 +79,7 @@ def test_a_step_never_waits_longer_than_it_may_and_begins_in_its_hours_if_it_wai
 ) -> None:
     d = held(step("a", start=Start(hours, at_most_s, zone)), when=when)
     for event in d.of(ev.StepHeld):
+        assert event.zone == zone
         assert when < event.due <= when + at_most_s
         assert datetime.fromtimestamp(event.due, ZoneInfo(zone)).hour in of_day(hours)
         due(d, event.due)

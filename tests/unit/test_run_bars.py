@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from control_plane.cli.progress import Bars, Lines
+from control_plane.clock import local
 
 
 def told(
@@ -64,3 +65,17 @@ def test_where_no_bars_are_welcome_a_step_is_told_of_now_and_then(
         now[0] = at
         lines.said(told(done, 9))
     assert capsys.readouterr().err == "copy: 1 of 9\ncopy: 3 of 9\n"
+
+
+def test_a_wait_for_hours_is_told_at_once_on_a_bar_until_the_step_begins(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    held = {"step": "copy", "due": 79_200.0, "hours": "3-5", "zone": "Europe/Berlin"}
+    said = f"waits for {local(79_200.0)} (start.hours 3-5 Europe/Berlin)"
+    Lines().take("step.held", held.get)
+    assert capsys.readouterr().err == f"copy: {said}\n"
+    looking, progress = bars()
+    looking.take("step.held", held.get)
+    assert (progress.tasks[0].total, progress.tasks[0].fields["said"]) == (None, said)
+    take(looking, "attempt.scheduled", items=1, batch=-1)
+    assert (progress.tasks[0].total, progress.tasks[0].fields["said"]) == (1, "")

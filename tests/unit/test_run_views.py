@@ -71,10 +71,11 @@ def test_items_batches_tries_and_cost_are_summed_by_step() -> None:
 
 
 def test_a_step_that_waits_for_its_hours_says_for_which_and_until_when() -> None:
-    held = StepHeld("s", 79_200.0, "22-6", "c")
+    held = StepHeld("s", 79_200.0, "22-6", "c", zone="Europe/Berlin")
     (step,) = told(held).get(RUN).steps
-    waits = {"kind": "hours", "hours": "22-6", "due": 79_200.0}
+    waits = {"kind": "hours", "hours": "22-6", "zone": "Europe/Berlin", "due": 79_200.0}
     assert (step.state, step.started_at, step.waits) == ("running", 2.0, waits)
+    assert (step.config, step.knobs) == ("c", {"each.batch": 2})
     (step,) = told(held, scheduled(-1, items=1)).get(RUN).steps
     assert (step.state, step.waits) == ("running", None)
     cut = EachCut("s", 0, "all", 0, 3, 2, 0, 2, "c", items={"count": 3, "source": [1, 2, 3]})

@@ -188,6 +188,7 @@ class StepHeld(Fact, frozen=True):
 
     It has its tokens and begins then, with what was resolved now: ``config``, and how it was
     drawn to it in an ``experiment``. When the event was written is when it would have begun.
+    ``zone`` is whose clock tells the hours.
     """
 
     TYPE: ClassVar[str] = "step.held"
@@ -199,6 +200,7 @@ class StepHeld(Fact, frozen=True):
     experiment: str | None = None
     arm: str | None = None
     share: float | None = None
+    zone: str = "UTC"
 
 
 class TimerSet(Fact, frozen=True):
