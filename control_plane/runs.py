@@ -348,13 +348,14 @@ class _Folding:
         step = self.steps.get(event.step)
         if step is not None and step.state == "running":
             step.state, step.ended_at, step.fault = "failed", at, event.fault
+            step.waits = None
         if isinstance(event, RunFailed):
             self._cut_off(at)
 
     def _cut_off(self, at: float) -> None:
         for step in self.steps.values():
             if step.state == "running":
-                step.state, step.ended_at = "cancelled", at
+                step.state, step.ended_at, step.waits = "cancelled", at, None
 
     def _started(self, name: str, at: float) -> StepView:
         step = self.steps.setdefault(name, StepView(name))

@@ -48,7 +48,9 @@ def say(event: Event) -> str:
             said = "to " + (", ".join(event.arcs) or "no step")
             return f"{event.fault.cls}: {event.fault.message}" if event.fault else said
         case StepHeld():
-            return f"waits for {words.clock_time(event.due)} (start.hours {event.hours} {event.zone})"
+            return (
+                f"waits for {words.clock_time(event.due)} (start.hours {event.hours} {event.zone})"
+            )
         case ProductPublished():
             return f"{event.product} version {event.number}, {event.rows:,} rows"
         case CheckFailed():

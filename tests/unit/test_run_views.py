@@ -81,6 +81,8 @@ def test_a_step_that_waits_for_its_hours_says_for_which_and_until_when() -> None
     cut = EachCut("s", 0, "all", 0, 3, 2, 0, 2, "c", items={"count": 3, "source": [1, 2, 3]})
     (step,) = told(held, cut).get(RUN).steps
     assert (step.items, step.waits) == (3, None)
+    (step,) = told(held, RunCancelRequested("ada"), RunCancelled()).get(RUN).steps
+    assert (step.state, step.waits) == ("cancelled", None)
 
 
 def test_a_hedge_that_beat_its_try_is_no_failure_and_both_have_their_cost() -> None:

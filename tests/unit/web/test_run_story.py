@@ -192,7 +192,10 @@ def test_the_timeline_shows_waiting_apart_from_running() -> None:
 def test_a_step_that_waits_for_its_hours_says_until_when_and_then_how_long_it_did() -> None:
     held = StepHeld("load", 79_200.0, "22-6", "cfg")
     [row] = gantt.draw(tell("r", recorded(*opening(), held)), now=200.0).rows
-    assert (row.state, row.notes) == ("running", "waits for 01 Jan 22:00:00 (start.hours 22-6 UTC)")
+    assert (row.state, row.notes) == (
+        "running",
+        "waits for 01 Jan 22:00:00 (start.hours 22-6 UTC)",
+    )
     assert 'class="queue"' in row.strip
     events = [*opening(), held, scheduled("load"), finished("load", run_s=0.5, arcs=[])]
     [row] = gantt.draw(tell("r", recorded(*events)), now=200.0).rows
