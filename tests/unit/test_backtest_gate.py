@@ -64,7 +64,7 @@ def test_there_is_a_row_for_each_gate_and_finished_jobs_are_kept(
     told: list[tuple[int, int]] = []
     again = gates(data, tmp_path / "kept.jsonl", lambda done, total: told.append((done, total)))
     assert told[-1] == (24, 24)
-    assert len(told) == 2
+    assert {done for done, _ in told} == {0, 24}  # found at once: none was done again
     assert again == rows
 
 
