@@ -6,14 +6,16 @@ Tasks wait for workers, child runs begin, those who wait are answered, subscribe
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from runtime.engine import children
+from runtime.engine.actor import Actor
 from runtime.engine.family import Family
 from runtime.engine.poison import Entry, Step
 from runtime.engine.queue import Ready
-from runtime.run.decide import LET_RUN
+from runtime.run.decide import LET_RUN, Decision
 from runtime.run.events import (
     AttemptFinished,
     AttemptLeased,
@@ -34,6 +36,7 @@ from runtime.run.events import (
     StepCleared,
     StepPoisoned,
 )
+from runtime.run.state import RunState
 
 _LOG: Final = logging.getLogger("trimtab.engine")
 _LAYER_EVENTS: Final = (
@@ -103,6 +106,11 @@ class Effects(Family):
             except Exception:
                 _LOG.exception("a listener failed on %s", recorded[0].stream)
 
+    def _rescues(self, actor: Actor) -> list[Callable[[Decision], object]]:
+        """What a run still has to hear of experiments that were taken back: it was away then."""
+        taken_back = sorted(_tried_in(actor.state) & self._taken_back)
+        return [partial(Decision.rescue, experiment=name) for name in taken_back]
+
     def _rescue(self, experiment: str) -> None:
         for actor in list(self._actors.values()):
             self._act(actor, lambda d: d.rescue(experiment))
@@ -116,3 +124,10 @@ class Effects(Family):
         for future in self._waiters.pop(run, []):
             if not future.done():
                 future.set_result(self._row(run))
+
+
+def _tried_in(state: RunState) -> set[str]:
+    """The experiments that a run's unfinished steps, or blocks of them, were drawn for."""
+    blocks = (block.experiment for _, each in state.active_each() for block in each.blocks)
+    held = (pause.experiment for pause in state.pauses.values() if pause.is_held)
+    return {name for name in (*blocks, *held) if name is not None}

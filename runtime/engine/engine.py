@@ -224,7 +224,8 @@ class Engine(Branching):
             CannotSteer: it is ending already.
         """
         live = self._steerable(run, "resumed")
-        await self._durably(live, lambda d: d.resume(actor, reason), Decision.due)
+        rescues = self._rescues(live)
+        await self._durably(live, lambda d: d.resume(actor, reason), *rescues, Decision.due)
 
     async def signal(self, run: str, name: str, value: Json, actor: str, reason: str = "") -> None:
         """Send a signal: the step that waits for it goes on, or the next that will.

@@ -65,8 +65,8 @@ class Recovery(Effects):
     def _go_on(self, actor: Actor) -> None:
         """Go on with a run after a restart."""
         self._act(actor, Decision.begin)
-        for experiment in sorted(_tried_in(actor.state) & self._taken_back):
-            self._act(actor, lambda d, x=experiment: d.rescue(x))  # type: ignore[misc]
+        for rescue in self._rescues(actor):
+            self._act(actor, rescue)
         flying = [t for t in actor.state.attempts.values() if not t.waits_here]
         ends = [_gone(actor.state, tried) for tried in flying]
         self._act(actor, lambda d: d.all_ended(ends))
@@ -88,9 +88,3 @@ def _gone(state: RunState, tried: Try) -> Ended:
     if tried.step in state.expired:
         return Ended(tried.attempt, "timed_out", Fault("timeout", OUT_OF_TIME))
     return Ended(tried.attempt, "lost", Fault("lost", "the server was restarted while this ran"))
-
-
-def _tried_in(state: RunState) -> set[str]:
-    """The experiments that blocks of a run's unfinished steps were drawn for."""
-    blocks = (block for _, each in state.active_each() for block in each.blocks)
-    return {block.experiment for block in blocks if block.experiment is not None}

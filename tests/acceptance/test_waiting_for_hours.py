@@ -12,9 +12,16 @@ import pytest
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import BadOverride
-from runtime.journal.sqlite import SqliteReader
+from runtime.journal.port import Append
+from runtime.journal.sqlite import SqliteJournal, SqliteReader
 from runtime.playbook.bundle import load_text
-from runtime.run.events import AttemptScheduled, Recorded, StepHeld
+from runtime.run.events import (
+    AttemptScheduled,
+    ExperimentEnded,
+    ExperimentStarted,
+    Recorded,
+    StepHeld,
+)
 from runtime.run.replay import replay
 from runtime.workers.local import LocalPool
 from stories import PATIENCE_S, until
@@ -122,3 +129,62 @@ def test_a_run_that_waits_is_cancelled_without_beginning(tmp_path: Path) -> None
     assert not any(
         isinstance(r.event, AttemptScheduled) for r in events(folder, asyncio.run(story()))
     )
+
+
+# ---- a trial that is taken back while nobody can tell the run --------------------------------
+
+
+def trial(bound: str) -> Append:
+    started = ExperimentStarted(
+        "x-1", "p-1", "test/nightly", "dear", "schedule", "blocks", {"start.hours": "any"},
+        {"candidate": {"start.hours": "22-6"}}, {"candidate": 1.0}, "salt", bound, 1,
+    )  # fmt: skip
+    return Append("experiment/x-1", 0, 1.0, (started,))
+
+
+TAKEN_BACK = Append("experiment/x-1", 1, 2.0, (ExperimentEnded("x-1", "rolled_back"),))
+
+
+async def candidate_held(engine: Engine, folder: DataFolder) -> str:
+    await engine.register(load_text(BOOK.replace("hours: 22-6", "hours: any"), {}), "me")
+    await engine.append([trial(engine.catalogue.latest("test/nightly").bound("dear"))])
+    run = await engine.submit(Submit("test/nightly"))
+    await until(lambda: any(isinstance(r.event, StepHeld) for r in events(folder, run)))
+    return run
+
+
+def test_a_trial_taken_back_as_the_server_died_holds_no_run_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    folder = DataFolder(tmp_path)
+
+    async def story() -> str:
+        engine = await opened(folder, 12 * 3600.0)
+        run = await candidate_held(engine, folder)
+        await engine.close()
+        with contextlib.closing(SqliteJournal(folder.journal, 2.0)) as journal:
+            journal.append([TAKEN_BACK])
+        engine = await opened(folder, 13 * 3600.0)
+        row = await asyncio.wait_for(engine.wait(run), PATIENCE_S)
+        await engine.close()
+        return row.state
+
+    assert asyncio.run(story()) == "completed"
+
+
+def test_a_trial_taken_back_in_a_pause_of_a_run_holds_it_no_longer_once_it_is_resumed(
+    tmp_path: Path,
+) -> None:
+    folder = DataFolder(tmp_path)
+
+    async def story() -> str:
+        engine = await opened(folder, 12 * 3600.0)
+        run = await candidate_held(engine, folder)
+        await engine.pause(run, "me")
+        await engine.append([TAKEN_BACK])
+        await engine.resume(run, "me")
+        row = await asyncio.wait_for(engine.wait(run), PATIENCE_S)
+        await engine.close()
+        return row.state
+
+    assert asyncio.run(story()) == "completed"
