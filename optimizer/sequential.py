@@ -212,9 +212,11 @@ class Gain(Difference):
 
 
 def proportion_sequence(
-    events: int, n: int, alpha: float, prior: tuple[float, float] = (0.5, 40.0)
+    events: float, n: float, alpha: float, prior: tuple[float, float] = (0.5, 40.0)
 ) -> tuple[float, float]:
     """Return the confidence sequence of a proportion after n trials, by beta-binomial mixture.
+
+    Trials that do not stand by themselves count as parts of one.
 
     It holds at every n together. Robbins, "Statistical methods related to the law of the
     iterated logarithm", Annals of Mathematical Statistics 1970; Howard, Ramdas, McAuliffe &

@@ -176,6 +176,8 @@ class Tally:
     failed_items: int = 0
     failed_units: int = 0
     failed_batches: int = 0
+    squares: tuple[int, int, int] = (0, 0, 0)
+    """Of failed batches and batches of units: sums of their squares, the product between."""
     seconds: float = 0.0
     cost_missing: int = 0
 
@@ -188,8 +190,22 @@ class Tally:
         self.failed_items += unit.failed_items
         self.failed_units += unit.failed_items > 0
         self.failed_batches += unit.failed_batches
+        bad, all_ = unit.failed_batches, unit.batches
+        new = (bad * bad, bad * all_, all_ * all_)
+        self.squares = (
+            self.squares[0] + new[0],
+            self.squares[1] + new[1],
+            self.squares[2] + new[2],
+        )
         self.seconds += unit.seconds_per_item * unit.items
         self.cost_missing += unit.cost_per_item is None
+
+    def scatter(self) -> tuple[float, float]:
+        """How failed batches scatter over units, as seen, and as if each failed by itself."""
+        share = self.failed_batches / max(self.batches, 1)
+        bad, both, all_ = self.squares
+        seen = bad - 2.0 * share * both + share * share * all_
+        return max(seen, 0.0), self.batches * share * (1.0 - share)
 
     def describe(self) -> dict[str, Json]:
         """Return the tally for a reader."""
@@ -413,16 +429,17 @@ class Verification:
         """The most by which the candidate's terminal failures may exceed control's.
 
         Counted in blocks; in batches for the few drained blocks of a switchback, and where a
-        block is several tries that fail each by itself. Where many such blocks of both sides
-        have failures, the shares of items lost are compared too, half of alpha for each way.
+        block is several tries: those that fail together, as in an outage, count as so many
+        fewer. Where many such blocks of both sides have failures, the shares of items lost are
+        compared too, half of alpha for each way.
         """
         sides, alpha = (self._tallies[name], self._tallies[CONTROL]), self.plan.gain_alpha
         shares = self.plan.failures == "final" and self.plan.design == "blocks"
-        bounds = []
+        bounds, times = [], _together(*sides) if shares else 1.0
         for tally in sides:
-            pair = (tally.failed_units, tally.units)
+            pair: tuple[float, float] = (tally.failed_units, tally.units)
             if self.plan.design == "switchback" or shares:
-                pair = (tally.failed_batches, tally.batches)
+                pair = (tally.failed_batches / times, tally.batches / times)
             bounds.append(proportion_sequence(*pair, alpha / (4 if shares else 2)))
         gap = bounds[0][1] - bounds[1][0]
         if shares and min(tally.failed_units for tally in sides) >= MANY_FAILED:
@@ -455,6 +472,16 @@ class Verification:
             return -math.inf, math.nan, math.inf
         lower, upper = median_sequence(one.differences, self.plan.gain_alpha)
         return lower, pseudo_median(one.differences), upper
+
+
+def _together(*sides: Tally) -> float:
+    """By how much more than by chance the batches of a block fail together.
+
+    The design effect of Rao & Scott, "A simple method for the analysis of clustered binary
+    data", Biometrics 1992: tries that fail all at once are worth one.
+    """
+    seen, alone = (sum(pair) for pair in zip(*(t.scatter() for t in sides), strict=True))
+    return max(1.0, seen / alone) if alone > 0.0 else 1.0
 
 
 def _retry_event(unit: Unit) -> int:

@@ -139,6 +139,19 @@ def test_where_the_knob_decides_how_a_first_try_ends_failing_for_good_alone_is_h
     assert (found.verdict, found.reason) == ("worse", "harm_failures")
 
 
+@pytest.mark.parametrize("apart", [True, False])
+def test_tries_that_fail_together_say_less_than_as_many_that_fail_alone(apart: bool) -> None:
+    check, drawn = one(replace(PLAN, failures="final")), random.Random(2)
+    for number in range(480):
+        arm = CONTROL if number % 2 else "candidate"
+        lost = sum(drawn.random() < 0.05 for _ in range(10))
+        if not apart:
+            lost = 10 * (drawn.random() < 0.05)
+        check.add(Unit(arm, 0.5, 200, 10, 0.002, failed_items=20 * lost))
+    gap = last(check).statistics["failed_gap"]
+    assert (gap < 0.045) == apart  # of some 2,400 tries a side, or of 240
+
+
 def test_more_tries_are_a_gain_by_what_failing_for_good_loses() -> None:
     chance = random.Random(7)
 
