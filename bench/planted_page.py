@@ -85,7 +85,9 @@ def _came_about(told: Json) -> str:
     plays = told.get("plays", 1)
     how = "in one play" if plays == 1 else f"pieced together from {plays} plays, not of one state"
     load = f", a load of {told['load']} by the end" if "load" in told else ""
-    return f"{told['runs']} runs, {round(told['seconds'] / 60)} minutes, {how}{load}"
+    took = told["seconds"]
+    spent = f"{took} seconds" if took < 100 else f"{round(took / 60)} minutes"
+    return f"{told['runs']} runs, {spent}, {how}{load}"
 
 
 _HOLDS: Final = {True: "yes", False: "no", None: "–"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -91,7 +91,13 @@ def study(
     if len(slow) == len(unknown):
         return asked.no("breaks_slo", "; ".join([*notes, *slow.values()]))
     left = [one for one in unknown if one not in slow]
-    return _unmeasured(asked, [asked.stable, *left], others, limits, suppressed)
+    answer = _unmeasured(asked, [asked.stable, *left], others, limits, suppressed)
+    if not slow:
+        return answer
+    left_out = "left out: " + "; ".join(slow.values())
+    if isinstance(answer, Candidate):
+        return replace(answer, note=f"{answer.note}; {left_out}")
+    return asked.no(answer.reason, f"{answer.text}; {left_out}")
 
 
 def _slow(asked: Asked, unknown: list[str], others: Others | None) -> dict[str, str]:

@@ -64,7 +64,7 @@ def test_a_part_measured_by_itself_leaves_the_others_and_their_figures_as_they_a
     )
     assert told == {"on_the_runtime": runtime, "trials": trials}
     heads = [line for line in page(told) if line.startswith("**")]
-    assert "4 runs, 1 minutes, in one play, a load of 1.5" in heads[0]
+    assert "4 runs, 60 seconds, in one play, a load of 1.5" in heads[0]
     assert "9 runs, 10 minutes, in one play, a load of 0.5" in heads[1]
 
 

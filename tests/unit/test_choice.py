@@ -323,6 +323,7 @@ def test_a_promised_latency_leaves_the_classes_that_likely_keep_it() -> None:
     found = tuned({"slo": {"p95_s": 8.6}}, others(summed())).candidate
     assert found is not None
     assert (found.kind, found.diff[0]["to"]) == ("change", "large")
+    assert "left out: over 5% of its attempts would take longer than 8.6 s on gpu" in found.note
 
 
 def test_metrics_of_a_class_that_ran_too_seldom_to_have_an_outcome_teach_nothing() -> None:
