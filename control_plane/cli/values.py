@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from control_plane.cli.talk import Code, Refusal
-from runtime.playbook.hours import canonical
-from runtime.playbook.knobs import KNOBS, SHARES
-from runtime.playbook.units import share
 
 
 def inputs(pairs: Iterable[str], file: Path | None, types: Mapping[str, str]) -> dict[str, Any]:
@@ -48,6 +45,10 @@ def overrides(
 
 def _knob_value(knob: str, text: str) -> Any:
     """Return a knob's value as it is compared, where it may be written in more ways."""
+    from runtime.playbook.hours import canonical
+    from runtime.playbook.knobs import KNOBS, SHARES
+    from runtime.playbook.units import share
+
     found: Any = None
     if knob in SHARES:
         found = share(text)
