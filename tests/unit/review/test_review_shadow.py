@@ -190,6 +190,8 @@ def test_a_change_that_history_speaks_against_fails_before_live_work_and_is_not_
         assert (again.state, again.reason) == ("discarded", "suppressed")
         told = {p["proposal"]: p["reason"] for p in room.drafts.scopes()[0]["last"]}
         assert told[bad] == "simulated_worse"
+        harmless = {p["proposal"]: p["harmless"] for p in room.drafts.scopes()[0]["last"]}
+        assert harmless == {learned: {"each.batch": [25, 50]}, bad: {}}, "10 did harm"
         good = await approved(room, kit.change(50), kit)
         await room.tick()
         moved = out_of_shadow(room, good)
