@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
 from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -40,8 +41,13 @@ def read_hours(part: Part) -> str | None:
 
 
 @cache
-def zone_of(name: str) -> ZoneInfo | None:
-    """Return a time zone by its name, or None when this machine does not know it."""
+def zone_of(name: str) -> tzinfo | None:
+    """Return a time zone by its name, or None when this machine does not know it.
+
+    UTC is known everywhere, also where there is no data of time zones.
+    """
+    if name == "UTC":
+        return UTC
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

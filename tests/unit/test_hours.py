@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.playbook.hours import ANY, canonical, of_day, opens, windows
+from runtime.playbook.start import zone_of
 
 
 def berlin(text: str) -> float:
@@ -64,6 +65,11 @@ def test_a_day_is_made_of_windows_of_one_length(length: int) -> None:
 )
 def test_the_clock_of_the_place_tells_the_hours(hours: str, asked: str, opened: str) -> None:
     assert opens(hours, berlin(asked), ZoneInfo("Europe/Berlin")) == berlin(opened)
+
+
+def test_utc_is_known_without_data_of_time_zones_and_what_is_no_zone_is_none() -> None:
+    assert zone_of("UTC") is UTC
+    assert (zone_of("Nowhere/Else"), zone_of("../etc"), zone_of("")) == (None, None, None)
 
 
 def test_an_hour_that_comes_twice_is_open_twice() -> None:
