@@ -60,6 +60,8 @@ class StepView:
     failed_attempts: int = 0
     over_budget: int = 0
     """Tries that the retry budget of the step refused."""
+    held_s: float = 0.0
+    """How long it has waited for its hours of the day, once it waits no longer."""
     batches: int = 0
     batches_done: int = 0
     items: int = 0
@@ -302,6 +304,7 @@ class _Folding:
         self.view = view
         self.steps: dict[str, StepView] = {}
         self._items: dict[str, int] = {}
+        self._held: dict[str, float] = {}
 
     def take(self, recorded: Recorded) -> None:
         event, at = recorded.event, recorded.at
@@ -330,14 +333,15 @@ class _Folding:
                 step.waits = {
                     "kind": "hours", "hours": event.hours, "zone": event.zone, "due": event.due,
                 }  # fmt: skip
+                self._held[event.step] = at
             case EachCut():
-                self._cut(self._under_way(event.step, at), event)
+                self._cut(self._begun(self._under_way(event.step, at), at), event)
             case AttemptScheduled():
-                self._scheduled(self._under_way(event.step, at), event)
+                self._scheduled(self._begun(self._under_way(event.step, at), at), event)
             case AttemptFinished():
                 self._finished(self._started(event.step, at), event, at)
             case StepRouted():
-                step = self._started(event.step, at)
+                step = self._begun(self._started(event.step, at), at)
                 step.ended_at, step.fault, step.waits = at, event.fault, None
                 step.state = _ended_as(event.fault)
             case _:
@@ -348,19 +352,25 @@ class _Folding:
         step = self.steps.get(event.step)
         if step is not None and step.state == "running":
             step.state, step.ended_at, step.fault = "failed", at, event.fault
-            step.waits = None
+            self._begun(step, at).waits = None
         if isinstance(event, RunFailed):
             self._cut_off(at)
 
     def _cut_off(self, at: float) -> None:
         for step in self.steps.values():
             if step.state == "running":
-                step.state, step.ended_at, step.waits = "cancelled", at, None
+                step.state, step.ended_at = "cancelled", at
+                self._begun(step, at).waits = None
 
     def _started(self, name: str, at: float) -> StepView:
         step = self.steps.setdefault(name, StepView(name))
         if step.started_at is None:
             step.started_at, step.state = at, "running"
+        return step
+
+    def _begun(self, step: StepView, at: float) -> StepView:
+        """The step waits for its hours no longer, if it did."""
+        step.held_s += at - self._held.pop(step.name, at)
         return step
 
     def _under_way(self, name: str, at: float) -> StepView:

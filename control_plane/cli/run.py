@@ -249,7 +249,7 @@ def _kin(view: Row) -> Iterator[str]:
 
 def _step_line(step: Row) -> str:
     took = (step["ended_at"] or time.time()) - (step["started_at"] or time.time())
-    said = [_how_many(step), _waits(step), _ended_by(step)]
+    said = [_how_many(step), _waits(step), _held(step), _ended_by(step)]
     said += [f"{name}={it}" for name, it in step["knobs"].items() if name.startswith("each")]
     line = f"  {step['name']:<16} {step['state']:<10} {span(took):>8}  "
     return (line + "  ".join(filter(None, said))).rstrip()
@@ -269,6 +269,11 @@ def _how_many(step: Row) -> str:
 def _ended_by(step: Row) -> str:
     fault = step["fault"] if step["state"] == "failed" else None
     return str(fault["cls"]) if fault else ""
+
+
+def _held(step: Row) -> str:
+    """How long of its time it has waited for its hours of the day."""
+    return f"waited {span(step['held_s'])} for its hours" if step.get("held_s") else ""
 
 
 def _waits(step: Row) -> str:

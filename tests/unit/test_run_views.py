@@ -76,13 +76,14 @@ def test_a_step_that_waits_for_its_hours_says_for_which_and_until_when() -> None
     waits = {"kind": "hours", "hours": "22-6", "zone": "Europe/Berlin", "due": 79_200.0}
     assert (step.state, step.started_at, step.waits) == ("running", 2.0, waits)
     assert (step.config, step.knobs) == ("c", {"each.batch": 2})
-    (step,) = told(held, scheduled(-1, items=1)).get(RUN).steps
-    assert (step.state, step.waits) == ("running", None)
+    assert step.held_s == 0.0
+    (step,) = told(held, scheduled(-1, items=1), finished(-1, arcs=[])).get(RUN).steps
+    assert (step.state, step.waits, step.held_s) == ("completed", None, 1.0)
     cut = EachCut("s", 0, "all", 0, 3, 2, 0, 2, "c", items={"count": 3, "source": [1, 2, 3]})
     (step,) = told(held, cut).get(RUN).steps
-    assert (step.items, step.waits) == (3, None)
+    assert (step.items, step.waits, step.held_s) == (3, None, 1.0)
     (step,) = told(held, RunCancelRequested("ada"), RunCancelled()).get(RUN).steps
-    assert (step.state, step.waits) == ("cancelled", None)
+    assert (step.state, step.waits, step.held_s) == ("cancelled", None, 2.0)
 
 
 def test_a_hedge_that_beat_its_try_is_no_failure_and_both_have_their_cost() -> None:
