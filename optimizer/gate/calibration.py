@@ -153,13 +153,16 @@ def calibrate(
     saved = np.asarray([float(pick.saved) for pick in rows])
     harmed = np.asarray([float(pick.harmed) for pick in rows])
     stated = np.asarray([pick.stated for pick in rows])
-    up = isotonic_regression(saved, weights=weights).x
-    down = isotonic_regression(harmed, weights=weights, increasing=False).x
-    behind = _behind(rows)
+    at, of = np.unique(stated, return_inverse=True)  # what was stated alike came true together
+    each = np.bincount(of, weights=weights)
+    came = [np.bincount(of, weights=weights * one) / each for one in (saved, harmed)]
+    up = isotonic_regression(came[0], weights=each).x
+    down = isotonic_regression(came[1], weights=each, increasing=False).x
+    behind = _behind(rows)[np.searchsorted(stated, at)]
     kept = _knots(up, down, behind)
     low, high = _reach(np.asarray([pick.surprise for pick in rows]), weights, families)
     return Calibration(
-        share, _numbers(stated[kept]), _numbers(up[kept]), _numbers(down[kept]),
+        share, _numbers(at[kept]), _numbers(up[kept]), _numbers(down[kept]),
         _numbers(behind[kept]), low, high, len(rows), len({p.step for p in rows}), families,
         float(stated @ weights / weights.sum()), float(saved @ weights / weights.sum()),
     )  # fmt: skip

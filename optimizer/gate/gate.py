@@ -106,6 +106,7 @@ def _told(
 ) -> Judgement:  # fmt: skip
     stated, chance, harm, worth, price = (float(one[pick]) for one in numbers)
     low, high = (calibration.low, calibration.high) if calibration else (-NORMAL, NORMAL)
+    low, high = min(low, 0.0), max(high, 0.0)  # the middle is in the interval
     mean, spread = float(view.mean[pick]), float(view.spread[pick])
     ratios = (mean + high * spread, mean, mean + low * spread)
     saving = tuple(float(-np.expm1(min(ratio, FARTHEST))) for ratio in ratios)

@@ -62,6 +62,8 @@ def lent(space: Space, other: Space, outcomes: Array) -> Array:
     [3.6, 5.6, nan]
     """
     shared = [name for name in space.columns if name in other.columns]
+    if not shared:
+        return np.full(len(space), np.nan)
     columns = {name: _joined(space.columns[name], other.columns[name]) for name in shared}
     names = (*(f"ours/{name}" for name in space.names), *(f"its/{name}" for name in other.names))
     row = np.concatenate([np.full(len(space), np.nan), outcomes])

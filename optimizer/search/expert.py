@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.search.components import JITTER, LEVEL, NOISES, forward
-from optimizer.search.forest import Forest, Seen, measured, ordered
+from optimizer.search.forest import Forest, Seen, measured, ordered, taught
 from optimizer.search.history import History, centred
 from optimizer.search.kernels import LENGTHS, Kernels
 from optimizer.search.learnt import Learnt
@@ -83,7 +83,7 @@ class Expert:
     @classmethod
     def of(cls, space: Space, history: History, rival: Rival) -> Expert | None:
         """Return the expert that a history bears out, or None."""
-        history = ordered(history)
+        history = ordered(taught(history))
         steps = np.asarray(measured(history.seen).any(axis=1))
         families = len(set(history.of_steps(steps).families))
         if families < FEWEST:
@@ -109,9 +109,10 @@ class Expert:
 
     def having_learnt(self, history: History) -> Expert | None:
         """Return the expert as if this were all that is known; it is believed as before."""
+        history = ordered(taught(history))
         if not measured(history.seen).any():
             return None
-        made = Expert._plain(self.forest.seen, ordered(history), self.kernels)
+        made = Expert._plain(self.forest.seen, history, self.kernels)
         made.weights = self.weights
         return made
 

@@ -71,8 +71,9 @@ class _Learnt:
     def of(cls, told: Array, families: Sequence[str], kernels: Kernels) -> _Learnt:
         size = len(kernels.features)
         near = np.stack([kernels.nearness(s) for s in range(size)], axis=1) ** SHARP
+        near = np.concatenate([near, np.eye(size)[None]])  # that a setting is like no other
         names = np.asarray(families, object)
-        logs = np.zeros((len(WORTH), len(kernels)))
+        logs = np.zeros((len(WORTH), len(near)))
         order = np.random.default_rng(0).permutation(size)
         for family in sorted(set(families)):
             own = names == family

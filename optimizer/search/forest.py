@@ -12,7 +12,7 @@ each quantity of the other setting (memory that was used against memory that the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -102,6 +102,14 @@ def logs_of(metrics: Array) -> Array:
 def measured(metrics: Array) -> Array:
     """Return where a trial measured anything, over the last axis."""
     return np.asarray(np.isfinite(logs_of(metrics)).any(axis=-1))
+
+
+def taught(history: History) -> History:
+    """Return a history with the metrics of runs that have an outcome: others teach nothing."""
+    if history.metrics is None:
+        return history
+    known = np.isfinite(history.rows)[:, :, None]
+    return replace(history, metrics=np.where(known, history.metrics, np.nan))
 
 
 def ordered(history: History) -> History:

@@ -57,7 +57,7 @@ class Keeping:
         most = max(likely for _, likely, _ in told)
         weights = np.asarray([share * np.exp(likely - most) for share, likely, _ in told])
         chances = np.stack([belief.below(0.0) for *_, belief in told])
-        return np.asarray(weights / weights.sum() @ chances)
+        return np.asarray(np.minimum(weights / weights.sum() @ chances, 1.0))
 
 
 def _level(history: History) -> Level:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from optimizer.search.carried import carried
 from optimizer.search.history import History, centred
-from optimizer.search.search import Search, Step, best_of
+from optimizer.search.search import Search, Step, best_of, broken
 from optimizer.search.space import Column, Space
 
 Array: TypeAlias = NDArray[Any]
@@ -206,7 +206,9 @@ class Numeric:
     def _near(self) -> Iterator[int]:
         """Neighbours of the best trials."""
         features = self.space.features
-        for index in np.argsort(self.outcomes, kind="stable")[:CENTRES]:
+        for index in np.lexsort((np.asarray(self.outcomes), broken(self.failed, self.over)))[
+            :CENTRES
+        ]:
             apart = _apart(features, features[self.tried[int(index)]])
             yield from np.argsort(apart, kind="stable")[1 : NEAR + 1].tolist()
 

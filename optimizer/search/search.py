@@ -89,6 +89,8 @@ class Search:
         ``over``: the log of a limited quantity as a multiple of its limit; above 0 the limit
         was broken. ``metrics`` are what it was seen to do, as history has them.
         """
+        if not (failed or np.isfinite(log_outcome)):
+            raise ValueError(f"a run that did not fail has an outcome, not {log_outcome}")
         self.tried.append(setting)
         self.outcomes.append(log_outcome)
         self.failed.append(failed)
@@ -122,7 +124,7 @@ class Search:
 
     def good(self) -> Array:
         """Return the chance by setting that a run neither fails nor breaks the limit."""
-        good = 1.0 - self._failing.chance(self.tried, self.failed)
+        good = np.clip(1.0 - self._failing.chance(self.tried, self.failed), 0.0, 1.0)
         known = [k for k, over in enumerate(self.over) if np.isfinite(over)]
         if self.history.over is None and not known:
             return good

@@ -284,3 +284,11 @@ def test_what_may_stay_is_unlikely_to_do_harm(
 
 def test_the_same_history_gives_the_same_calibration() -> None:
     assert calibrated(SPACE, world()) == learnt()[2]
+
+
+def test_what_was_stated_alike_comes_true_together_whatever_the_order_of_steps() -> None:
+    def told(places: list[int]) -> list[Pick]:
+        came = list(zip(places, (True, True, False, False), strict=True))
+        return [Pick(f, f"{f}/{n}", 0.8, 0.0, good, not good) for f in "ab" for n, good in came]
+
+    assert calibrate(told([0, 1, 2, 3]), 1.0) == calibrate(told([3, 2, 1, 0]), 1.0)
