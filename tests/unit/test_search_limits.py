@@ -65,7 +65,7 @@ def test_neither_the_unit_nor_the_order_of_history_matters(
 
 @settings(deadline=None, max_examples=10)
 @given(seeds, st.integers(0, len(SPACE) - 1))
-def test_what_fails_for_all_is_not_among_the_first_trials(seed: int, place: int) -> None:
+def test_what_fails_for_all_is_not_tried(seed: int, place: int) -> None:
     past = history(seed)
     assert past.failed is not None
     past.failed[:, place], past.rows[:, place] = 1.0, np.nan
@@ -73,7 +73,7 @@ def test_what_fails_for_all_is_not_among_the_first_trials(seed: int, place: int)
     search = Search(SPACE, History(past.rows, past.families, past.failed))
     while (setting := search.ask()) is not None:
         search.tell(setting, float(rows[setting]), failed=setting == place)
-    assert place not in search.tried[:3]  # three families are no proof: it may be the last
+    assert place not in search.tried
 
 
 @settings(deadline=None, max_examples=15)
