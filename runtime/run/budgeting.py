@@ -28,8 +28,11 @@ class Budgeting(Deciding):
 
         A lost worker is not the work's fault: that try earns nothing and costs nothing.
         """
-        share = budget_in_force(step.retry, self.edge.effective(tried.config))
-        if share is None or ended.outcome in ("lost", "cancelled"):
+        if ended.outcome in ("lost", "cancelled"):
+            return ended, retry_at
+        configured = self.edge.effective(tried.config) if tried.config else {}
+        share = budget_in_force(step.retry, configured)
+        if share is None:
             return ended, retry_at
         arm = (tried.experiment or "", tried.arm or "")
         budget, first = self.edge.budget(step, arm), self._turn(tried) == 1
