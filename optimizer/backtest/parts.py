@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
@@ -85,7 +85,7 @@ def _parts(
             for method in (m for m in sizing.METHODS if m in methods):
                 yield Part(
                     f"batch/{name}/{design}/{method}{sampled}", path, seeds,
-                    lambda n=name, d=design, m=method: [_sized(folder, n, d, m, seeds, most)],  # type: ignore[misc]
+                    partial(_sized, folder, name, design, method, seeds, most),
                 )  # fmt: skip
     if retrying.DATASET not in sets or not retrying.path(folder).exists():
         return
@@ -93,7 +93,7 @@ def _parts(
     for method in (m for m in retrying.METHODS if m in methods):
         yield Part(
             f"retry/{method}", path, seeds,
-            lambda m=method: retrying.rows(_reruns(folder), [m], seeds),  # type: ignore[misc]
+            partial(_retried, folder, method, seeds),
         )  # fmt: skip
     if retrying.OURS in methods:
         yield Part("outage", path, seeds, lambda: outage.rows(_reruns(folder), seeds))
@@ -101,14 +101,18 @@ def _parts(
 
 def _sized(
     folder: Path, dataset: str, design: sizing.Design, method: str, seeds: int, most: int | None
-) -> dict[str, Json]:
+) -> Rows:
     every = _curves(folder, dataset)
     some = evenly(every, most)
     left_out = {} if most is None else {"left_out": len(every) - len(some)}
-    return {
+    return [{
         "kind": "batch", "dataset": dataset, "objective": f"three_{design}", "method": method,
         "seeds": seeds, **sizing.summary(sizing.play(some, design, method, seeds)), **left_out,
-    }  # fmt: skip
+    }]  # fmt: skip
+
+
+def _retried(folder: Path, method: str, seeds: int) -> Rows:
+    return retrying.rows(_reruns(folder), [method], seeds)
 
 
 @lru_cache(maxsize=1)

@@ -75,10 +75,10 @@ class Part:
             for i, node in enumerate(self.node.items)
         ]
 
-    def is_map(self, what: str) -> bool:
+    def is_map(self, what: str, hint: str = "") -> bool:
         """Whether this is a mapping; a fault when it is not."""
         if self.node.kind != "map":
-            self.refuse(f"{what} must be a mapping of keys, not {self._seen()}")
+            self.refuse(f"{what} must be a mapping of keys, not {self._seen()}", hint)
         return self.node.kind == "map"
 
     def is_list(self, what: str) -> bool:

@@ -18,7 +18,7 @@ _HABITS: Final = {"window": "hours", "max": "at_most", "within": "at_most", "tim
 
 def read_start(part: Part | None) -> Start | None:
     """Return when a step may begin: ``start: {hours: 22-6, at_most: 12h, zone: UTC}``."""
-    if part is None or not part.is_map("start"):
+    if part is None or not part.is_map("start", "write {hours: 22-6, at_most: 12h}"):
         return None
     part.keys(keys.START, habits=_HABITS)
     hours, most, named = (part.child(name) for name in keys.START)

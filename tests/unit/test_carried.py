@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 from hypothesis import given
 from hypothesis import settings as settings_of
@@ -59,11 +61,11 @@ def test_known_outcomes_stay_and_holes_move_with_the_unit(
 @settings_of(max_examples=25, deadline=None)
 @given(INNER, st.floats(0.1, 30.0), st.floats(0.05, 1.0), st.randoms(use_true_random=False))
 def test_the_order_of_settings_does_not_matter(
-    holes: set[int], start: float, slope: float, rng: object
+    holes: set[int], start: float, slope: float, rng: Random
 ) -> None:
     row = with_holes(curve(start, slope), *holes)
     order = list(range(len(SPACE)))
-    rng.shuffle(order)  # type: ignore[attr-defined]
+    rng.shuffle(order)
     columns = {
         name: Column(column.kind, tuple(column.values[i] for i in order))
         for name, column in SPACE.columns.items()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -282,9 +283,9 @@ BY_DAY = STARTED.but(knob_class="schedule", block_items=1)
 DAY = 86_400.0
 
 
-def begun(arm: str | None, **more: object) -> AttemptScheduled:
-    drawn = {"experiment": "x-1", "arm": arm, "share": 0.5} if arm else {}
-    return AttemptScheduled("r/s/-1/1", "s", 1, "c", "k", **drawn, **more)  # type: ignore[arg-type]
+def begun(arm: str | None, **more: Any) -> AttemptScheduled:
+    drawn: dict[str, Any] = {"experiment": "x-1", "arm": arm, "share": 0.5} if arm else {}
+    return AttemptScheduled("r/s/-1/1", "s", 1, "c", "k", **drawn, **more)
 
 
 def waits(arm: str = "candidate") -> StepHeld:
