@@ -360,15 +360,15 @@ def test_windows_of_one_length_are_the_choices_of_hours() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column", "message"),
     [
-        ("start: 22-6", 7, 10, "start must be a mapping"),
-        ("start: {hours: 22-6}", 7, 10, "how long the step may wait"),
-        ("start: {hours: 22, at_most: 1h}", 7, 18, "hours must be a text"),
-        ("start: {hours: 6-6, at_most: 1h}", 7, 18, "are no hours of the day"),
-        ("start: {at_most: 1h, zone: Mars}", 7, 30, "no time zone is called Mars"),
-        ("tune: {start.hours: [any, 22-6]}", 7, 10, "the step has no start"),
-        ("start: {at_most: 1h}\n  tune: {start.hours: {window: 5h}}", 8, 32, "of that length"),
-        ("timeout: 5s\n  tune: {timeout: {window: 4h}}", 8, 20, "timeout has no window"),
-        ("start: {hours: 1-2, at_most: 1h}\n  tune: {start.hours: [any]}", 8, 23, "not among"),
+        ("start: 22-6", 7, 12, "start must be a mapping"),
+        ("start: {hours: 22-6}", 7, 12, "how long the step may wait"),
+        ("start: {hours: 22, at_most: 1h}", 7, 20, "hours must be a text"),
+        ("start: {hours: 6-6, at_most: 1h}", 7, 20, "are no hours of the day"),
+        ("start: {at_most: 1h, zone: Mars}", 7, 32, "no time zone is called Mars"),
+        ("tune: {start.hours: [any, 22-6]}", 7, 12, "the step has no start"),
+        ("start: {at_most: 1h}\n  tune: {start.hours: {window: 5h}}", 8, 34, "of that length"),
+        ("timeout: 5s\n  tune: {timeout: {window: 4h}}", 8, 22, "timeout has no window"),
+        ("start: {hours: 1-2, at_most: 1h}\n  tune: {start.hours: [any]}", 8, 25, "not among"),
     ],
 )
 def test_hours_that_make_no_sense_are_refused_at_their_place(
@@ -376,7 +376,13 @@ def test_hours_that_make_no_sense_are_refused_at_their_place(
 ) -> None:
     found = only_fault_of(steps(HEDGED + f"  {text}"))
     assert message in found[2]
-    assert found[0] == line
+    assert found[:2] == (line, column)
+
+
+def test_a_start_that_is_no_mapping_is_shown_how_it_is_written() -> None:
+    with pytest.raises(PlaybookFaults) as told:
+        parse(steps("- step: a\n  tool: {kind: python, call: m:f}\n  start: 22-6"))
+    assert "{hours: 22-6, at_most: 12h}" in told.value.faults[0].hint
 
 
 def test_what_no_worker_runs_waits_for_no_hours() -> None:
