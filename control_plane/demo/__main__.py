@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from control_plane.demo.drive import REPORT, Options, drive
+from control_plane.demo.interrupts import listen
 from control_plane.demo.person import Refused
 from control_plane.demo.processes import DidNotStart
 from control_plane.demo.screen import Screen
@@ -22,8 +21,7 @@ WHAT: Final = "Play the whole loop on real work: runs, proposals, trials, before
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, play the demo, return the exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell may have had SIGINT ignored
-        signal.signal(number, _interrupt)
+    listen()
     options = read_options(arguments)
     screen = Screen()
     try:
@@ -62,10 +60,6 @@ def installed_s(began: float) -> float:
     if not stamp.is_file() or stamp.stat().st_mtime < began:
         return 0.0
     return float(json.loads(stamp.read_text(encoding="utf-8"))["install_s"])
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+from control_plane.demo.interrupts import held
 from runtime.kernel import die_with_parent
 
 _T = TypeVar("_T")
@@ -48,13 +49,14 @@ class Processes:
     ) -> subprocess.Popen[bytes]:
         """Start a Python process; what it prints goes to ``<name>.out`` and ``<name>.log``."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        with self.out(name).open("wb") as out, (self.logs / f"{name}.log").open("wb") as log:
+        log_file = self.logs / f"{name}.log"
+        with held(), self.out(name).open("wb") as out, log_file.open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 (our own commands)
                 [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=out, stderr=log,
                 env={**os.environ, **(environment or {})}, start_new_session=True,
                 preexec_fn=None if self.keep else partial(die_with_parent, signal.SIGTERM),
             )  # fmt: skip
-        self.started.append((name, process))
+            self.started.append((name, process))
         return process
 
     def out(self, name: str) -> Path:

@@ -78,6 +78,50 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path: Path, start: Start, mom
     wait_for(lambda: not mentioning(tmp_path))
 
 
+SWALLOWS = """
+import os, signal
+from control_plane.demo.interrupts import listen
+listen()
+os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGINT))
+try:
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    signal.pause()
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+STARTS = """
+import os, signal, sys
+from pathlib import Path
+from control_plane.demo.interrupts import listen
+from control_plane.demo.processes import Processes
+listen()
+for when in ("before", "after_in_parent", "after_in_child"):
+    os.register_at_fork(**{when: lambda: signal.raise_signal(signal.SIGINT)})
+processes = Processes(Path(sys.argv[1]))
+try:
+    processes.start("sleeper", ["-c", "import signal; signal.pause()"])
+except KeyboardInterrupt:
+    print("heard", *processes.pids())
+processes.end()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "heard"), [(SWALLOWS, "heard\n"), (STARTS, "heard sleeper\n")]
+)
+def test_an_interrupt_in_the_middle_of_a_fork_is_heard(
+    tmp_path: Path, program: str, heard: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True, text=True, timeout=PROMPT,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr, done.returncode) == (heard, "", 0)
+
+
 def test_a_killed_demo_takes_its_processes_with_it(tmp_path: Path, start: Start) -> None:
     process = start()
     wait_for(lambda: MOMENTS["while a run is on"] in said(tmp_path))
