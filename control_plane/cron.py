@@ -14,11 +14,12 @@ time comes in, times go out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice, takewhile
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
+
+from runtime.playbook.zones import meant, zone_of
 
 LOOK_BACK_S = 366 * 86_400.0
 """How far back a missed time is looked for."""
@@ -33,10 +34,10 @@ class Cron:
 
     def __init__(self, expression: str, zone: str = "UTC") -> None:
         self.expression, self.zone = expression, zone
-        try:
-            self._zone = UTC if zone == "UTC" else ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise CronFault(f"there is no time zone {zone!r}") from None
+        found = zone_of(zone)
+        if found is None:
+            raise CronFault(f"there is no time zone {zone!r}: {meant(zone)}")
+        self._zone = found
         if len(expression.split()) != 5:
             raise CronFault(f"cron text {expression!r} has not five fields")
         try:

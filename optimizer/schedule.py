@@ -38,7 +38,7 @@ from optimizer.guard import Limits, Reason
 from optimizer.knobs import knob_class
 from optimizer.proposal import Candidate
 from runtime.playbook.hours import ANY, of_day
-from runtime.playbook.start import zone_of
+from runtime.playbook.zones import zone_of
 
 Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]

@@ -27,9 +27,9 @@ from runtime.playbook.faults import ExpressionFault
 from runtime.playbook.hours import opens
 from runtime.playbook.kinds import KindFault, verbatim
 from runtime.playbook.model import Reduce, Step
-from runtime.playbook.start import zone_of
 from runtime.playbook.units import duration_s
 from runtime.playbook.values import ABSENT, SKIPPED
+from runtime.playbook.zones import zone_of
 from runtime.run.budget import Budget
 from runtime.run.events import ConfigStored, Fault, Json
 from runtime.run.layers import Experiment, Layers, Resolved, resolve

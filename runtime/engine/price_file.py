@@ -30,8 +30,8 @@ from typing import Final
 from runtime.playbook.faults import PlaybookFault, PlaybookFaults
 from runtime.playbook.hours import ANY, HOURS_HINT, canonical, of_day
 from runtime.playbook.part import CLASS_HINT, WORD, Part
-from runtime.playbook.start import read_zone, zone_of
 from runtime.playbook.tree import read
+from runtime.playbook.zones import read_zone, zone_of
 
 CLASS_KEYS: Final = (
     "class", "slots", "reserved", "cpus", "memory_gib", "accelerator", "accelerators", "spot",

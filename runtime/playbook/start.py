@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, tzinfo
-from functools import cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from runtime.playbook import keys
 from runtime.playbook.hours import ANY, HOURS_HINT, canonical
 from runtime.playbook.model import Start
 from runtime.playbook.part import Part
+from runtime.playbook.zones import read_zone
 
 DAY_S: Final = 86_400.0
 _HABITS: Final = {"window": "hours", "max": "at_most", "within": "at_most", "timezone": "zone"}
@@ -38,25 +36,3 @@ def read_hours(part: Part) -> str | None:
     if text is not None and found is None:
         part.refuse(f"{text!r} are no hours of the day", HOURS_HINT)
     return found
-
-
-@cache
-def zone_of(name: str) -> tzinfo | None:
-    """Return a time zone by its name, or None when this machine does not know it.
-
-    UTC is known everywhere, also where there is no data of time zones.
-    """
-    if name == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-
-
-def read_zone(part: Part | None) -> str | None:
-    """Return the name of a time zone that is known here."""
-    name = part.text("time zone") if part is not None else None
-    if part is not None and name is not None and zone_of(name) is None:
-        part.refuse(f"no time zone is called {name}", "write it like Europe/Berlin or UTC")
-    return name

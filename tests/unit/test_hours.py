@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.playbook.hours import ANY, canonical, of_day, opens, windows
-from runtime.playbook.start import zone_of
+from runtime.playbook.zones import meant, zone_of
 
 
 def berlin(text: str) -> float:
@@ -65,6 +66,35 @@ def test_a_day_is_made_of_windows_of_one_length(length: int) -> None:
 )
 def test_the_clock_of_the_place_tells_the_hours(hours: str, asked: str, opened: str) -> None:
     assert opens(hours, berlin(asked), ZoneInfo("Europe/Berlin")) == berlin(opened)
+
+
+@pytest.mark.parametrize(("night", "hours_long"), [("03-28", 7), ("06-28", 8), ("10-24", 9)])
+def test_a_night_is_as_long_as_it_is_where_the_clock_is_changed_in_it(
+    night: str, hours_long: int
+) -> None:
+    zone, first = ZoneInfo("Europe/Berlin"), berlin(f"2026-{night}T18:00")
+    quarters = [first + 900.0 * k for k in range(4 * 20)]
+    assert sum(opens("22-6", at, zone) == at for at in quarters) == 4 * hours_long
+
+
+def test_zones_are_known_on_a_machine_that_has_no_data_of_them() -> None:
+    zoneinfo.reset_tzpath(to=())
+    try:
+        assert ZoneInfo.no_cache("Europe/Berlin").key == "Europe/Berlin"
+    finally:
+        zoneinfo.reset_tzpath()
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        ("Europe/Berlyn", "Europe/Berlin"), ("europe/berlin", "Europe/Berlin"),
+        ("New York", "America/New_York"), ("Kolkatta", "Asia/Kolkata"), ("utc", "UTC"),
+    ],
+)  # fmt: skip
+def test_a_zone_that_is_none_is_answered_with_the_one_that_was_meant(text: str, zone: str) -> None:
+    assert meant(text) == f"did you mean {zone}?"
+    assert zone_of(zone) is not None
 
 
 def test_utc_is_known_without_data_of_time_zones_and_what_is_no_zone_is_none() -> None:
