@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from control_plane.clock import Clock
-from control_plane.settings import LOOPBACK, SettingFault, Settings, Sources
+from control_plane.settings import SettingFault, Settings, Sources
 from runtime.data.folder import DataFolder
 from runtime.data.place import NoClient, Place, settle_place, settled
 from runtime.engine.engine import Engine
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LOG: Final = logging.getLogger("trimtab.server")
 PORTS_TRIED: Final = 100
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class PortTaken(Exception):
