@@ -24,6 +24,20 @@ from optimizer.backtest.play import Played, play
 from optimizer.backtest.rows import rows as rows_of
 from optimizer.backtest.score import AFTER, RULES, Score, score, summary
 
+FULL: dict[str, dict[str, Any]] = {  # the widest that has been seen
+    "search": {"method": "optuna_tpe", "net_regret": 1234.5, "ms": 1234.5, "s12": 100.0},
+    "gate": {
+        "method": "gate_mean_rank", "coverage": 100.0, "harm": 100.0, "catastrophes": 121,
+        "ece": 0.876, "interval": 100.0, "ms": 100.1, "after_kept": 100.0, "after_harm": 100.0,
+        "after_catastrophes": 121, "after_capture": -100.0,
+    },
+    "batch": {
+        "method": "flat_start", "error": 105.2, "error_p90": 1912.5, "oracle": 100.0,
+        "oracle_all": 100.0, "broken": 100.0, "abstained": 100.0, "covered": 100.0, "ms": 183.2,
+    },
+    "retry": {"method": "own_share", "over_oracle": 105.0, "on_permanent": 11.0},
+    "outage": {"method": "trimtab", "amplification": 10.3, "worst": 10.4, "lost_before": 0.022},
+}  # fmt: skip
 TYPES = [("m", 2, 8.0), ("m", 4, 16.0), ("c", 2, 4.0), ("c", 4, 8.0)]
 
 
@@ -86,15 +100,26 @@ def test_what_was_found_is_shown_by_data_set_and_objective_in_little_width(
 ) -> None:
     show(backtest(data, tmp_path / "kept.jsonl", ["mean_rank", "random", "gate"], quick=True))
     text = capsys.readouterr().out
-    searches, gates = text.split("From history alone, and after trials\n")
+    searches, rest = text.split("From history alone\n")
+    gates, trials = rest.split("After trials\n")
     titles = ["scout_multi, cost_usd, 2 tasks left out", "scout_multi, time_s, 2 tasks left out"]
-    for part, methods in ((searches, ["mean_rank", "random"]), (gates, ["gate"])):
+    for part, methods in (
+        (searches, ["mean_rank", "random"]), (gates, ["gate"]), (trials, ["gate"]),
+    ):  # fmt: skip
         lines = part.splitlines()
         assert [line for line in lines if line.startswith("scout_multi")] == titles
         assert [line.split()[0] for line in lines if line.startswith((*METHODS, "gate"))] == (
             methods * 2
         )
-    assert max(map(len, searches.splitlines())) <= 80
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("kind", ["search", "gate", "batch", "retry", "outage"])
+def test_no_table_of_a_backtest_is_wider_than_a_terminal(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show([{"kind": kind, "dataset": "d", "objective": "o", "tasks": 362, **FULL[kind]}])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_what_is_finished_is_kept_and_not_done_again(data: Path, tmp_path: Path) -> None:
