@@ -166,7 +166,8 @@ class Docket:
             return None
         bound, defaults = version.bound(step), version.defaults(step)
         stable = {**defaults, **self.layers.stable(playbook, step, bound)}
-        return Scope(playbook, step, bound, defaults, stable, declared.tune, declared.effect)
+        zone = declared.start.zone if declared.start is not None else "UTC"
+        return Scope(playbook, step, bound, defaults, stable, declared.tune, declared.effect, zone)
 
     def previous(self, proposal: Proposal, bound: str) -> dict[str, Json]:
         """What the overlay holds of a proposal's own keys now (None: nothing in force).

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.evidence import Batches
-from runtime.playbook.hours import of_day, opens
+from runtime.playbook.hours import day_of, of_day, opens
 
 Array: TypeAlias = NDArray[Any]
 
@@ -78,8 +78,7 @@ class Day:
         [719163, 719163, 719164]
         """
         after = frozenset(hour for hours in self.parts for hour in _after_midnight(hours))
-        local = [datetime.fromtimestamp(t, self.zone) for t in began.tolist()]
-        return np.array([one.toordinal() - (one.hour in after) for one in local], dtype=int)
+        return np.array([day_of(t, self.zone, after) for t in began.tolist()], dtype=int)
 
     def moved(self, began: Array, hours: str) -> Array:
         """When what could begin at these times would begin, if it were to wait for some hours."""

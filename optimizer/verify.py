@@ -69,7 +69,8 @@ class Plan:
     ``failures`` says which failures of a batch are harm: that of its first try, or for good
     alone, where the knob itself decides how a first try ends or what follows it. A batch that
     fails for good loses ``lost_s``, which counts as time (and in its price as cost), and
-    ``rescues`` says whether the seconds of rescuing it count.
+    ``rescues`` says whether the seconds of rescuing it count. ``zone`` is whose clock tells
+    the days on which units began.
     """
 
     design: Design = "blocks"
@@ -89,6 +90,7 @@ class Plan:
     rescues: bool = True
     slow_s_per_item: float | None = None
     slow_by_batches: tuple[tuple[int, float], ...] = ()
+    zone: str = "UTC"
 
     def slow(self, batches: int) -> float | None:
         """Return from how many seconds per item on a block of so many batches is slow."""

@@ -164,7 +164,7 @@ def _begin(
     first = next(stage for stage in stages if isinstance(stage, plan.Begin))
     items = plan.block_items(drafted, scope.stable, facts.policy, facts.run_items)
     batches = math.ceil(items / int(scope.stable.get("each.batch") or 1))
-    frozen = plan.frozen_plan(drafted, facts.policy, batches)
+    frozen = replace(plan.frozen_plan(drafted, facts.policy, batches), zone=scope.zone)
     apply.begin(
         decision, first, frozen.to_json(), base=scope.stable, bound=scope.bound, salt=salt(),
         block_items=items, reason=ruling.reason, facts=ruling.facts,

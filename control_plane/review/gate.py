@@ -28,6 +28,7 @@ class Scope:
     """What the catalogue and the overlays say of a step today.
 
     ``stable`` are the effective values outside every experiment; ``defaults`` the author's.
+    ``zone`` is whose clock tells the step's hours of the day.
     """
 
     playbook: str
@@ -37,6 +38,7 @@ class Scope:
     stable: Mapping[str, Json]
     tune: tuple[Knob, ...]
     effect: str = "idempotent"
+    zone: str = "UTC"
 
     def knob(self, name: str) -> Knob | None:
         """The step's declaration of a knob, or None."""

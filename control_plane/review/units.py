@@ -13,10 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from statistics import fmean, stdev
 
 from optimizer.effect import Effect
 from optimizer.verify import CONTROL, Unit
+from runtime.playbook.hours import ANY, after_midnight, day_of
+from runtime.playbook.zones import zone_of
 from runtime.run.events import (
     AttemptFinished,
     AttemptScheduled,
@@ -95,7 +98,7 @@ class Units:
     workers: set[str] = field(default_factory=set)
     aside: int = 0
     days: set[int] = field(default_factory=set)
-    """Days (UTC) on which units of a candidate began."""
+    """Days on which units of a candidate began, on the clock of the step's zone: see `_day`."""
     _by_day: dict[int, dict[bool, list[float]]] = field(default_factory=dict)
     """Log outcomes by the day of drawing, of candidates (True) and of the control."""
     _now: float = 0.0
@@ -105,10 +108,16 @@ class Units:
     _pairs: dict[tuple[str, int], int] = field(default_factory=dict)
     _branches: set[str] = field(default_factory=set)
     _rescues: bool = True
+    _zone: tzinfo = UTC
+    _late: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         self._shares = self.started.shares
         self._rescues = bool(self.started.plan.get("rescues", True))
+        self._zone = zone_of(str(self.started.plan.get("zone", "UTC"))) or UTC
+        values = (self.started.base, *self.started.arms.values())
+        windows = (str(one.get("start.hours", ANY)) for one in values)
+        self._late = frozenset[int]().union(*map(after_midnight, windows))
 
     def take(self, recorded: Recorded) -> None:
         """Take one event into account."""
@@ -155,7 +164,7 @@ class Units:
         cost = self.started.plan.get("objective") == "cost"
         outcome = unit.cost_per_item if cost else unit.seconds_per_item
         if outcome is not None and outcome > 0.0:
-            day = self._by_day.setdefault(int(drawn_at // 86_400), {})
+            day = self._by_day.setdefault(self._day(drawn_at), {})
             day.setdefault(unit.arm != CONTROL, []).append(math.log(outcome))
 
     def by_day(self) -> Effect | None:
@@ -227,7 +236,11 @@ class Units:
 
     def _note_day(self, arm: str | None, at: float) -> None:
         if arm != CONTROL:
-            self.days.add(int(at // 86_400))
+            self.days.add(self._day(at))
+
+    def _day(self, at: float) -> int:
+        """The day of a time in the step's zone; a night over midnight is one, not two."""
+        return day_of(at, self._zone, self._late)
 
     def _drawn(self, arm: str | None, share: float | None) -> bool:
         """Whether a unit says to which arm, and with which chance, it was drawn.

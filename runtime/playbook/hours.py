@@ -59,6 +59,31 @@ def of_day(hours: str) -> frozenset[int]:
     return frozenset(hour % 24 for hour in range(first, last if last > first else last + 24))
 
 
+def after_midnight(hours: str) -> frozenset[int]:
+    """Return the hours of a window over midnight that belong to the evening before.
+
+    >>> sorted(after_midnight("22-2")), sorted(after_midnight("20-24"))
+    ([0, 1], [])
+    """
+    if hours == ANY:
+        return frozenset()
+    first, last = (int(end) for end in hours.split("-"))
+    return frozenset(range(last) if last < first else ())
+
+
+def day_of(at: float, zone: tzinfo, late: frozenset[int] = frozenset()) -> int:
+    """Return the number of a time's day on the clock of a place.
+
+    The hours ``late`` (after midnight) belong to the day before: a night is one day.
+
+    >>> from datetime import UTC
+    >>> [day_of(hour * 3600.0, UTC, after_midnight("22-6")) for hour in (23, 24 + 5, 24 + 7)]
+    [719163, 719163, 719164]
+    """
+    local = datetime.fromtimestamp(at, zone)
+    return local.toordinal() - (local.hour in late)
+
+
 def opens(hours: str, at: float, zone: tzinfo) -> float:
     """Return the first time from ``at`` on (seconds since the epoch) within these hours."""
     wanted, when = of_day(hours), at

@@ -161,3 +161,12 @@ def test_what_waits_as_a_trial_is_taken_back_begins_at_once(house, demo, kit) ->
         assert {(r.event.arm, r.at % DAY // 3600) for r in ended} == {(None, 12.0)}
 
     asyncio.run(story())
+
+
+def test_a_trial_tells_its_days_by_the_clock_of_the_step_s_zone(house, demo, kit) -> None:
+    async def story() -> None:
+        house.register(more=MAY_WAIT.replace("12h", "12h, zone: Europe/Berlin"))
+        await tried(await kit.open_room(house, demo), kit, 1)
+
+    asyncio.run(story())
+    assert house.events(ExperimentStarted)[0].event.plan["zone"] == "Europe/Berlin"

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from clocks import ZONES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -279,7 +282,10 @@ def test_a_block_that_does_not_say_how_it_was_drawn_is_put_aside(
 
 # ---- hours of the day: the run is the unit, in the order of drawing -------------------------
 
-BY_DAY = STARTED.but(knob_class="schedule", block_items=1)
+BY_DAY = STARTED.but(
+    knob_class="schedule", block_items=1, base={"start.hours": "any"},
+    arms={"candidate": {"start.hours": "22-6"}},
+)  # fmt: skip
 DAY = 86_400.0
 
 
@@ -295,8 +301,9 @@ def waits(arm: str = "candidate") -> StepHeld:
 class Told:
     """What several runs tell, one event at a time."""
 
-    def __init__(self) -> None:
-        self.units, self.runs = Units(BY_DAY), dict[str, Journal]()
+    def __init__(self, zone: str = "UTC") -> None:
+        started = BY_DAY.but(plan={**BY_DAY.plan, "zone": zone})
+        self.units, self.runs = Units(started), dict[str, Journal]()
 
     def __call__(self, run: str, event: object, at: float) -> list[str]:
         journal = self.runs.setdefault(run, Journal(run))
@@ -311,7 +318,7 @@ def test_what_begins_at_once_counts_when_what_was_drawn_before_it_has_waited() -
     assert told("run/b", done(-1), 3.0) == []
     assert told("run/a", begun("candidate"), 22.0) == []
     assert told("run/a", done(-1), 23.0) == ["candidate", "control"]
-    assert told.units.days == {0}
+    assert len(told.units.days) == 1
 
 
 def test_of_what_waits_the_shares_are_those_of_drawing_at_any_time_of_the_day() -> None:
@@ -380,3 +387,17 @@ def test_one_day_or_one_arm_says_nothing_of_days() -> None:
         told(run, begun(arm), 0.0)
         told(run, done(-1), 5.0)
     assert told.units.by_day() is None
+
+
+@given(st.sampled_from(ZONES), st.lists(st.floats(0.0, 8.0, exclude_max=True), min_size=2))
+def test_a_night_is_one_day_on_the_clock_of_the_step_s_zone(zone: str, hours: list[float]) -> None:
+    told = Told(zone)
+    for night, day in enumerate((8, 9)):  # of July: no clock is changed
+        ten = datetime(2026, 7, day, 22, tzinfo=ZoneInfo(zone)).timestamp()
+        for i, hour in enumerate(hours):
+            run, arm = f"run/{night}-{i}", "candidate" if i % 2 else "control"
+            told(run, begun(arm), ten + hour * 3600.0)
+            told(run, done(-1), ten + hour * 3600.0 + 1.0)
+        assert len(told.units.days) == night + 1
+        effect = told.units.by_day()
+        assert (effect is not None) is (night == 1)
