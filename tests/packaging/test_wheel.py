@@ -73,7 +73,7 @@ def trimtab(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_four_packages_and_the_client_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    assert tops == PACKAGES | {"trimtab.py"}
+    assert tops == PACKAGES | {"trimtab"}
     assert not [name for name in names if "node_modules" in name or "__pycache__" in name]
 
 
