@@ -18,8 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from control_plane.web.story import Held, RunStory, StepStory, Try
+from control_plane.web.step_story import Held, StepStory
+from control_plane.web.story import RunStory
 from control_plane.web.svg import tag, text
+from control_plane.web.tries import Try
 from control_plane.web.words import clock_time, seconds, state_word
 
 Span: TypeAlias = tuple[float, float]

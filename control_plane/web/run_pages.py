@@ -26,7 +26,8 @@ from control_plane.web.picture import StepView
 from control_plane.web.port import RunFilter, RunLine, RunView
 from control_plane.web.site import Site, Visit
 from control_plane.web.steering_pages import asked, buttons
-from control_plane.web.story import StepStory, step_states
+from control_plane.web.step_states import step_states
+from control_plane.web.step_story import StepStory
 from control_plane.web.telling import is_trouble
 from control_plane.web.words import count, plural, seconds
 from runtime.run.events import Recorded

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from control_plane.web import words
-from control_plane.web.story import is_let_go
+from control_plane.web.tries import is_let_go
 from runtime.run.events import (
     AttemptFinished,
     AttemptLeased,

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from control_plane.cli.main import app
 from control_plane.web.picture import StepView, draw, lay_out, shape_of
-from control_plane.web.story import step_states, tell
+from control_plane.web.step_states import step_states
+from control_plane.web.story import tell
 from runtime.net.legend import Drawn, arcs_of, join_words
 from runtime.playbook.model import Arc, Join, Playbook, Step
 from runtime.run.events import Fault, Recorded, RunStarted, RunSubmitted, StepRouted

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from control_plane.web import gantt
-from control_plane.web.story import KEPT_TRIES, RunStory, step_states, tell
+from control_plane.web.step_states import step_states
+from control_plane.web.step_story import KEPT_TRIES
+from control_plane.web.story import RunStory, tell
 from control_plane.web.telling import is_trouble
 from runtime.playbook.model import Arc, Playbook, Step
 from runtime.run.events import (
