@@ -13,9 +13,10 @@ from runtime.engine.catalogue import Catalogue, Version
 from runtime.engine.errors import TooDeep
 from runtime.engine.submit import Submit
 from runtime.playbook.model import Playbook
-from runtime.run.decide import Ended
+from runtime.run.decide import DEADLINE, Ended
 from runtime.run.events import Fault, Json
 from runtime.run.state import RunState, Try
+from runtime.run.tokens import LATE_JOIN
 
 MAX_DEPTH: Final = 10
 """How many runs may be above a run."""
@@ -43,6 +44,17 @@ def pins(playbook: Playbook, catalogue: Catalogue) -> dict[str, str]:
         for path in named
         if isinstance(path, str) and path in known
     }
+
+
+def due(state: RunState, tried: Try) -> float | None:
+    """Return by when an attempt has to know the end of the run that it starts, if ever.
+
+    That is when it is out of time, or its step, its run, a join that counts already, or what
+    waits for its run.
+    """
+    own = (tried.attempt, tried.step, DEADLINE)
+    known = [t for n, t in state.timers.items() if n in own or n.endswith(LATE_JOIN)]
+    return min([*known, *([state.due] if state.due is not None else [])], default=None)
 
 
 def request(state: RunState, tried: Try, version: Version) -> Submit:

@@ -57,8 +57,9 @@ class Family(Due):
         return actor
 
     def _submitted(
-        self, version: Version, request: Submit, parent: Try | None = None, depth: int = 0
-    ) -> RunSubmitted:
+        self, version: Version, request: Submit, parent: Try | None = None, depth: int = 0,
+        due: float | None = None,
+    ) -> RunSubmitted:  # fmt: skip
         """The first event of a run.
 
         Raises:
@@ -71,7 +72,7 @@ class Family(Due):
             named.path, named.version, named.number, workload, request.actor, request.key,
             request.overrides, request.labels, request.priority, request.system,
             parent.attempt if parent is not None else None, depth,
-            children.pins(version.playbook, self.catalogue),
+            children.pins(version.playbook, self.catalogue), due=due,
         )  # fmt: skip
 
     def _begin(
@@ -96,8 +97,8 @@ class Family(Due):
                 return
             wanted = children.request(actor.state, tried, actor.version)
             version = self.catalogue.get(wanted.playbook, wanted.version)
-            depth = actor.state.depth + 1
-            self._begin(run, version, self._submitted(version, wanted, tried, depth))
+            depth, due = actor.state.depth + 1, children.due(actor.state, tried)
+            self._begin(run, version, self._submitted(version, wanted, tried, depth, due))
         except EngineError as error:
             fault = Fault("permanent", str(error))
             self._act(actor, lambda d: d.ended(Ended(tried.attempt, "failed", fault)))

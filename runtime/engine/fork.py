@@ -119,7 +119,8 @@ def _submitted(event: RunSubmitted, branch: Branch) -> RunSubmitted:
     named, workload = branch.version.registered, branch.workload
     return event.but(version=named.version, number=named.number, actor=branch.actor, key=None,
         workload=event.workload if workload is None else dict(workload),
-        forked={"run": branch.old, "seq": branch.seq}, parent=None, retried=branch.retried,
+        forked={"run": branch.old, "seq": branch.seq}, parent=None, due=None,
+        retried=branch.retried,
     )  # fmt: skip
 
 

@@ -107,7 +107,7 @@ def _submitted(state: RunState, event: RunSubmitted, at: float) -> None:
     state.workload, state.overrides = event.workload, event.overrides
     state.system, state.labels = event.system, event.labels
     state.priority, state.parent, state.depth = event.priority, event.parent, event.depth
-    state.children = event.children
+    state.children, state.due = event.children, event.due
 
 
 def _scheduled(state: RunState, event: AttemptScheduled, at: float) -> None:

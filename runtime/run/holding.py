@@ -60,6 +60,7 @@ class Holding(Batches):
     def _latest(self, step: Step, at_most_s: float) -> float:
         """By when a step is to begin: it leaves itself its time before what the run waits for."""
         due = [t for n, t in self.state.timers.items() if n == DEADLINE or n.endswith(LATE_JOIN)]
+        due += [self.state.due] if self.state.due is not None else []
         own_s = step.total_timeout_s or step.timeout_s or 0.0
         return min(self.at + at_most_s, min(due, default=math.inf) - own_s)
 

@@ -244,6 +244,8 @@ class RunState:
     labels: dict[str, str] = field(default_factory=dict)
     priority: int = 0
     parent: str | None = None
+    due: float | None = None
+    """By when the run that waits for it has to know its end."""
     depth: int = 0
     children: dict[str, str] = field(default_factory=dict)
     submitted_at: float = 0.0

@@ -131,6 +131,32 @@ def test_a_run_that_waits_is_cancelled_without_beginning(tmp_path: Path) -> None
     )
 
 
+ABOVE = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/above}
+deadline: 9h
+workflow:
+  - step: below
+    tool: {kind: playbook, path: test/nightly}
+"""
+
+
+def test_a_run_below_another_does_not_wait_past_the_deadline_of_that(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+
+    async def story() -> str:
+        engine = await opened(folder, 12 * 3600.0)
+        await engine.register(load_text(BOOK, {}), "me")
+        await engine.register(load_text(ABOVE, {}), "me")
+        run = await engine.submit(Submit("test/above"))
+        row = await asyncio.wait_for(engine.wait(run), PATIENCE_S)
+        await engine.close()
+        return row.state
+
+    assert asyncio.run(story()) == "completed"
+
+
 # ---- a trial that is taken back while nobody can tell the run --------------------------------
 
 

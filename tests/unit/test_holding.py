@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driven import OK, Driver, World, failed, mapped, step, world
+from runtime.engine import children
 from runtime.net.compile import compile_net
 from runtime.playbook.hours import of_day
 from runtime.playbook.model import Arc, Join, Playbook, Retry, Start, Step
 from runtime.run import events as ev
-from runtime.run.decide import Decision
+from runtime.run.decide import DEADLINE, Decision
 from runtime.run.layers import CONTROL
 from runtime.run.rewind import Wanted, rewind
 
@@ -97,6 +98,31 @@ def test_it_leaves_itself_its_time_before_the_run_s_deadline(
     assert bool(Driver(at(w, NOON)).of(ev.StepHeld)) is waits
     w.playbook = replace(w.playbook, steps=(step("a", start=NIGHT, total_timeout_s=15 * H),))
     assert not Driver(at(w, NOON)).of(ev.StepHeld)
+
+
+@pytest.mark.parametrize(("due", "waits"), [(TEN - 1, False), (TEN + 59, False), (TEN + 60, True)])
+def test_it_leaves_itself_its_time_before_whoever_waits_for_its_run_gives_up(
+    due: float, waits: bool
+) -> None:
+    w = at(world(step("a", start=NIGHT, timeout_s=60.0)), NOON)
+    d = Driver(w, [ev.RunSubmitted("p", "v", 1, {}, "me", due=due)])
+    d.act(Decision.begin)
+    assert bool(d.of(ev.StepHeld)) is waits
+
+
+def test_a_child_is_due_when_any_of_those_above_it_or_the_try_itself_is_out_of_time() -> None:
+    below = {"kind": "playbook", "path": "b"}
+    w = at(world(step("a", tool=below, timeout_s=5 * H, total_timeout_s=6 * H)), NOON)
+    w.playbook = replace(w.playbook, deadline_s=7 * H)
+    d = Driver(w)
+    (tried,) = d.flying()
+    for name, hours in ((tried.attempt, 5), ("a", 6), (DEADLINE, 7)):
+        assert children.due(d.state, tried) == NOON + hours * H
+        del d.state.timers[name]
+    d.state.due = NOON + 4 * H
+    assert children.due(d.state, tried) == NOON + 4 * H
+    d.state.due = None
+    assert children.due(d.state, tried) is None
 
 
 def test_it_does_not_make_a_join_late_that_is_counting_already() -> None:

@@ -15,7 +15,8 @@ class RunSubmitted(Fact, frozen=True):
     ``parent`` is the attempt that started it, ``depth`` how many runs are above it;
     ``children`` pins the version (hash) of each playbook that it may start. ``forked`` is
     ``{run, seq}`` of the run that this one goes on from. ``retried`` says how, when it was
-    asked to go on from a step: ``{steps, undone, failed_only, once, reason}``.
+    asked to go on from a step: ``{steps, undone, failed_only, once, reason}``. ``due`` is by
+    when the run that waits for it has to know its end.
     """
 
     TYPE: ClassVar[str] = "run.submitted"
@@ -35,6 +36,7 @@ class RunSubmitted(Fact, frozen=True):
     children: dict[str, str] = field(default_factory=dict)
     forked: dict[str, Json] | None = None
     retried: dict[str, Json] | None = None
+    due: float | None = None
 
 
 class RunStarted(Fact, frozen=True):
