@@ -18,7 +18,7 @@ from control_plane.web.evidence import read
 from control_plane.web.figures import Band, intervals
 from control_plane.web.proposal_pages import REJECT_FOR
 from control_plane.web.readable import Items, Pairs, Table, Text, readable
-from optimizer import verify
+from optimizer.verify import verification
 from runtime.run.events import (
     ExperimentStarted,
     OutcomeRecorded,
@@ -283,7 +283,7 @@ def test_a_trial_is_told_arm_by_arm_with_the_values_that_were_tried() -> None:
 
 
 def test_every_code_of_the_verifier_has_words() -> None:
-    source = Path(verify.__file__).read_text()
+    source = Path(verification.__file__).read_text()
     pattern = r'"inconclusive", "([a-z_]+)"|"better", "([a-z_]+)"|return "([a-z_]+)"'
     codes = {code for found in re.findall(pattern, source) for code in found if code}
     assert len(codes) >= 5

@@ -2,7 +2,7 @@
 
 Harm is watched in up to three ways with one e-value over them; the gain is estimated for
 blocks and bet upon for pairs; of blocks there is also what share of the items failed for
-good. It holds no rule: when a comparison is enough is `verify`'s.
+good. It holds no rule: when a comparison is enough is `verification`'s.
 """
 
 from __future__ import annotations
