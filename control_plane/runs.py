@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from control_plane import waits
 from control_plane.errors import Invalid, NotFound
+from control_plane.waits import WAITING, Waits
 from runtime.journal.port import JournalReader, RunRow
 from runtime.journal.sqlite import SqliteReader
 from runtime.journal.wire import encode
@@ -44,8 +46,11 @@ if TYPE_CHECKING:
     from runtime.engine.engine import Engine
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
-STATES = ("live", "running", "paused", "failing", "cancelling", *sorted(ENDED))
-"""What runs may be asked for by; ``live`` is every state that is not the end."""
+STATES = ("live", "running", WAITING, "paused", "failing", "cancelling", *sorted(ENDED))
+"""What runs may be asked for by; ``live`` is every state that is not the end.
+
+``waiting`` are those that are running and wait for hours of the day.
+"""
 
 
 @dataclass(slots=True)
@@ -145,6 +150,8 @@ class RunView:
     """Runs that go on from this one."""
     progress: list[ProgressView] = field(default_factory=list)
     """What running attempts told of how far they are. The journal does not know of it."""
+    waits: Waits | None = None
+    """What it waits for while nothing of it is at work: hours of the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,8 @@ class RunLine:
     events: int
     version: str
     key: str | None
+    waits: Waits | None = None
+    """What it waits for while nothing of it is at work: hours of the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,17 +211,20 @@ class Runs:
         self, *, state: str | None = None, playbook: str | None = None,
         system: bool | None = False, limit: int = 100, before: str | None = None,
     ) -> list[RunLine]:  # fmt: skip
-        """Return runs, the newest first. ``state`` may be ``live``; ``before`` is a run id.
+        """Return runs, the newest first. ``before`` is a run id.
 
         Raises:
             Invalid: a run is never in such a state.
         """
         if state is not None and state not in STATES:
             raise Invalid([f"no run is ever {state!r}: a state is {', '.join(STATES)}"])
+        if state == WAITING:
+            found = waits.rows(self._journal, playbook=playbook, system=system, before=before)
+            return [line(row, why) for row, why in islice(found, limit)]
         rows = self._journal.runs(
             state=state, playbook=playbook, system=system, limit=limit, before=before
         )
-        return [line(row) for row in rows]
+        return [line(row, waits.of_row(self._journal, row)) for row in rows]
 
     def row(self, run: str) -> RunRow:
         """Return a run's line of the index.
@@ -231,7 +243,8 @@ class Runs:
         Raises:
             NotFound: there is no such run.
         """
-        return line(self.row(run))
+        row = self.row(run)
+        return line(row, waits.of_row(self._journal, row))
 
     def get(self, run: str) -> RunView:
         """Return a run with its steps.
@@ -243,7 +256,8 @@ class Runs:
         view = fold(row, self._journal.read(f"run/{run}"))
         for step in view.steps:
             step.knobs = self.knobs(step.config)
-        return replace(view, forks=self._journal.forks(run))
+        why = waits.of_row(self._journal, row)
+        return replace(view, forks=self._journal.forks(run), waits=why)
 
     def knobs(self, config: str) -> dict[str, Json]:
         """Return the effective values that a configuration's hash stands for."""
@@ -266,11 +280,12 @@ class Runs:
         return [shown(r) for r in islice(self._journal.read(stream, after), limit)]
 
 
-def line(row: RunRow) -> RunLine:
-    """Return a run's line of the index as it is shown."""
+def line(row: RunRow, why: Waits | None = None) -> RunLine:
+    """Return a run's line of the index as it is shown, with what it waits for."""
     return RunLine(
         row.run, row.playbook, row.number, row.state, row.submitted_at, row.started_at,
         row.ended_at, _wall(row), row.actor, row.system, row.length, row.version, row.key,
+        why,
     )  # fmt: skip
 
 

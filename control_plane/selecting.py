@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from typing import Final
 
+from control_plane import waits
 from control_plane.errors import Invalid
 from control_plane.runs import ENDED, STATES
+from control_plane.waits import WAITING
 from runtime.engine.engine import Engine
 from runtime.ids import run_stream
 from runtime.journal.port import RunRow
@@ -50,9 +53,12 @@ def selected(engine: Engine, wanted: Filter, usual: str | None = None) -> Iterat
     """
     _check(wanted)
     system = wanted.playbook is not None and wanted.playbook.startswith("system/")
-    rows = engine.journal.runs(
-        state=wanted.state or usual, playbook=wanted.playbook, system=system, limit=MOST
-    )
+    state, journal = wanted.state or usual, engine.journal
+    if state == WAITING:
+        found = waits.rows(journal, playbook=wanted.playbook, system=system)
+        rows = [row for row, _ in islice(found, MOST)]
+    else:
+        rows = journal.runs(state=state, playbook=wanted.playbook, system=system, limit=MOST)
     return (row for row in reversed(rows) if _meant(engine, row, wanted))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Controller, Response, get, post
@@ -62,19 +62,24 @@ class RunsController(Controller):
             headers={"Location": f"/api/runs/{run}"},
         )
 
-    @get(guards=[requires("viewer")], operation_id="listRuns", sync_to_thread=False)
-    def page(
+    @get(guards=[requires("viewer")], operation_id="listRuns")
+    async def page(
         self, runs: NamedDependency[Runs], settings: NamedDependency[Settings],
         in_state: InState = None, playbook: FromQuery[str | None] = None,
         system: FromQuery[Literal["no", "yes", "all"]] = "no", limit: Limit = 100,
         before: FromQuery[str | None] = None,
     ) -> list[RunLine]:  # fmt: skip
-        """List runs, the newest first; ``state=live`` is all that has not ended."""
-        which = {"no": False, "yes": True, "all": None}[system]
-        return runs.page(
-            state=in_state, playbook=playbook, system=which, before=before,
-            limit=min(limit, settings.limits.page),
-        )  # fmt: skip
+        """List runs, the newest first; ``state=live`` is all that has not ended.
+
+        ``state=waiting`` are those that are running and wait for hours of the day, which
+        ``waits`` tells of each.
+        """
+        wanted: dict[str, Any] = {
+            "state": in_state, "playbook": playbook, "before": before,
+            "system": {"no": False, "yes": True, "all": None}[system],
+            "limit": min(limit, settings.limits.page),
+        }  # fmt: skip
+        return await asyncio.to_thread(_page_apart, runs, wanted)
 
     @get("/{run:str}", guards=[requires("viewer")], operation_id="getRun")
     async def read(
@@ -184,6 +189,11 @@ class RunsController(Controller):
         may_answer(who)
         await engine.approve(run, step, approved=data.approved, actor=who.name, note=data.note)
         return runs.line(run)
+
+
+def _page_apart(runs: Runs, wanted: dict[str, Any]) -> list[RunLine]:
+    with runs.apart() as reading:
+        return reading.page(**wanted)
 
 
 def _read_apart(runs: Runs, run: str) -> RunView:

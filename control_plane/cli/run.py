@@ -99,7 +99,10 @@ def start(
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    state: Annotated[str | None, typer.Option(help="Keep one state; `live` is not ended.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="Keep one state; `live` is not ended, `waiting` for hours of the day."),
+    ] = None,
     playbook: Annotated[str | None, typer.Option(help="Keep one playbook.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="With the system's own runs.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
@@ -109,7 +112,7 @@ def list_(
     runs = here(ctx).runs()
     rows = runs.page(state=state, playbook=playbook, system=None if all_ else False, limit=limit)
     emit_rows(rows, output, {
-        "run": "run", "playbook": lambda r: f"{r['playbook']}@{r['number']}", "state": "state",
+        "run": "run", "playbook": lambda r: f"{r['playbook']}@{r['number']}", "state": _state,
         "started": lambda r: local(r["started_at"] or r["submitted_at"]),
         "took": lambda r: span(r["wall_s"]), "by": "actor",
     }, empty="no runs")  # fmt: skip
@@ -210,7 +213,7 @@ def find(runs: Any, part: str) -> str:
 def _lines(view: Row) -> Iterable[str]:
     yield f"run        {view['run']}"
     yield f"playbook   {view['playbook']} version {view['number']} ({view['version'][:12]})"
-    yield f"state      {view['state']}"
+    yield f"state      {_state(view)}"
     yield f"submitted  {local(view['submitted_at'])} by {view['actor']}"
     if view["wall_s"] is not None:
         yield f"took       {span(view['wall_s'])}"
@@ -237,6 +240,12 @@ def _lines(view: Row) -> Iterable[str]:
         yield f"result     {json.dumps(view['result'], default=str)[:2000]}"
 
 
+def _state(run: Row) -> str:
+    """The run's state; of one that waits for hours of the day, until when."""
+    held = run.get("waits")
+    return f"waiting until {local(held['due'])}" if held else str(run["state"])
+
+
 def _kin(view: Row) -> Iterator[str]:
     """The run that this one goes on from, and those that go on from it."""
     if view["forked"]:
@@ -251,8 +260,14 @@ def _step_line(step: Row) -> str:
     took = (step["ended_at"] or time.time()) - (step["started_at"] or time.time())
     said = [_how_many(step), _waits(step), _held(step), _ended_by(step)]
     said += [f"{name}={it}" for name, it in step["knobs"].items() if name.startswith("each")]
-    line = f"  {step['name']:<16} {step['state']:<10} {span(took):>8}  "
+    state = "waiting" if _for_hours(step) else step["state"]
+    line = f"  {step['name']:<16} {state:<10} {span(took):>8}  "
     return (line + "  ".join(filter(None, said))).rstrip()
+
+
+def _for_hours(step: Row) -> bool:
+    """Whether it has begun and waits for its hours of the day."""
+    return step["state"] == "running" and (step.get("waits") or {}).get("kind") == "hours"
 
 
 def _how_many(step: Row) -> str:

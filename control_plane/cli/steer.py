@@ -36,7 +36,10 @@ OneOrMany = Annotated[
 ]
 Why = Annotated[str, typer.Option(help="Why; it is kept with the run.")]
 Playbook = Annotated[str | None, typer.Option(help="Of this playbook.")]
-Status = Annotated[str | None, typer.Option(help="In this state; `live` is not ended.")]
+Status = Annotated[
+    str | None,
+    typer.Option(help="In this state; `live` is not ended, `waiting` for hours of the day."),
+]
 Label = Annotated[list[str] | None, typer.Option(help="With this label, as name=value.")]
 WHEN: Final = "2h, 3d, or a time as 2026-01-31T08:00"
 Since = Annotated[str | None, typer.Option(help=f"Submitted since: {WHEN}.")]

@@ -65,7 +65,7 @@ def draw(story: RunStory, now: float, order: Sequence[str] = ()) -> Gantt:
 
 def _row(step: StepStory, start: float, total: float, now: float) -> Row:
     return Row(
-        step.name, step.state, _strip(step, start, total, now), seconds(step.seconds(now)),
+        step.name, step.shown, _strip(step, start, total, now), seconds(step.seconds(now)),
         seconds(step.queue_s) if step.finished else "", _notes(step),
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from typing import Protocol
 from control_plane.auth import Principal
 from control_plane.runs import ProgressView
 from control_plane.trend_changes import Change, Mark
+from control_plane.waits import Waits
 from control_plane.web.dossier import Dossier
 from control_plane.web.story import RunStory
 from runtime.journal.port import RunRow
@@ -47,6 +48,7 @@ class RunLine:
     row: RunRow
     cost_usd: float | None = None
     attempts: int | None = None
+    waits: Waits | None = None
 
     def seconds(self, now: float) -> float:
         """From submission to the end, or to now."""
@@ -62,6 +64,8 @@ class RunView:
     story: RunStory
     playbook: Playbook | None
     configs: Mapping[str, ConfigStored]
+    waits: Waits | None = None
+    """The hours of the day that it waits for while nothing of it is at work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, TypeVar
 
+from control_plane import waits
 from control_plane.clock import Clock
 from control_plane.readings import MeasuresQuestion, Readings
 from control_plane.readings import TrendQuestion as Asked
 from control_plane.runs import ProgressView, progress_of
 from control_plane.schedule import Schedules, ScheduleView
+from control_plane.waits import WAITING
 from control_plane.watch import marks_in
 from control_plane.web.dossier import Dossier, gather
 from control_plane.web.hits import found_by, narrow_to
@@ -102,11 +105,15 @@ class JournalPages:
     # ---- runs ---------------------------------------------------------------------------
 
     async def runs(self, wanted: RunFilter) -> list[RunLine]:
-        rows = self._engine.journal.runs(
-            state=wanted.state or None, playbook=wanted.playbook or None,
-            system=None if wanted.system else False, limit=wanted.limit,
-            before=wanted.before or None,
-        )  # fmt: skip
+        journal, state = self._engine.journal, wanted.state or None
+        which: dict[str, Any] = {
+            "playbook": wanted.playbook or None, "system": None if wanted.system else False,
+            "before": wanted.before or None,
+        }  # fmt: skip
+        if state == WAITING:
+            rows = [row for row, _ in islice(waits.rows(journal, **which), wanted.limit)]
+        else:
+            rows = journal.runs(state=state, limit=wanted.limit, **which)
         return [await self._line(row) for row in rows]
 
     def said(self, run: str) -> list[ProgressView]:
@@ -120,7 +127,8 @@ class JournalPages:
         row = self._engine.journal.run(run) or row
         configs = {s.config: self._config(s.config) for s in story.steps.values() if s.config}
         known = {name: config for name, config in configs.items() if config is not None}
-        return RunView(row, story, self._playbook(row.playbook, row.version), known)
+        why = waits.of_row(self._engine.journal, row)
+        return RunView(row, story, self._playbook(row.playbook, row.version), known, why)
 
     async def events(self, run: str, after: int, limit: int) -> list[Recorded]:
         journal, stream = self._engine.journal, run_stream(run)
@@ -137,7 +145,8 @@ class JournalPages:
         if story.ended:
             self._ended[row.run] = (story.cost_usd, story.attempts)
         await asyncio.sleep(0)
-        return RunLine(row, story.cost_usd, story.attempts)
+        why = waits.of_row(self._engine.journal, row)
+        return RunLine(row, story.cost_usd, story.attempts, why)
 
     async def _tell(self, run: str) -> RunStory:
         told = self._stories.setdefault(run, _Told(RunStory(run)))

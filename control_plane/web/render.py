@@ -37,6 +37,7 @@ def environment() -> Environment:
         seconds=words.seconds, money=words.money, percent=words.percent, known=words.known,
         change=words.change,
         count=words.count, size=words.size, clock=words.clock_time, iso=words.iso,
+        until=words.until,
         short=words.short, sign=words.sign, state_word=words.state_word, tone=words.tone,
         first_line=words.first_line, readable=readable, raw=raw, svg=Markup, option=option,
         reason=reason, verdict=verdict, moved=words.moved,

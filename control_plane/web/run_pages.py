@@ -38,8 +38,8 @@ HEARTBEAT_S: Final = 15.0
 RECENT: Final = 12
 EVENTS_A_PAGE: Final = 200
 STATES: Final = (
-    ("", "all"), ("live", "live"), ("completed", "completed"), ("failed", "failed"),
-    ("cancelled", "cancelled"),
+    ("", "all"), ("live", "live"), ("waiting", "waiting for hours"),
+    ("completed", "completed"), ("failed", "failed"), ("cancelled", "cancelled"),
 )  # fmt: skip
 
 
@@ -163,7 +163,7 @@ async def run_context(site: Site, view: RunView, who: Principal) -> dict[str, An
     order = [s.name for s in view.playbook.steps] if view.playbook else []
     since = max(0, story.length - RECENT)
     return {
-        "run": view.row.run, "story": story, "configs": view.configs,
+        "run": view.row.run, "story": story, "waits": view.waits, "configs": view.configs,
         "said": site.pages.said(view.row.run),
         "net": net_of(view), "gantt": gantt.draw(story, now, order),
         "recent": list(reversed(await site.pages.events(view.row.run, since, RECENT))),

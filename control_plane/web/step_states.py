@@ -8,7 +8,7 @@ from runtime.playbook.model import Playbook
 
 
 def step_states(playbook: Playbook, story: RunStory) -> dict[str, str]:
-    """Return each step's state: one of the story, ``waiting`` or ``skipped``.
+    """Return each step's state: as the story shows it, ``waiting`` or ``skipped``.
 
     A step is skipped when no token can reach it any more: the run has ended, or every
     step that leads to it is over and took another way.
@@ -28,7 +28,7 @@ def step_states(playbook: Playbook, story: RunStory) -> dict[str, str]:
 
 
 def _state_of(story: RunStory, name: str) -> str:
-    return story.steps[name].state if name in story.steps else "waiting"
+    return story.steps[name].shown if name in story.steps else "waiting"
 
 
 def _is_cut_off(name: str, inputs: set[str], states: dict[str, str], story: RunStory) -> bool:

@@ -95,6 +95,12 @@ class StepStory:
     """How it waits, or waited, for its hours of the day."""
 
     @property
+    def shown(self) -> str:
+        """Its state as it is shown: ``held`` while it waits for its hours of the day."""
+        waits = self.held is not None and self.held.begun_at is None
+        return "held" if waits and self.state == "running" else self.state
+
+    @property
     def is_each(self) -> bool:
         """Whether the step is mapped over items."""
         return self.items is not None

@@ -17,6 +17,7 @@ MINUS: Final = "\N{MINUS SIGN}"
 STATE_WORDS: Final = {
     "waiting": ("○", "waiting"),
     "running": ("▶", "running"),
+    "held": ("◔", "waiting for hours"),
     "paused": ("❚❚", "paused"),
     "failing": ("▲", "failing"),
     "cancelling": ("▲", "cancelling"),
@@ -60,7 +61,8 @@ TONES: Final = {
     **dict.fromkeys(("rollback_failed", "failing"), "bad"),
     **dict.fromkeys(("paused", "cancelling", "caught", "rolling_back"), "care"),
     **dict.fromkeys(("rolled_back", "inconclusive", "proposed"), "care"),
-    **dict.fromkeys(("running", "approved", "scheduled", "shadow", "canary", "watch"), "live"),
+    **dict.fromkeys(("running", "held", "approved", "scheduled", "shadow"), "live"),
+    **dict.fromkeys(("canary", "watch"), "live"),
 }
 
 
@@ -194,6 +196,15 @@ def number(value: float) -> str:
 def clock_time(at: float | None) -> str:
     """Say a moment in UTC, as a person notes it."""
     return NOTHING if at is None else datetime.fromtimestamp(at, UTC).strftime("%d %b %H:%M:%S")
+
+
+def until(due: float) -> str:
+    """Say what a run does that waits for hours of the day to open.
+
+    >>> until(79_200.0)
+    'waiting until 01 Jan 22:00 UTC'
+    """
+    return f"waiting until {datetime.fromtimestamp(due, UTC):%d %b %H:%M} UTC"
 
 
 def iso(at: float | None) -> str:

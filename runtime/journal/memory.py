@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from runtime.journal.index import updated
 from runtime.journal.port import Append, RunRow, StreamMoved
-from runtime.run.events import Recorded, RunSubmitted
+from runtime.run.events import Recorded, RunSubmitted, StepHeld
 
 
 class MemoryJournal:
@@ -77,6 +77,9 @@ class MemoryJournal:
 
     def run_by_key(self, key: str) -> RunRow | None:
         return next((r for r in self._runs.values() if r.key == key), None)
+
+    def was_held(self, run: str) -> bool:
+        return any(isinstance(r.event, StepHeld) for r in self.read(f"run/{run}"))
 
     def forks(self, run: str) -> list[str]:
         firsts = ((r.run, self._streams[f"run/{r.run}"][0].event) for r in self._runs.values())

@@ -105,6 +105,10 @@ class JournalReader(Protocol):
         """Return the runs that go on from a run, the oldest first."""
         ...
 
+    def was_held(self, run: str) -> bool:
+        """Whether a step of the run waits, or has waited, for its hours of the day. Quick."""
+        ...
+
     def heads(self) -> dict[int, int]:
         """Return the last ``pos`` of each writer: the cursor of a follower that is up to date."""
         ...

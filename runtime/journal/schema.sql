@@ -18,6 +18,7 @@ create unique index if not exists event_by_stream on event (stream, stream_seq);
 create index if not exists event_product on event (type) where type = 'product.published';
 create index if not exists event_forked on event (json_extract(body, '$.forked.run'))
   where type = 'run.submitted' and json_extract(body, '$.forked.run') is not null;
+create index if not exists event_held on event (stream) where type = 'step.held';
 -- The index of runs, kept in the transaction of the events it follows from.
 create table if not exists run (
   run          text primary key,

@@ -154,6 +154,10 @@ class SqliteReader:
         )
         return self._db.execute(sql, (at, limit)).fetchall()[::-1]
 
+    def was_held(self, run: str) -> bool:
+        sql = "select 1 from event where stream = ? and type = 'step.held'"
+        return self._db.execute(sql, (f"run/{run}",)).fetchone() is not None
+
     def forks(self, run: str) -> list[str]:
         sql = (
             "select stream from event where type = 'run.submitted'"

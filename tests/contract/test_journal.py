@@ -11,7 +11,7 @@ import pytest
 from runtime.journal.memory import MemoryJournal
 from runtime.journal.port import Append, Journal, StreamMoved
 from runtime.journal.sqlite import SqliteJournal, SqliteReader, schema
-from runtime.run.events import ContextSet, RunCompleted, RunStarted, RunSubmitted
+from runtime.run.events import ContextSet, RunCompleted, RunStarted, RunSubmitted, StepHeld
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "journal.sql"
 
@@ -84,6 +84,14 @@ class TestJournal:
         journal.append([Append("run/3", 0, 1.0, (branch,)), Append("run/2", 0, 1.0, (branch,))])
         assert journal.forks("1") == ["2", "3"]
         assert journal.forks("2") == []
+
+    def test_a_run_knows_whether_a_step_of_it_has_waited_for_its_hours(
+        self, journal: Journal
+    ) -> None:
+        held = StepHeld("a", 9.0, "22-6", "c")
+        journal.append([Append("run/1", 0, 1.0, (submitted(), RunStarted(), held))])
+        journal.append([Append("run/2", 0, 1.0, (submitted(), RunStarted()))])
+        assert [journal.was_held(run) for run in ("1", "2", "3")] == [True, False, False]
 
     def test_streams_are_found_by_prefix(self, journal: Journal) -> None:
         journal.append([Append(s, 0, 1.0, (RunStarted(),)) for s in ("kill", "run/a", "run/b")])

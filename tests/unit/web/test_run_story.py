@@ -195,7 +195,7 @@ def test_a_step_that_waits_for_its_hours_says_until_when_and_then_how_long_it_di
     held = StepHeld("load", 79_200.0, "22-6", "cfg")
     [row] = gantt.draw(tell("r", recorded(*opening(), held)), now=200.0).rows
     assert (row.state, row.notes) == (
-        "running",
+        "held",
         "waits for 01 Jan 22:00:00 (start.hours 22-6 UTC)",
     )
     assert 'class="queue"' in row.strip
