@@ -13,7 +13,8 @@ from control_plane.api.problems import Anyone
 from control_plane.api.schemas import KillSend
 from control_plane.drafts import Drafts
 from control_plane.loop import Loop
-from control_plane.runs import RunLine, Runs
+from control_plane.run_views import RunLine
+from control_plane.runs import Runs
 from runtime.engine.engine import Engine
 from runtime.run.events import Json
 

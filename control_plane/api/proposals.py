@@ -17,7 +17,8 @@ from control_plane.api.problems import Anyone
 from control_plane.api.schemas import Approve, Note, Propose, Reject
 from control_plane.proposal_view import ProposalView
 from control_plane.reviews import ReviewService
-from control_plane.runs import EventView, Runs
+from control_plane.run_views import EventView
+from control_plane.runs import Runs
 from optimizer.proposal import Candidate
 
 InState = Annotated[str | None, QueryParameter(name="state")]

@@ -18,15 +18,8 @@ from control_plane.api.problems import Anyone, Problem, Problematic, unavailable
 from control_plane.api.schemas import Cancel, Reason, RunFork, RunSubmit, SignalSend, StepAnswer
 from control_plane.auth import Principal
 from control_plane.errors import Forbidden
-from control_plane.runs import (
-    ENDED,
-    EventView,
-    ProgressView,
-    RunLine,
-    Runs,
-    RunView,
-    progress_of,
-)
+from control_plane.run_views import EventView, ProgressView, RunLine, RunView, progress_of
+from control_plane.runs import ENDED, Runs
 from control_plane.settings import Settings
 from control_plane.streams import Streams, TooManyStreams, wait
 from runtime.engine.engine import Engine, Submit

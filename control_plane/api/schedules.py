@@ -14,7 +14,8 @@ from control_plane.api.guards import requires
 from control_plane.api.problems import Anyone
 from control_plane.api.schemas import ScheduleSend
 from control_plane.clock import Clock
-from control_plane.runs import RunLine, Runs
+from control_plane.run_views import RunLine
+from control_plane.runs import Runs
 from control_plane.schedule import Schedules, ScheduleView, next_times
 from control_plane.schedule_table import FireView
 from runtime.run.events import ScheduleSet

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from control_plane.runs import EventView, RunLine, RunView
+from control_plane.run_views import EventView, RunLine, RunView
 
 if TYPE_CHECKING:
     from trimtab import Client

@@ -141,7 +141,7 @@ async def _ask(engine: Engine, run: str, looking: Watcher) -> None:
     """Ask what running attempts say of their progress, a few times a second."""
     while True:
         await asyncio.sleep(ASK_S)
-        from control_plane.runs import progress_of
+        from control_plane.run_views import progress_of
 
         for said in progress_of(engine, run):
             looking.said(plain(said))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from control_plane.auth import Principal
-from control_plane.runs import ProgressView
+from control_plane.run_views import ProgressView
 from control_plane.trend_changes import Change, Mark
 from control_plane.waits import Waits
 from control_plane.web.dossier import Dossier

@@ -18,7 +18,7 @@ from control_plane import waits
 from control_plane.clock import Clock
 from control_plane.readings import MeasuresQuestion, Readings
 from control_plane.readings import TrendQuestion as Asked
-from control_plane.runs import ProgressView, progress_of
+from control_plane.run_views import ProgressView, progress_of
 from control_plane.schedule import Schedules, ScheduleView
 from control_plane.waits import WAITING
 from control_plane.watch import marks_in
