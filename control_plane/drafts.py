@@ -276,7 +276,9 @@ def _said(tool: Mapping[str, Json]) -> str:
 def _start(step: Step) -> dict[str, Json]:
     """How long a step may wait for hours of the day, and on whose clock."""
     start = step.start
-    return {} if start is None else {"at_most_s": start.at_most_s, "zone": start.zone}
+    if start is None:
+        return {}
+    return {"at_most_s": start.at_most_s, "zone": start.zone, "spread_s": start.spread_s}
 
 
 def _most_in_flight(playbook: Playbook, step: Step) -> int | None:

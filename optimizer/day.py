@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.evidence import Batches
-from runtime.playbook.hours import day_of, of_day, opens
+from runtime.playbook.hours import closes, day_of, of_day, opens
 
 Array: TypeAlias = NDArray[Any]
 
@@ -48,9 +48,12 @@ class Day:
     zone: tzinfo
     at_most_s: float
     parts: tuple[tuple[int, ...], ...]
+    spread_s: float = 0.0
 
     @classmethod
-    def of(cls, zone: tzinfo, at_most_s: float, choices: Sequence[str]) -> Day:
+    def of(
+        cls, zone: tzinfo, at_most_s: float, choices: Sequence[str], spread_s: float = 0.0
+    ) -> Day:
         """Put hours together that every choice has, or has not, alike.
 
         >>> from datetime import UTC
@@ -60,7 +63,8 @@ class Day:
         alike: dict[tuple[bool, ...], list[int]] = {}
         for hour in range(24):
             alike.setdefault(tuple(hour in of_day(one) for one in choices), []).append(hour)
-        return cls(zone, at_most_s, tuple(tuple(hours) for hours in alike.values()))
+        parts = tuple(tuple(hours) for hours in alike.values())
+        return cls(zone, at_most_s, parts, spread_s)
 
     def part_of(self, began: Array) -> Array:
         """The part of the day that each time is in."""
@@ -81,9 +85,20 @@ class Day:
         return np.array([day_of(t, self.zone, after) for t in began.tolist()], dtype=int)
 
     def moved(self, began: Array, hours: str) -> Array:
-        """When what could begin at these times would begin, if it were to wait for some hours."""
+        """When what could begin at these times would begin, if it were to wait for some hours.
+
+        What waits begins in the middle of the spread, on average.
+        """
         opened = np.array([opens(hours, t, self.zone) for t in began.tolist()])
-        return np.where(opened - began <= self.at_most_s, opened, began)
+        waits = (opened > began) & (opened - began <= self.at_most_s)
+        return np.where(waits, opened + self._spread(began, opened, hours), began)
+
+    def _spread(self, began: Array, opened: Array, hours: str) -> Array:
+        if not self.spread_s:
+            return np.zeros(len(opened))
+        closed = np.array([closes(hours, t, self.zone) for t in opened.tolist()])
+        room: Array = np.minimum(began + self.at_most_s, closed) - opened
+        return np.minimum(np.maximum(room, 0.0), self.spread_s) / 2.0
 
 
 def _after_midnight(hours: Sequence[int]) -> list[int]:

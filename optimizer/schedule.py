@@ -63,7 +63,8 @@ def study(
     if asked.stable != ANY:
         text = f"the step waits for {asked.stable}: when its runs could begin is not in history"
         return asked.no("history_cannot_say", text)
-    day = Day.of(zone, float(start["at_most_s"]), choices)
+    spread_s = float(start.get("spread_s", 0.0))
+    day = Day.of(zone, float(start["at_most_s"]), choices, spread_s)
     runs = runs_of(asked.history, asked.objective, hardware, day)
     if len(runs.outcome) < LEAST_RUNS or len(np.unique(runs.day)) < LEAST_DAYS:
         text = f"{LEAST_RUNS} runs on {LEAST_DAYS} days are needed, and that many in other hours"

@@ -12,7 +12,7 @@ import random
 from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -24,7 +24,7 @@ from runtime.data.store import Unavailable
 from runtime.engine.catalogue import Version
 from runtime.playbook.expressions import Expressions
 from runtime.playbook.faults import ExpressionFault
-from runtime.playbook.hours import opens
+from runtime.playbook.hours import closes, opens
 from runtime.playbook.kinds import KindFault, verbatim
 from runtime.playbook.model import Reduce, Step
 from runtime.playbook.units import duration_s
@@ -274,12 +274,12 @@ class RunEdge:
         return any(live.id == experiment for live in self._layers.experiments.values())
 
     def opens(self, step: Step, hours: str, at: float) -> float:
-        name = step.start.zone if step.start is not None else "UTC"
-        zone = zone_of(name)
-        if zone is None:
-            _LOG.warning("%s begins at once: there is no time zone %s here", step.name, name)
-            return at
-        return opens(hours, at, zone)
+        zone = _zone(step)
+        return at if zone is None else opens(hours, at, zone)
+
+    def closes(self, step: Step, hours: str, at: float) -> float:
+        zone = _zone(step)
+        return at if zone is None else closes(hours, at, zone)
 
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
         return self._budgets.setdefault((self._path, step.name, *arm), Budget())
@@ -322,6 +322,15 @@ class RunEdge:
         except (OSError, Unavailable) as error:  # no room, or no store: the journal has it all
             _LOG.warning("%d results stay in the journal: %s", len(value), error)
             return value
+
+
+def _zone(step: Step) -> tzinfo | None:
+    """Whose clock tells a step's hours; None where this machine does not know it."""
+    name = step.start.zone if step.start is not None else "UTC"
+    zone = zone_of(name)
+    if zone is None:
+        _LOG.warning("%s begins at once: there is no time zone %s here", step.name, name)
+    return zone
 
 
 def _seconds(value: Json) -> float:

@@ -110,7 +110,8 @@ def step_bound(playbook: Playbook, step: str, files: Mapping[str, str]) -> str:
     others = {name: [other.tool, other.args] for name, other in found.alternatives.items()}
     more: dict[str, Json] = {"alternatives": others} if others else {}
     if found.start is not None:
-        more["start"] = [found.start.at_most_s, found.start.zone]
+        spread = [found.start.spread_s] if found.start.spread_s else []
+        more["start"] = [found.start.at_most_s, found.start.zone, *spread]
     return _digest({"tool": found.tool, "files": dict(files), "tune": tune, **more})
 
 

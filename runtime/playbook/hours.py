@@ -86,7 +86,21 @@ def day_of(at: float, zone: tzinfo, late: frozenset[int] = frozenset()) -> int:
 
 def opens(hours: str, at: float, zone: tzinfo) -> float:
     """Return the first time from ``at`` on (seconds since the epoch) within these hours."""
-    wanted, when = of_day(hours), at
+    return _first(of_day(hours), at, zone)
+
+
+def closes(hours: str, at: float, zone: tzinfo) -> float:
+    """Return the first time from ``at`` on (seconds since the epoch) outside of these hours.
+
+    >>> from datetime import UTC
+    >>> closes("22-6", 23 * 3600.0, UTC) / 3600
+    30.0
+    """
+    return _first(of_day(ANY) - of_day(hours), at, zone)
+
+
+def _first(wanted: frozenset[int], at: float, zone: tzinfo) -> float:
+    when = at
     for _ in range(_MOST_HOURS):
         local = datetime.fromtimestamp(when, zone)
         if local.hour in wanted:

@@ -112,6 +112,7 @@ START: Final = {
     "hours": "from one full hour to another, such as 22-6, or any (the default)",
     "at_most": "the longest that the step may wait for them",
     "zone": "whose clock tells the hours, such as Europe/Berlin; UTC if it is not said",
+    "spread": "in how long after they open runs that have waited begin, each at its own moment",
 }
 JOIN: Final = {
     "all": "true: fires once every input is live or dead",

@@ -92,11 +92,15 @@ class Hedge:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """For which hours of the day, in ``zone``, a step may wait: ``at_most_s``, and no longer."""
+    """For which hours of the day, in ``zone``, a step may wait: ``at_most_s``, and no longer.
+
+    What has waited begins within ``spread_s`` after they open, each run at its own moment.
+    """
 
     hours: str = "any"
     at_most_s: float = 86_400.0
     zone: str = "UTC"
+    spread_s: float = 0.0
 
 
 DEFAULT: Final = "default"

@@ -137,7 +137,9 @@ def _step_shapes() -> dict[str, Schema]:
         "retry": _retry(),
         "hedge": _hedge(),
         "start": _object(
-            keys.START, {"hours": _HOURS, "at_most": _DURATION}, required=["at_most"]
+            keys.START,
+            {"hours": _HOURS, "at_most": _DURATION, "spread": _DURATION},
+            required=["at_most"],
         ),
         "timeout": _DURATION,
         "queue_timeout": _DURATION,

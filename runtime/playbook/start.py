@@ -11,22 +11,26 @@ from runtime.playbook.part import Part
 from runtime.playbook.zones import read_zone
 
 DAY_S: Final = 86_400.0
-_HABITS: Final = {"window": "hours", "max": "at_most", "within": "at_most", "timezone": "zone"}
+_HABITS: Final = {
+    "window": "hours", "max": "at_most", "within": "at_most", "timezone": "zone",
+    "jitter": "spread",
+}  # fmt: skip
 
 
 def read_start(part: Part | None) -> Start | None:
-    """Return when a step may begin: ``start: {hours: 22-6, at_most: 12h, zone: UTC}``."""
+    """Return when a step may begin: ``start: {hours: 22-6, at_most: 12h, spread: 30m}``."""
     if part is None or not part.is_map("start", "write {hours: 22-6, at_most: 12h}"):
         return None
     part.keys(keys.START, habits=_HABITS)
-    hours, most, named = (part.child(name) for name in keys.START)
+    hours, most, named, spread = (part.child(name) for name in keys.START)
     if most is None:
         part.refuse("start says how long the step may wait", "add at_most: 12h")
     found = read_hours(hours) if hours is not None else None
     at_most_s = most.duration("at_most") if most is not None else None
     if at_most_s is not None and at_most_s > DAY_S and most is not None:
         most.refuse("every window opens within a day", "write at_most: 24h or less")
-    return Start(found or ANY, at_most_s or DAY_S, read_zone(named) or "UTC")
+    spread_s = spread.duration("spread") if spread is not None else None
+    return Start(found or ANY, at_most_s or DAY_S, read_zone(named) or "UTC", spread_s or 0.0)
 
 
 def read_hours(part: Part) -> str | None:

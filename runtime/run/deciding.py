@@ -78,6 +78,10 @@ class Edge(Protocol):
         """The first time from ``at`` on that is within hours of the day, in the step's zone."""
         ...
 
+    def closes(self, step: Step, hours: str, at: float) -> float:
+        """The first time from ``at`` on that is outside of these hours, in the step's zone."""
+        ...
+
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
         """The retry budget of a step that has one, shared by all runs of the playbook.
 

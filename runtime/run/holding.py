@@ -8,11 +8,12 @@ that open too late are not waited for at all.
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 from runtime.ids import STEP_BATCH
 from runtime.playbook.hours import ANY
-from runtime.playbook.model import Step
+from runtime.playbook.model import Start, Step
 from runtime.run.batches import Batches
 from runtime.run.events import StepHeld, TimerSet
 from runtime.run.layers import draw
@@ -36,9 +37,10 @@ class Holding(Batches):
             return False
         drawn = self._held_as(step)
         hours = str(self.edge.effective(drawn.config).get("start.hours", ANY))
-        due = self.edge.opens(step, hours, self.at)
-        if due <= self.at or due > self._latest(step, step.start.at_most_s):
+        due, latest = self.edge.opens(step, hours, self.at), self._latest(step, step.start)
+        if due <= self.at or due > latest:
             return False
+        due += self._spread_s(step, step.start, hours, due, latest)
         self._emit(
             StepHeld(
                 step.name, due, hours, drawn.config, drawn.experiment, drawn.arm, drawn.share,
@@ -57,12 +59,26 @@ class Holding(Batches):
         arm, share = draw(live, self._key(step, STEP_BATCH))
         return Drawn(self.edge.configure(self.state, step, live, arm).config, live.id, arm, share)
 
-    def _latest(self, step: Step, at_most_s: float) -> float:
+    def _spread_s(
+        self, step: Step, start: Start, hours: str, opens: float, latest: float
+    ) -> float:  # fmt: skip
+        """How long after its hours open this run's step begins: whole seconds, the same always.
+
+        Runs that wait for the same hours do not all begin as they open. No more than fits into
+        the hours, or than may be waited.
+        """
+        if not start.spread_s:
+            return 0.0
+        room_s = min(start.spread_s, latest - opens, self.edge.closes(step, hours, opens) - opens)
+        hashed = hashlib.sha256(f"{self.state.run}|{step.name}".encode()).digest()
+        return float(int(room_s * int.from_bytes(hashed[:8]) / 2.0**64))
+
+    def _latest(self, step: Step, start: Start) -> float:
         """By when a step is to begin: it leaves itself its time before what the run waits for."""
         due = [t for n, t in self.state.timers.items() if n == DEADLINE or n.endswith(LATE_JOIN)]
         due += [self.state.due] if self.state.due is not None else []
         own_s = step.total_timeout_s or step.timeout_s or 0.0
-        return min(self.at + at_most_s, min(due, default=math.inf) - own_s)
+        return min(self.at + start.at_most_s, min(due, default=math.inf) - own_s)
 
     def _begin(self, step: Step, held: Pause | None = None) -> None:
         """Begin a step that has its tokens; ``held`` is how it has waited."""

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from runtime.net.compile import compile_net
-from runtime.playbook.hours import opens
+from runtime.playbook.hours import closes, opens
 from runtime.playbook.model import (
     Arc,
     Playbook,
@@ -104,6 +104,9 @@ class World:
 
     def opens(self, step: Step, hours: str, at: float) -> float:
         return opens(hours, at, ZoneInfo(step.start.zone if step.start else "UTC"))
+
+    def closes(self, step: Step, hours: str, at: float) -> float:
+        return closes(hours, at, ZoneInfo(step.start.zone if step.start else "UTC"))
 
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
         return self.budgets.setdefault("/".join((step.name, *filter(None, arm))), Budget())

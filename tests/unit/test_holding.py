@@ -87,6 +87,39 @@ def test_a_step_never_waits_longer_than_it_may_and_begins_in_its_hours_if_it_wai
     assert len(d.flying()) == 1
 
 
+@given(
+    WINDOWS, TIMES, st.sampled_from(ZONES), st.floats(1.0, 24 * H), st.floats(0.0, 24 * H),
+    st.integers(0, 99),
+)  # fmt: skip
+def test_a_spread_stays_within_the_hours_and_within_what_may_be_waited(
+    hours: str, when: float, zone: str, at_most_s: float, spread_s: float, run: int
+) -> None:
+    sharp = held(step("a", start=Start(hours, at_most_s, zone)), when=when).of(ev.StepHeld)
+    w = at(world(step("a", start=Start(hours, at_most_s, zone, spread_s))), when)
+    spread = Driver(w, [ev.RunSubmitted("p", "v", 1, {}, "me")], f"r{run}")
+    spread.act(Decision.begin)
+    assert len(spread.of(ev.StepHeld)) == len(sharp)
+    for event, first in zip(spread.of(ev.StepHeld), sharp, strict=True):
+        assert first.due <= event.due <= first.due + spread_s
+        assert event.due <= when + at_most_s
+        assert datetime.fromtimestamp(event.due, ZoneInfo(zone)).hour in of_day(hours)
+
+
+def test_runs_that_wait_for_the_same_hours_are_spread_evenly_and_each_always_alike() -> None:
+    def begins(run: int) -> float:
+        w = at(world(step("a", start=replace(NIGHT, spread_s=H))), NOON)
+        d = Driver(w, [ev.RunSubmitted("p", "v", 1, {}, "me")], f"r{run}")
+        d.act(Decision.begin)
+        (event,) = d.of(ev.StepHeld)
+        return float(event.due)
+
+    found = [begins(run) for run in range(400)]
+    assert found == [begins(run) for run in range(400)]
+    quarters = [sum(int((due - TEN) // (H / 4)) == k for due in found) for k in range(4)]
+    assert sum(quarters) == 400
+    assert min(quarters) > 70  # of a hundred each
+
+
 @pytest.mark.parametrize(
     ("deadline_s", "waits"), [(9.9 * H, False), (10 * H, True), (24 * H, True)]
 )

@@ -11,7 +11,7 @@ from clocks import TIMES, WINDOWS, ZONES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.playbook.hours import ANY, canonical, of_day, opens, windows
+from runtime.playbook.hours import ANY, canonical, closes, of_day, opens, windows
 from runtime.playbook.zones import meant, zone_of
 
 
@@ -35,6 +35,15 @@ def test_what_opens_is_the_first_that_opens(hours: str, at: float, zone: str) ->
     assert not any(
         datetime.fromtimestamp(at + 900.0 * k, name).hour in of_day(hours) for k in between
     )
+
+
+@given(WINDOWS, TIMES, st.sampled_from(ZONES))
+def test_a_window_closes_as_soon_as_it_is_no_longer_open(hours: str, at: float, zone: str) -> None:
+    place = ZoneInfo(zone)
+    found = closes(hours, at, place)
+    assert datetime.fromtimestamp(found, place).hour not in of_day(hours)
+    between = (at + 900.0 * k for k in range(int((found - at) // 900)))
+    assert all(opens(hours, when, place) == when for when in between)
 
 
 @given(WINDOWS)

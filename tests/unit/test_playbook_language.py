@@ -336,6 +336,7 @@ def test_a_tool_that_acts_once_or_that_nobody_runs_is_not_hedged(tool: str) -> N
     ("text", "start"),
     [
         ("start: {at_most: 12h}", Start("any", 43_200.0)),
+        ("start: {at_most: 12h, spread: 30m}", Start("any", 43_200.0, spread_s=1800.0)),
         ("start: {hours: 22:00-06:00, at_most: 8h}", Start("22-6", 28_800.0)),
         (
             "start: {hours: 0-4, at_most: 1d, zone: Asia/Tokyo}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -158,6 +158,15 @@ def test_nights_that_go_over_midnight_are_each_counted_once() -> None:
     began = np.array([evening + 3600.0 * hour for hour in (0, 1, 3, 7, 8, 24, 31)])
     assert (day.day_of(began) - day.day_of(began)[0]).tolist() == [0, 0, 0, 0, 1, 1, 1]
     assert day.part_of(began).tolist() == [0, 0, 0, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(("spread_h", "begins"), [(0.0, 22.0), (2.0, 23.0), (20.0, 23.5)])
+def test_what_waits_begins_in_the_middle_of_its_spread_as_far_as_it_may_wait(
+    spread_h: float, begins: float
+) -> None:
+    day = Day.of(UTC, 13 * 3600.0, ["any", "22-6"], spread_h * 3600.0)
+    moved = day.moved(np.array([12.0, 8.0, 23.0]) * 3600.0, "22-6") / 3600.0
+    assert moved.tolist() == [begins, 8.0, 23.0]
 
 
 def test_the_same_is_found_whatever_the_order_of_the_rows() -> None:
