@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from agents.observer import Observation, Reader
 from optimizer.simulate import rows
-from optimizer.simulate.what_if import SIMULATED
+from optimizer.simulate.question import SIMULATED
 from optimizer.simulate.work import Work
 
 Json: TypeAlias = Any

@@ -21,7 +21,7 @@ from optimizer.search.numeric import Numeric
 from optimizer.search.search import Step
 from optimizer.search.space import Space
 from optimizer.simulate.estimate import CannotSay, Estimate
-from optimizer.simulate.what_if import ANSWERED
+from optimizer.simulate.question import ANSWERED
 from runtime.journal.port import JournalReader
 from runtime.run.layers import digest
 

@@ -27,7 +27,7 @@ from optimizer.search.declared import NothingLeft, Number, Product, settings
 from optimizer.search.history import Array, History
 from optimizer.search.numeric import Log, Numeric, Remembered
 from optimizer.search.space import Space
-from optimizer.simulate.what_if import SIMULATED
+from optimizer.simulate.question import SIMULATED
 from optimizer.simulate.work import Work
 from runtime.run.layers import digest
 

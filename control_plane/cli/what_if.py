@@ -35,7 +35,7 @@ def what_if(
     from control_plane.cli.values import overrides
     from control_plane.what_if import HISTORY, ask
     from optimizer.knobs import UnknownKnob
-    from optimizer.simulate.what_if import BadChange
+    from optimizer.simulate.question import BadChange
     from runtime.journal.sqlite import SqliteReader
 
     place = here(ctx)

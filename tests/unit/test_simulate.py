@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from optimizer.knobs import UnknownKnob
 from optimizer.simulate.estimate import CannotSay, Estimate
 from optimizer.simulate.flow import replay
+from optimizer.simulate.question import BadChange
 from optimizer.simulate.rows import MissingColumns, from_rows
 from optimizer.simulate.service import Cell, levels
 from optimizer.simulate.shadow import replay_check
-from optimizer.simulate.what_if import BadChange, what_if
+from optimizer.simulate.what_if import what_if
 from optimizer.simulate.work import Cut, Firing, Piece, Try, Work, from_events
 from runtime.playbook.parse import parse
 from runtime.run.events import (
