@@ -9,7 +9,7 @@ further than an experiment may reach, the step towards it is asked about first.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from optimizer.blocks import batches_a_block, noise, spread_of_blocks
 from optimizer.effect import Effect
-from optimizer.finding import Asked, Finding, propose, towards
+from optimizer.finding import Asked, Finding, is_far, propose, towards
 from optimizer.guard import Limits, Reason
+from optimizer.lessons import Lessons
 from optimizer.models.durations import Durations
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
@@ -102,11 +103,14 @@ def best(
     """Return the value under which units take least, if that is surely worth a change."""
     drawn = luck.seconds(luck.curve)
     now = rule(drawn, asked.stable)
-    means = {v: float(rule(drawn, v).mean()) for v in values if v != asked.stable}
+    lessons = Lessons.of(asked.scope.get("last") or (), asked.knob, asked.stable)
+    against = {v: lessons.against(v) for v in values if v != asked.stable}
+    means = {v: float(rule(drawn, v).mean()) for v, said in against.items() if not said}
     run_batches = asked.history.run_batches()
     batches = batches_a_block(run_batches)
     if not means:
-        return asked.no("not_worthwhile", "no other value is within bounds and known of")
+        text = "no other value is within bounds and known of"
+        return asked.no("not_worthwhile", _with(text, against))
 
     def finding(value: float) -> Finding:
         logs = [
@@ -125,15 +129,24 @@ def best(
     value = min(means, key=lambda v: (means[v], v))
     near = _rounded(limits.nearest(asked.knob, asked.stable or value, value))
     low, high = asked.ends
-    if near != value and low <= near <= high:
+    far = near != value and is_far(asked, value, limits)
+    if far and low <= near <= high and not lessons.against(near):
         step = propose(asked, finding(near), limits, suppressed)
         if isinstance(step, Candidate):
             return step
     answer = towards(asked, finding(value), finding, limits, suppressed)
     if isinstance(answer, Reason) and luck.curve.remaining(value) <= luck.curve.remaining(0.0):
         text = "the time still to come does not grow with the time already spent"
-        return asked.no("not_worthwhile", f"{text} ({answer.text})")
+        return asked.no("not_worthwhile", _with(f"{text} ({answer.text})", against))
+    if isinstance(answer, Reason):
+        return asked.no(answer.reason, _with(answer.text, against))
     return answer
+
+
+def _with(text: str, against: Mapping[float, str]) -> str:
+    """Add what values were left out for, the longest that did."""
+    said = [against[v] for v in sorted(against, reverse=True) if against[v]]
+    return f"{text}; left out: {said[0]}" if said else text
 
 
 def settled(seconds: Array) -> Array:

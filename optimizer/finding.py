@@ -86,7 +86,7 @@ def propose(
     against = doubts(found.value, found.judged or found.effect, limits, compared=found.compared)
     if against:
         return asked.no(*against[0])
-    if _is_far(asked, found.value, limits):
+    if is_far(asked, found.value, limits):
         return _ask(asked, found, limits, suppressed)
     candidate = _candidate(asked, found, limits)
     if candidate.content in suppressed:
@@ -151,7 +151,7 @@ def _harmless(told: Mapping[str, Json], knob: str) -> list[Json]:
     return [v for line in lines if line["knob"] == knob for v in line.get("values", [])]
 
 
-def _is_far(asked: Asked, value: Json, limits: Limits) -> bool:
+def is_far(asked: Asked, value: Json, limits: Limits) -> bool:
     """Whether a value is further than one change may go, and no experiment went as far."""
     if not isinstance(value, int | float) or not isinstance(asked.stable, int | float):
         return False

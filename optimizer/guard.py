@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from optimizer.effect import CLEARLY, WIDEST, Effect
+from optimizer.effect import CLEARLY, PROOF, WIDEST, Effect
 from optimizer.knobs import Range
 
 Json: TypeAlias = Any
@@ -167,12 +167,20 @@ def doubts(
     if effect.log > _log_gain(limits) or effect.chance_of(limits.min_gain) < sure:
         found.append(("not_worthwhile", _says(value, effect, limits)))
     elif not effect.provable(limits.min_gain):
-        found.append(
-            ("unprovable", f"{_says(value, effect, limits)}, too little for a trial to prove")
-        )
+        noise = math.expm1(PROOF * effect.measurement_se)
+        text = f"too little for a trial to prove, which measures to within {noise:.0%}"
+        found.append(("unprovable", f"{_says(value, effect, limits)}, {text}"))
     elif effect.width > WIDEST and effect.interval()[2] > -CLEARLY * limits.min_gain:
-        found.append(("too_uncertain", _says(value, effect, limits)))
+        found.append(("too_uncertain", f"{_says(value, effect, limits)}, {_wide(effect)}"))
     return found
+
+
+def _wide(effect: Effect) -> str:
+    """Say that an interval is too wide, and what would narrow it."""
+    text = f"an interval of {100 * effect.width:.0f} points where {100 * WIDEST:.0f} may be"
+    if effect.estimate_se >= effect.measurement_se:
+        return f"{text}: more runs will narrow it"
+    return f"{text}: it is the noise of a trial, which runs with more items would lessen"
 
 
 def _log_gain(limits: Limits) -> float:

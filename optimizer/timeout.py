@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.again import Again
 from optimizer.cutting import Luck, best, settled
 from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
@@ -26,8 +28,6 @@ Array: TypeAlias = NDArray[Any]
 
 MOST_LOST: Final = 0.001
 """Share of work that may fail for good because its tries were given up."""
-PAIRS: Final = 5
-"""Second tries after a long one, from which on they speak."""
 
 
 def study(
@@ -42,27 +42,27 @@ def study(
     if luck is None:
         return asked.no("too_little_history", f"{len(tries)} tries say nothing of a tail")
     low, high = asked.ends
-    drawn = luck.seconds(luck.curve)
-    now = _lost(drawn, tries, asked.stable)
+    drawn, again = luck.seconds(luck.curve), Again.of(asked, tries)
+    now = _lost(drawn, again, asked.stable)
     values = [
         v
         for v in luck.values()
-        if low <= v <= high and _lost(drawn, tries, v) <= max(MOST_LOST, now)
+        if low <= v <= high and _lost(drawn, again, v) <= max(MOST_LOST, now)
     ]
     shorter = [v for v in luck.values() if low <= v < (asked.stable or math.inf)]
     cut = f"under a shorter one over {MOST_LOST:.1%} of the work would have all its tries cut"
     all_cut = bool(shorter) and not any(v in values for v in shorter)
     if all_cut and not any(v != asked.stable for v in values):
         return asked.no("not_worthwhile", cut)
-    unlucky = _unlucky(tries, values)
+    unlucky = _unlucky(again, values)
     if unlucky is None:
         text = "work whose first try was long took long again: it is slow, not unlucky"
         return asked.no("not_worthwhile", text)
 
     def explain(value: float) -> tuple[str, dict[str, Json]]:
-        lost = [now, _lost(drawn, tries, value)]
+        lost = [now, _lost(drawn, again, value)]
         text = f"timeout {asked.stable} → {value}: {luck.curve.still(value):.1%} of tries are cut"
-        return text, {"fail_for_good": lost}
+        return text, {"fail_for_good": lost, "second_tries": asdict(again.at(value))}
 
     answer = best(asked, luck, spent, unlucky, limits, suppressed, explain)
     if all_cut and isinstance(answer, Reason):
@@ -80,7 +80,7 @@ def spent(seconds: Array, timeout: float | None) -> Array:
     return np.asarray(first * timeout + last)
 
 
-def _lost(seconds: Array, tries: Tries, timeout: float | None) -> float:
+def _lost(seconds: Array, again: Again, timeout: float | None) -> float:
     """The share of work all of whose tries are given up.
 
     Second tries may be long more often than first ones, where giving up ended the worker.
@@ -88,39 +88,17 @@ def _lost(seconds: Array, tries: Tries, timeout: float | None) -> float:
     if timeout is None:
         return 0.0
     alike = float((seconds > timeout).all(axis=1).mean())
-    first, (usual, seen, pairs) = float((seconds[:, 0] > timeout).mean()), _again(tries, timeout)
-    clearly = pairs >= PAIRS and seen - usual > 2.0 * math.sqrt(usual * (1.0 - usual) / pairs)
-    return first * seen ** (seconds.shape[1] - 1) if clearly else alike
+    first, seen = float((seconds[:, 0] > timeout).mean()), again.at(timeout)
+    return first * seen.again ** (seconds.shape[1] - 1) if seen.clearly else alike
 
 
-def _unlucky(tries: Tries, values: list[float]) -> list[float] | None:
+def _unlucky(again: Again, values: list[float]) -> list[float] | None:
     """Return the values beyond which work was unlucky and not slow; None where there is none.
 
     A second try may be somewhat longer than a first, on a worker that has just begun: then
     values beyond that are left, as far as second tries say so.
     """
-    slow = {v: _slow_stays_slow(tries, v) for v in values}
+    slow = {v: again.at(v).stays for v in values}
     if not any(slow.values()):
         return values
     return [v for v in values if slow[v] is False] or None
-
-
-def _slow_stays_slow(tries: Tries, long_s: float) -> bool | None:
-    """Whether second tries of work that was long once are long far more often than others.
-
-    None where there are too few to say.
-    """
-    usual, seen, pairs = _again(tries, long_s)
-    if pairs < PAIRS:
-        return None
-    return bool(seen - usual > 2.0 * math.sqrt(usual * (1.0 - usual) / pairs + 0.01))
-
-
-def _again(tries: Tries, long_s: float) -> tuple[float, float, int]:
-    """How often tries are long, how often those after a long one, and of how many."""
-    whole = tries.where((tries.error != "cancelled") & ~tries.beside)
-    same = np.flatnonzero(np.diff(whole.unit) == 0)
-    after = same[whole.seconds[same] >= long_s] + 1
-    usual = float((whole.seconds >= long_s).mean())
-    seen = float((whole.seconds[after] >= long_s).mean()) if len(after) else usual
-    return usual, seen, len(after)

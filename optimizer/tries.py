@@ -2,12 +2,12 @@
 
 What a retry, a timeout or a hedge would do is asked of single tries: how one ended, how
 long it took, and whether it took so long of itself or was cut off. Candidates of trials are
-left out, and tries that were lost with a worker, which say nothing of the work.
+kept apart, and tries that were lost with a worker left out: they say nothing of the work.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -18,6 +18,7 @@ from optimizer.evidence import Table
 Array: TypeAlias = NDArray[Any]
 
 _NEEDED: Final = ("attempt", "run", "batch", "number", "outcome", "run_s", "scheduled_at", "at")
+_TEXTS: Final = ("run", "version", "error", "hardware", "trial")
 _EXCLUDING: Final = ("system", "overridden", "post_decision")
 _SIZES: Final = ("bytes_in", "rows_in", "items")
 """What says how much work a try had, the most telling first."""
@@ -31,7 +32,8 @@ class Tries:
     class of error, "" for a success. ``whole`` says that a try came to its own end, and was
     neither timed out nor ended by another. ``work`` is how much it was given, 1 if unknown;
     ``size`` the batch size in force and ``memory`` its peak in bytes, 0 where unknown.
-    ``over`` says that a retry budget refused another one.
+    ``over`` says that a retry budget refused another one. ``trial`` names the experiment and
+    the arm of a candidate's try, "" for others: those of candidates are in ``tried`` alone.
     """
 
     unit: Array
@@ -49,13 +51,15 @@ class Tries:
     memory: Array
     hardware: Array
     over: Array
+    trial: Array
+    tried: Tries | None = None
 
     def __len__(self) -> int:
         return len(self.unit)
 
     def where(self, keep: Array) -> Tries:
         """Return the tries where ``keep`` is true."""
-        return Tries(**{f.name: getattr(self, f.name)[keep] for f in fields(self)})
+        return replace(self, **{name: getattr(self, name)[keep] for name in _COLUMNS})
 
     def in_turn(self) -> Tries:
         """Return one try for each turn of a unit: of tries side by side the one that decided."""
@@ -64,6 +68,9 @@ class Tries:
         sorted_ = ended.where(order)
         same = (np.diff(sorted_.unit) == 0) & (np.diff(sorted_.number) == 0)
         return sorted_.where(np.r_[True, ~same][: len(sorted_)])
+
+
+_COLUMNS: Final = tuple(one.name for one in fields(Tries) if one.name != "tried")
 
 
 def tries(table: Table) -> Tries:
@@ -75,7 +82,8 @@ def tries(table: Table) -> Tries:
     keep = outcome != "lost"
     for name in names.intersection(_EXCLUDING):
         keep &= ~_number(table, name).astype(bool)
-    keep &= ~((_text(table, "arm") != "") & (_text(table, "arm") != "control"))
+    arm = _text(table, "arm")
+    trial = np.char.add(np.char.add(_text(table, "experiment"), "/"), arm)
     keep &= _number(table, "run_s") >= 0.0
     run, batch = _text(table, "run"), np.nan_to_num(_number(table, "batch"), nan=-1.0)
     _, unit = np.unique(np.char.add(np.char.add(run, "/"), batch.astype(str)), return_inverse=True)
@@ -90,8 +98,10 @@ def tries(table: Table) -> Tries:
         beside=np.array(["." in name.rpartition("/")[2] for name in _text(table, "attempt")]),
         work=_work(table), size=_known(table, "batch_size"), memory=_known(table, "rss_peak"),
         hardware=_text(table, "hardware"), over=_known(table, "over_budget") > 0,
+        trial=np.where((arm == "") | (arm == "control"), "", trial),
     ).where(keep)  # fmt: skip
-    return found.where(np.lexsort((found.beside, found.number, found.unit)))
+    found = found.where(np.lexsort((found.beside, found.number, found.unit)))
+    return replace(found.where(found.trial == ""), tried=found.where(found.trial != ""))
 
 
 def _work(table: Table) -> Array:
@@ -127,7 +137,7 @@ def _number(table: Table, name: str) -> Array:
 
 
 def _nothing() -> Tries:
-    empty = {f.name: np.empty(0) for f in fields(Tries)}
+    empty = {name: np.empty(0) for name in _COLUMNS}
     flags = {name: np.empty(0, bool) for name in ("whole", "beside", "over")}
-    texts = {name: np.empty(0, "U1") for name in ("run", "version", "error", "hardware")}
-    return Tries(**{**empty, **flags, **texts})
+    texts = {name: np.empty(0, "U1") for name in _TEXTS}
+    return Tries(**{**empty, **flags, **texts}, tried=None)
