@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, cast, get_args
 
-from sqlalchemy import create_engine, event
 from sqlalchemy.orm import registry
 from sqlmodel import Field, Session, SQLModel, col, delete, select
 
 from control_plane.clock import Clock
+from control_plane.database import sqlite_engine
 from runtime.data.folder import DataFolder, write_bytes
 
 Role: TypeAlias = Literal[
@@ -130,8 +130,7 @@ class Keys:
         path.touch(mode=0o600)
         path.chmod(0o600)
         self._clock, self._chance = clock, chance
-        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
-        event.listen(self._engine, "connect", _pragmas)
+        self._engine = sqlite_engine(f"sqlite:///{path}")
         _Table.metadata.create_all(self._engine)
 
     def close(self) -> None:
@@ -287,10 +286,3 @@ def _principal(row: KeyRow | None, csrf: str = "") -> Principal | None:
         return None
     roles = granted(cast("list[Role]", row.roles.split()))
     return Principal(row.principal, roles, row.prefix, "session" if csrf else "bearer", csrf)
-
-
-def _pragmas(connection: object, _: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("pragma journal_mode = wal")
-    cursor.execute("pragma synchronous = full")
-    cursor.close()

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, assert_never
 
 from control_plane.errors import Invalid
-from control_plane.runs import ENDED
 from control_plane.selecting import Filter, selected
 from runtime.engine.engine import Engine, Wanted
 from runtime.engine.errors import EngineError
 from runtime.journal.port import RunRow
 from runtime.run.events import Json
+from runtime.run.state import ENDED
 
 Action: TypeAlias = Literal["pause", "resume", "cancel", "signal", "answer", "retry"]
 Outcome: TypeAlias = Literal["done", "would", "refused"]

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from control_plane.trial_logs import TrialLogs
 from control_plane.what_if import ask
+from optimizer.joint import setting_of
 from optimizer.search.declared import Dimension, Number, Product, settings
 from optimizer.search.history import History
 from optimizer.search.numeric import Numeric
@@ -77,14 +78,14 @@ class Joint:
         none = History.of([], [], len(space))
         name = digest([self._scope["step"], self.run, list(space.names), self._seed])
         search = Numeric(space, none, trials, logs.of(name), seed=self._seed)
-        rows = {setting: self.tried(_values(space, setting)) for setting in search.tried}
+        rows = {setting: self.tried(setting_of(space, setting)) for setting in search.tried}
         while len(rows) < trials:
             progress(len(rows), trials)
             step = search.next() if search.tried else Step(0, worthwhile=True)
             if step is None:
                 break  # its pool holds fewer settings than the space
             setting = step.setting
-            rows[setting] = self.tried(_values(space, setting))
+            rows[setting] = self.tried(setting_of(space, setting))
             told = rows[setting]["log_outcome"]
             worst = max(search.outcomes, default=0.0) + WORSE
             search.tell(setting, worst if told is None else told, failed=told is None)
@@ -113,10 +114,6 @@ def _dimension(tune: Mapping[str, Json], stable: int) -> Number:
     return Number(
         1 if low is None else int(low), REACH * stable if high is None else int(high), log=True
     )
-
-
-def _values(space: Space, setting: int) -> dict[str, int]:
-    return {name: int(column.values[setting]) for name, column in space.columns.items()}
 
 
 def _row(values: Mapping[str, Json], found: Estimate | CannotSay) -> Row:

@@ -21,8 +21,8 @@ from control_plane.waits import WAITING
 from runtime.journal.port import JournalReader, RunRow
 from runtime.journal.sqlite import SqliteReader
 from runtime.run.events import ConfigStored, Json
+from runtime.run.state import ENDED
 
-ENDED = frozenset({"completed", "failed", "cancelled"})
 STATES = ("live", "running", WAITING, "paused", "failing", "cancelling", *sorted(ENDED))
 """What runs may be asked for by; ``live`` is every state that is not the end.
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import create_engine, event
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import registry
 from sqlmodel import Field, Session, SQLModel, col, delete, select
 
+from control_plane.database import sqlite_engine
 from runtime.run.events import Recorded, ScheduleFired, ScheduleRemoved, ScheduleSet
 
 LEASE_S: Final = 60.0
@@ -72,8 +72,7 @@ class Table:
     """The projection and the claims, in ``schedule.db``."""
 
     def __init__(self, path: Path) -> None:
-        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10})
-        event.listen(self._engine, "connect", _pragmas)
+        self._engine = sqlite_engine(f"sqlite:///{path}")
         _Table.metadata.create_all(self._engine)
 
     def close(self) -> None:
@@ -177,10 +176,3 @@ def _fire_view(row: FireRow) -> FireView:
     return FireView(
         row.name, row.scheduled_for, row.state, row.run, row.claimed_at, row.tries, row.error
     )
-
-
-def _pragmas(connection: object, _: object) -> None:
-    cursor = connection.cursor()  # type: ignore[attr-defined]
-    cursor.execute("pragma journal_mode = wal")
-    cursor.execute("pragma synchronous = full")
-    cursor.close()

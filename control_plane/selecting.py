@@ -9,12 +9,13 @@ from typing import Final
 
 from control_plane import waits
 from control_plane.errors import Invalid
-from control_plane.runs import ENDED, STATES
+from control_plane.runs import STATES
 from control_plane.waits import WAITING
 from runtime.engine.engine import Engine
 from runtime.ids import run_stream
 from runtime.journal.port import RunRow
 from runtime.run.events import ERROR_CLASSES, Fault, RunFailed, RunSubmitted
+from runtime.run.state import ENDED
 
 MOST: Final = 100_000
 """More runs than this are never acted on at once."""

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import registry
 from sqlmodel import Field, Session, SQLModel, col, func, select
+
+from control_plane.database import sqlite_engine
 
 TRIES: Final = 20
 
@@ -82,10 +84,7 @@ class TrialLogs:
 
     def __init__(self, place: Path | str) -> None:
         url = f"sqlite:///{place}" if isinstance(place, Path) else _driven(place)
-        options = {"connect_args": {"timeout": 10}} if url.startswith("sqlite") else {}
-        self._engine = create_engine(url, **options)
-        if url.startswith("sqlite"):
-            event.listen(self._engine, "connect", _pragmas)
+        self._engine = sqlite_engine(url) if url.startswith("sqlite") else create_engine(url)
         _Table.metadata.create_all(self._engine)
 
     def of(self, search: str) -> TrialLog:
@@ -101,10 +100,3 @@ def _driven(url: str) -> str:
     """The URL with the driver that the extra ``postgres`` installs, where none is named."""
     scheme, rest = url.split("://", 1)
     return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
-
-
-def _pragmas(connection: Any, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("pragma journal_mode = wal")
-    cursor.execute("pragma synchronous = full")
-    cursor.close()

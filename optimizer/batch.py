@@ -21,7 +21,7 @@ from optimizer.borrowing import Borrowed, ranked, resembling
 from optimizer.constraints import together
 from optimizer.effect import REACH, Effect
 from optimizer.evidence import Batches, Value, by_value
-from optimizer.failing import fails_more
+from optimizer.failing import no_good
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import Range, knob_class
 from optimizer.models import failures, service_time
@@ -70,7 +70,7 @@ def study(
         text = f"no batch of {stable} has a cost: what is missing is not nought"
         return Reason(name, "cost_coverage", text)
     levels = _levels(whole, y, stable)
-    harmful = _harmful(values, levels, stable, limits)
+    harmful = no_good(values, levels, stable, limits.failure_margin, _dearer)
     enough = {
         v: level
         for v, level in levels.items()
@@ -115,20 +115,10 @@ def _levels(whole: Batches, y: Array, stable: int) -> dict[int, Level]:
     return {**between_runs(run, size, y, totals, stable, began), **levels}
 
 
-def _harmful(
-    values: Mapping[int, Value], levels: Mapping[int, Level], stable: int, limits: Limits
-) -> dict[int, str]:
-    """Values that fail clearly more often, or are clearly dearer, than the stable one."""
-    base, found = values[stable], {}
-    for v, value in values.items():
-        if v == stable:
-            continue
-        level = levels.get(v)
-        if told := fails_more(value, base, limits.failure_margin):
-            found[v] = told
-        elif level is not None and level.log - REACH * level.se > 0.0:
-            found[v] = f"{math.expm1(level.log):+.0%} per item ({level.n} batches seen)"
-    return found
+def _dearer(level: Level) -> str:
+    if level.log - REACH * level.se <= 0.0:
+        return ""
+    return f"{math.expm1(level.log):+.0%} per item ({level.n} batches seen)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ import numpy as np
 
 from optimizer.constraints import together
 from optimizer.effect import Effect
-from optimizer.evidence import Batches, Value, by_value
-from optimizer.failing import fails_more
+from optimizer.evidence import Batches, by_value
+from optimizer.failing import no_good
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import Range, knob_class
 from optimizer.models import concurrency
@@ -66,7 +66,7 @@ def study(
         return Reason(name, "run_too_small", "a run has too few batches to fill two blocks")
     levels = _levels(pairs(mine), stable)
     asked = {*levels, *knob.scaled(stable, LADDER)}
-    harmful = _harmful(values, levels, stable, limits)
+    harmful = no_good(values, levels, stable, limits.failure_margin, _dearer)
     harmful |= together(scope, knob.name, asked, history.run_items())
     enough = {v: level for v, level in levels.items() if level.n >= limits.least_pairs}
     effects = {v: _effect(level, limits) for v, level in enough.items()}
@@ -128,19 +128,10 @@ def _levels(found: list[Pair], stable: int) -> dict[int, Level]:
     )
 
 
-def _harmful(
-    values: Mapping[int, Value], levels: Mapping[int, Level], stable: int, limits: Limits
-) -> dict[int, str]:
-    base, found = values[stable], {}
-    for v, value in values.items():
-        if v == stable:
-            continue
-        level = levels.get(v)
-        if told := fails_more(value, base, limits.failure_margin):
-            found[v] = told
-        elif level is not None and level.n >= 3 and level.log - 1.9 * level.se > 0.0:
-            found[v] = f"{math.expm1(level.log):+.0%} wall time per item ({level.n} pairs seen)"
-    return found
+def _dearer(level: Level) -> str:
+    if level.n < 3 or level.log - 1.9 * level.se <= 0.0:
+        return ""
+    return f"{math.expm1(level.log):+.0%} wall time per item ({level.n} pairs seen)"
 
 
 def _ladder(knob: Range, stable: int, known: set[int]) -> tuple[int, ...]:

@@ -152,19 +152,20 @@ def _searched(
     found = {}
     setting: int | None = 0  # the stable one
     for setting in search.tried or [0]:
-        found[setting] = replays.effect(replays.asked[-1], _setting(space, setting))
+        found[setting] = replays.effect(replays.asked[-1], setting_of(space, setting))
     if not search.tried:
         search.tell(0, 0.0)
     while (step := search.next()) is not None:
-        values = _setting(space, step.setting)
+        values = setting_of(space, step.setting)
         told = found[step.setting] = replays.effect(replays.asked[-1], values)
         worst = max(search.outcomes) + WORSE
         search.tell(step.setting, worst if told is None else told, failed=told is None)
-    tried = {i: (_setting(space, i), log) for i, log in found.items() if log is not None}
+    tried = {i: (setting_of(space, i), log) for i, log in found.items() if log is not None}
     return {tuple(s.values()): (s, log) for s, log in tried.values()}
 
 
-def _setting(space: Space, setting: int) -> dict[str, int]:
+def setting_of(space: Space, setting: int) -> dict[str, int]:
+    """Return the values of one setting of a space, by knob."""
     return {name: int(column.values[setting]) for name, column in space.columns.items()}
 
 

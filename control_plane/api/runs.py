@@ -19,11 +19,12 @@ from control_plane.api.schemas import Cancel, Reason, RunFork, RunSubmit, Signal
 from control_plane.auth import Principal
 from control_plane.errors import Forbidden
 from control_plane.run_views import EventView, ProgressView, RunLine, RunView, progress_of
-from control_plane.runs import ENDED, Runs
+from control_plane.runs import Runs
 from control_plane.settings import Settings
 from control_plane.streams import Streams, TooManyStreams, wait
 from runtime.engine.engine import Engine, Submit
 from runtime.run.events import Recorded
+from runtime.run.state import ENDED
 
 HEARTBEAT_S = 15.0
 APPROVALS = "approval:"

@@ -29,8 +29,7 @@ async def trends(
 
     Times are seconds since the epoch; without them the last day.
     """
-    end = clock() if until is None else until
-    start = end - DAY_S if since is None else since
+    start, end = _span(since, until, clock)
     return await readings.trends(TrendQuestion(start, end, bucket_s, playbook, step))
 
 
@@ -50,8 +49,7 @@ async def measures(
     experiment, version, or value of a run's ``label``. ``grain`` stands for the seconds of a
     minute, hour or day. Without times the last day.
     """
-    end = clock() if until is None else until
-    start = end - DAY_S if since is None else since
+    start, end = _span(since, until, clock)
     return await readings.measures(
         MeasuresQuestion(start, end, _seconds(bucket_s, grain), by, playbook, step, label)
     )
@@ -72,8 +70,7 @@ async def changes(
 
     ``cause_page`` leads to the version or proposal. Without times the last three weeks.
     """
-    end = clock() if until is None else until
-    start = max(end - 21 * DAY_S, 0) if since is None else since
+    start, end = _span(since, until, clock, days=21)
     return await watch.changes(
         MeasuresQuestion(start, end, _seconds(bucket_s, grain), by, playbook, step, label), measure
     )
@@ -81,3 +78,11 @@ async def changes(
 
 def _seconds(bucket_s: int, grain: Grain | None) -> int:
     return bucket_s if grain is None else GRAINS[grain]
+
+
+def _span(
+    since: float | None, until: float | None, clock: Clock, days: int = 1
+) -> tuple[float, float]:
+    """From when until when: now, and so many days before, where nothing is said."""
+    end = clock() if until is None else until
+    return max(end - days * DAY_S, 0.0) if since is None else since, end

@@ -20,11 +20,11 @@ from runtime.run.events import (
     StepHeld,
     StepRouted,
 )
+from runtime.run.layers import CONTROL
 from runtime.run.state import WAITS_HERE
 from runtime.run.tokens import LOSER
 
 KEPT_TRIES: Final = 2000
-CONTROL: Final = "control"
 
 
 @dataclass(slots=True)

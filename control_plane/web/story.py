@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 from control_plane.web.step_story import StepStory
 from control_plane.web.tries import Try
@@ -39,8 +38,7 @@ from runtime.run.events import (
     StepHeld,
     StepRouted,
 )
-
-ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+from runtime.run.state import ENDED
 
 
 @dataclass(slots=True)

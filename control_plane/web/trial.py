@@ -14,8 +14,8 @@ from control_plane.web import words
 from control_plane.web.dossier import Dossier, Range
 from control_plane.web.figures import Band
 from runtime.run.events import Json
+from runtime.run.layers import CONTROL
 
-CONTROL: Final = "control"
 REASONS: Final = {
     "gain_proven": "the gain is proven",
     "gain_unproven": "no gain is proven yet",

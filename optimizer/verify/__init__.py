@@ -18,7 +18,8 @@ the first unit.
 from __future__ import annotations
 
 from optimizer.verify.plan import Design, Plan, Stage
-from optimizer.verify.unit import CONTROL, Unit
+from optimizer.verify.unit import Unit
 from optimizer.verify.verification import Finding, Verification
+from runtime.run.layers import CONTROL
 
 __all__ = ["CONTROL", "Design", "Finding", "Plan", "Stage", "Unit", "Verification"]

@@ -12,7 +12,8 @@ from typing import Final
 from optimizer.sequential import ArmOdds
 from optimizer.verify.comparison import Comparison, Harm
 from optimizer.verify.plan import Plan
-from optimizer.verify.unit import CONTROL, Tally, Unit
+from optimizer.verify.unit import Tally, Unit
+from runtime.run.layers import CONTROL
 
 BLOCK_RETRY_SHARE: Final = 0.10
 """A drained block in which more than this share of batches needed a retry is a harm event."""

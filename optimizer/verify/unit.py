@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 Json: TypeAlias = Any
-
-CONTROL: Final = "control"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from optimizer.sequential import (
 from optimizer.verify.comparison import Comparison
 from optimizer.verify.comparisons import Comparisons
 from optimizer.verify.plan import Plan
-from optimizer.verify.unit import CONTROL, Tally, Unit
+from optimizer.verify.unit import Tally, Unit
+from runtime.run.layers import CONTROL
 
 Json: TypeAlias = Any
 Outcome: TypeAlias = Literal["better", "worse", "inconclusive"]
