@@ -10,7 +10,9 @@ What lies outside of what the step knows stays unknown.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -41,13 +43,13 @@ def carried(space: Space, history: History, *, unseen: bool = False) -> History:
     partly = ~known.all(axis=1) & (known.sum(axis=1) >= FEWEST)
     if not partly.any():
         return history
-    kernels = Kernels.of(space)
-    every = np.arange(len(space))
-    views = [kernels.near(every, every, view) for view in range(len(LENGTHS))]
+    views = _views(space)
     rows = history.rows.copy()
-    for step in np.flatnonzero(partly):
-        reached = _reached(space.features, known[step]) & ran
-        rows[step] = np.where(reached, _filled(rows[step], known[step], views), rows[step])
+    for here, steps in _alike(known, np.flatnonzero(partly)):
+        asked = np.flatnonzero(_reached(space.features, here) & ran & ~here)
+        if len(asked):
+            told = history.rows[np.ix_(steps, here)]
+            rows[np.ix_(steps, asked)] = _filled(told, here, asked, views)
     return replace(history, rows=rows)
 
 
@@ -83,19 +85,103 @@ def _reached(features: Array, known: Array) -> Array:
     return np.asarray(within.all(axis=1))
 
 
-def _filled(row: Array, known: Array, views: list[Array]) -> Array:
-    """One step's row with the holes filled of which its best view is sure."""
-    here, holes = np.flatnonzero(known), np.flatnonzero(~known)
-    level = row[here].mean()
-    told = row[here] - level
-    inverses = [
-        np.linalg.inv(near[np.ix_(here, here)] + RIDGE * np.eye(len(here))) for near in views
-    ]
-    missed = [float(np.mean(((i @ told) / np.diag(i)) ** 2)) for i in inverses]
-    best = int(np.argmin(missed))
-    near, inverse = views[best], inverses[best]
-    pull = near[np.ix_(holes, here)] @ inverse
-    unsure = np.diag(near)[holes] - (pull * near[np.ix_(holes, here)]).sum(axis=1)
-    filled = row.copy()
-    filled[holes] = np.where(unsure <= SURE, level + pull @ told, np.nan)
+def _alike(known: Array, steps: Array) -> Iterator[tuple[Array, Array]]:
+    """Yield what is known together, with the steps that know just that."""
+    of = defaultdict(list)
+    for step in steps:
+        of[known[step].tobytes()].append(int(step))
+    for these in of.values():
+        yield known[these[0]], np.asarray(these)
+
+
+def _filled(told: Array, known: Array, asked: Array, views: Sequence[_View]) -> Array:
+    """What steps (each a row of what it knows) take where it is asked about, NaN if unsure."""
+    level = told.mean(axis=1, keepdims=True)
+    regressions = [view.told(known) for view in views]
+    missed = [(one.missed((told - level).T) ** 2).mean(axis=0) for one in regressions]
+    filled = np.empty((len(told), len(asked)))
+    for step, best in enumerate(np.argmin(missed, axis=0)):
+        mean, unsure = regressions[best].foretold(told[step] - level[step], asked)
+        filled[step] = np.where(unsure <= SURE, level[step] + mean, np.nan)
     return filled
+
+
+def _views(space: Space) -> list[_View]:
+    kernels, every = Kernels.of(space), np.arange(len(space))
+    return [_View(kernels.near(every, every, view)) for view in range(len(LENGTHS))]
+
+
+@dataclass(slots=True, eq=False)
+class _View:
+    """One idea of how alike all settings are."""
+
+    near: Array
+    _inverse: Array | None = None
+
+    def told(self, known: Array) -> _ByKnown | _ByHoles:
+        """Return the regression on some settings, by whichever are fewer: these or the others."""
+        here, holes = np.flatnonzero(known), np.flatnonzero(~known)
+        if len(here) <= len(holes):
+            return _ByKnown.of(self.near, here)
+        if self._inverse is None:
+            self._inverse = _inverse(self.near)
+        return _ByHoles.of(self._inverse, here, holes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ByKnown:
+    """A regression on what is known, by the inverse of its covariance."""
+
+    near: Array
+    here: Array
+    inverse: Array
+
+    @classmethod
+    def of(cls, near: Array, here: Array) -> _ByKnown:
+        return cls(near, here, _inverse(near[np.ix_(here, here)]))
+
+    def missed(self, told: Array) -> Array:
+        """By how much each outcome is missed when the others foretell it: known × steps."""
+        return np.asarray((self.inverse @ told) / np.diag(self.inverse)[:, None])
+
+    def foretold(self, told: Array, asked: Array) -> tuple[Array, Array]:
+        """Return what is expected elsewhere, and the variance that is left unknown there."""
+        beside = self.near[np.ix_(asked, self.here)]
+        pull = beside @ self.inverse
+        return pull @ told, np.diag(self.near)[asked] - (pull * beside).sum(axis=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ByHoles:
+    """The same regression by the inverse of all settings' covariance: holes are taken out of it.
+
+    ``pull`` is what a hole's outcome takes from what is known: holes × known.
+    """
+
+    inverse: Array
+    here: Array
+    holes: Array
+    covariance: Array
+    pull: Array
+
+    @classmethod
+    def of(cls, inverse: Array, here: Array, holes: Array) -> _ByHoles:
+        covariance = np.linalg.inv(inverse[np.ix_(holes, holes)])
+        return cls(inverse, here, holes, covariance, -covariance @ inverse[np.ix_(holes, here)])
+
+    def missed(self, told: Array) -> Array:
+        """By how much each outcome is missed when the others foretell it: known × steps."""
+        whole = np.empty((len(self.inverse), told.shape[1]))
+        whole[self.here], whole[self.holes] = told, self.pull @ told
+        beside = self.inverse[np.ix_(self.holes, self.here)]
+        heights = np.diag(self.inverse)[self.here] + (beside * self.pull).sum(axis=0)
+        return np.asarray((self.inverse @ whole)[self.here] / heights[:, None])
+
+    def foretold(self, told: Array, asked: Array) -> tuple[Array, Array]:
+        """Return what is expected elsewhere, and the variance that is left unknown there."""
+        these = np.searchsorted(self.holes, asked)
+        return self.pull[these] @ told, np.diag(self.covariance)[these] - RIDGE
+
+
+def _inverse(near: Array) -> Array:
+    return np.asarray(np.linalg.inv(near + RIDGE * np.eye(len(near))))

@@ -122,34 +122,44 @@ class Expert:
         sources = [(place, one) for place, one in pairs if one is not None and measured(one)]
         if not sources:
             return None
-        mean, covariance = self._belief(sources)
-        pull, factor, apart = self._solved(tried, told, mean, covariance)
+        mean, off = self._belief(sources)
+        pull, factor, apart = self._solved(tried, told, mean, off)
         shift = np.einsum("ck,ckn->cn", apart, pull)
-        spread = np.diagonal(covariance, axis1=1, axis2=2) - np.einsum("ckn,ckn->cn", pull, pull)
+        spread = self._own(off) - np.einsum("ckn,ckn->cn", pull, pull)
         log = np.log(self.weights) + _height(factor, apart)
         return Said(log, mean + shift, np.maximum(spread, JITTER), self.share)
 
     def about(self, setting: int, metrics: Array) -> Said:
         """Return how every setting stands from one that was run and measured."""
-        mean, covariance = self._belief([(setting, metrics)])
-        own = np.diagonal(covariance, axis1=1, axis2=2)
-        apart = own + own[:, [setting]] - 2.0 * covariance[:, setting, :]
+        mean, off = self._belief([(setting, metrics)])
+        own, every = self._own(off), np.arange(len(mean))
+        beside = self._covariance(off, np.asarray([setting]), every)[:, 0]
+        apart = own + own[:, [setting]] - 2.0 * beside
         spread = np.maximum(apart + (self.noise**2)[:, None], JITTER)
         stands = np.broadcast_to(mean - mean[setting], spread.shape)
         return Said(np.log(self.weights), stands, spread, self.share)
 
     def likely(self, source: int, metrics: Array, index: Array, told: Array) -> Array:
         """Return the log likelihood by part of outcomes, when one setting was measured."""
-        mean, covariance = self._belief([(source, metrics)])
-        _, factor, apart = self._solved(index, told, mean, covariance)
-        return _height(factor, apart)
+        mean, off = self._belief([(source, metrics)])
+        return _height(*self._surprised(index, told, mean, off))
 
     def _belief(self, sources: Sequence[tuple[int, Array]]) -> tuple[Array, Array]:
-        """The mean by setting, and by part the covariance (parts × settings × settings)."""
+        """The mean by setting, and how far each tree is off it (trees × settings)."""
         each = np.mean([self._trees(place, metrics) for place, metrics in sources], axis=0)
-        off = (each - each.mean(axis=0)) / math.sqrt(len(each) - 1)
-        own = self.alike[:, None, None] * self.kernels[self.view]
-        return self.usual + each.mean(axis=0), off.T @ off + own + LEVEL
+        mean = each.mean(axis=0)
+        return self.usual + mean, (each - mean) / math.sqrt(len(each) - 1)
+
+    def _covariance(self, off: Array, one: Array, other: Array) -> Array:
+        """The covariance of settings with others by part: parts × one × other."""
+        differ = off[:, one].T @ off[:, other] + LEVEL
+        near = self.kernels[:, one[:, None], other]
+        return np.asarray(self.alike[:, None, None] * near[self.view] + differ)
+
+    def _own(self, off: Array) -> Array:
+        """The variance by part and setting."""
+        near = np.diagonal(self.kernels, axis1=1, axis2=2)[self.view]
+        return np.asarray((off * off).sum(axis=0) + self.alike[:, None] * near + LEVEL)
 
     def _trees(self, place: int, metrics: Array) -> Array:
         key = (place, np.ascontiguousarray(metrics).tobytes())
@@ -158,15 +168,21 @@ class Expert:
         return self._told[key]
 
     def _solved(
-        self, index: Array, told: Array, mean: Array, covariance: Array
+        self, index: Array, told: Array, mean: Array, off: Array
     ) -> tuple[Array, Array, Array]:  # fmt: skip
         """The inverse factor times the covariance with all; the factor; the surprise."""
-        inner = covariance[:, index[:, None], index[None, :]]
-        inner = inner + (self.noise**2 + JITTER)[:, None, None] * np.eye(len(index))
+        factor, apart = self._surprised(index, told, mean, off)
+        beside = self._covariance(off, index, np.arange(len(mean)))
+        return np.linalg.solve(factor, beside), factor, apart
+
+    def _surprised(
+        self, index: Array, told: Array, mean: Array, off: Array
+    ) -> tuple[Array, Array]:  # fmt: skip
+        inner = self._covariance(off, index, index)
+        inner += (self.noise**2 + JITTER)[:, None, None] * np.eye(len(index))
         factor = np.linalg.cholesky(inner)
-        pull = np.linalg.solve(factor, covariance[:, index, :])
         surprise = np.broadcast_to(told - mean[index], (len(factor), len(index)))
-        return pull, factor, forward(factor, surprise)
+        return factor, forward(factor, surprise)
 
 
 def joined(

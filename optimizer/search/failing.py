@@ -10,7 +10,8 @@ for the new one, half of its settings told, and those views count that foretell 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -31,6 +32,8 @@ FEW: Final = 0.05
 """The chance before anything is known; it counts as one family."""
 SHARP: Final = 2.0
 """Nearness is raised to it, for a count is not a surface."""
+AT_ONCE: Final = 32
+"""Steps that are summed up side by side: one product instead of many."""
 _LEAST: Final = 1e-3
 
 
@@ -70,19 +73,19 @@ class _Learnt:
     @classmethod
     def of(cls, told: Array, families: Sequence[str], kernels: Kernels) -> _Learnt:
         size = len(kernels.features)
-        near = np.stack([kernels.nearness(s) for s in range(size)], axis=1) ** SHARP
-        near = np.concatenate([near, np.eye(size)[None]])  # that a setting is like no other
-        names = np.asarray(families, object)
+        near = np.empty((len(kernels) + 1, size, size))
+        for setting in range(size):
+            near[:-1, setting] = kernels.nearness(setting) ** SHARP
+        near[-1] = np.eye(size)  # that a setting is like no other
+        every = _Counted.of(near, told, families)
         logs = np.zeros((len(WORTH), len(near)))
         order = np.random.default_rng(0).permutation(size)
         for family in sorted(set(families)):
-            own = names == family
-            others = _begins(near, told[~own], names[~own])
-            share = 1.0 / own.sum()
-            for row in told[own]:
-                logs += share * _foretold(near, others, row, order)
+            rows = told[[one == family for one in families]]
+            others = every.without(_Counted.of(near, rows, (family,) * len(rows))).begins()
+            logs += sum(_foretold(near, others, rows, order)) / len(rows)
         weights = np.exp(TEMPER * (logs - logs.max()))
-        return cls(near, _begins(near, told, names), weights / weights.sum())
+        return cls(near, every.begins(), weights / weights.sum())
 
     def chance(self, tried: Array, failed: Array) -> Array:
         by_view = _after(self.near, self.begins, tried, failed)
@@ -109,15 +112,48 @@ def _failures(history: History) -> Array:
     return np.where(np.isfinite(history.rows), 0.0, np.nan)
 
 
-def _begins(near: Array, told: Array, families: Array) -> Array:
-    """The chance that a new step begins from, by view and setting."""
-    many = len(set(families))
-    each = np.asarray([1.0 / (families == family).sum() for family in families])
-    known = np.isfinite(told)
-    bad = each @ np.where(known, told, 0.0)
-    ran = each @ known.astype(float)
-    general = (many * bad.sum() / max(float(ran.sum()), _LEAST) + FEW) / (many + 1.0)
-    return np.asarray((near @ bad + SHRUNK * general) / (near @ ran + SHRUNK))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Counted:
+    """Runs of steps and what failed of them, a family counting as one: by setting, and near it.
+
+    ``bad`` and ``ran`` are by setting; ``near_bad`` and ``near_ran`` count what was like it
+    too: views × settings.
+    """
+
+    families: int
+    bad: Array
+    ran: Array
+    near_bad: Array
+    near_ran: Array
+
+    @classmethod
+    def of(cls, near: Array, told: Array, families: Sequence[str]) -> _Counted:
+        """Count steps, of which there may be none."""
+        of = Counter(families)
+        each = np.asarray([1.0 / of[family] for family in families])
+        known = np.isfinite(told)
+        bad, ran = each @ np.where(known, told, 0.0), each @ known.astype(float)
+        return cls(len(of), bad, ran, *_summed(near, np.stack([bad, ran])))
+
+    def without(self, other: _Counted) -> _Counted:
+        """Return the counts without those of a family."""
+        return _Counted(
+            self.families - other.families, self.bad - other.bad, self.ran - other.ran,
+            self.near_bad - other.near_bad, self.near_ran - other.near_ran,
+        )  # fmt: skip
+
+    def begins(self) -> Array:
+        """Return the chance that a new step begins from, by view and setting."""
+        many, ran = self.families, max(float(self.ran.sum()), _LEAST)
+        general = (many * self.bad.sum() / ran + FEW) / (many + 1.0)
+        return np.asarray((self.near_bad + SHRUNK * general) / (self.near_ran + SHRUNK))
+
+
+def _summed(near: Array, counts: Array) -> Array:
+    """Counts by setting (n × settings) with those of what is near: n × views × settings."""
+    views, size, _ = near.shape
+    found = near.reshape(-1, size) @ counts.T
+    return np.ascontiguousarray(found.T).reshape(len(counts), views, size)
 
 
 def _after(near: Array, begins: Array, tried: Array, failed: Array) -> Array:
@@ -127,13 +163,27 @@ def _after(near: Array, begins: Array, tried: Array, failed: Array) -> Array:
     return np.asarray((worth * begins + bad) / (worth + ran))
 
 
-def _foretold(near: Array, begins: Array, row: Array, order: Array) -> Array:
-    """The log likelihood of a step's failures, half of them told: worths × views."""
-    index = order[np.isfinite(row[order])]
-    told, rest = index[: len(index) // 2], index[len(index) // 2 :]
-    first = _likely(begins[None, :, told], row[told])
-    after = _after(near, begins, told, row[told])[:, :, rest]
-    return np.asarray(first + _likely(after, row[rest]))
+def _foretold(near: Array, begins: Array, rows: Array, order: Array) -> Iterator[Array]:
+    """Yield each step's log likelihood of its failures, half of them told: worths × views."""
+    for place in range(0, len(rows), AT_ONCE):
+        yield from _side_by_side(near, begins, rows[place : place + AT_ONCE], order)
+
+
+def _side_by_side(near: Array, begins: Array, rows: Array, order: Array) -> Iterator[Array]:
+    halves = [_halved(order[np.isfinite(row[order])]) for row in rows]
+    counts = np.zeros((len(rows), 2, rows.shape[1]))
+    for row, (told, _), (bad, ran) in zip(rows, halves, counts, strict=True):
+        bad[told], ran[told] = row[told], 1.0
+    summed = _summed(near, counts.reshape(-1, rows.shape[1]))
+    worth = np.asarray(WORTH)[:, None, None]
+    for row, (told, rest), bad, ran in zip(rows, halves, summed[::2], summed[1::2], strict=True):
+        first = _likely(begins[None, :, told], row[told])
+        after = (worth * begins[:, rest] + bad[:, rest]) / (worth + ran[:, rest])
+        yield np.asarray(first + _likely(after, row[rest]))
+
+
+def _halved(index: Array) -> tuple[Array, Array]:
+    return index[: len(index) // 2], index[len(index) // 2 :]
 
 
 def _likely(chance: Array, failed: Array) -> Array:

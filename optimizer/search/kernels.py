@@ -69,12 +69,11 @@ class Kernels:
 
     def near(self, one: Array, other: Array, view: int = 1) -> Array:
         """Return how alike settings are to others in one view (a medium one): one × other."""
-        return np.asarray(self.part(view).rows(one)[0][:, other])
-
-    def part(self, view: int) -> Kernels:
-        """Return one view alone."""
-        these = slice(view, view + 1)
-        return Kernels(self.features, self.lengths[these], self.linear[these])
+        scaled = self.features / self.lengths[view]
+        squares = (scaled * scaled).sum(axis=1)
+        apart = squares[one][:, None] + squares[other] - 2.0 * scaled[one] @ scaled[other].T
+        straight = (self.features[one] * self.linear[view]) @ self.features[other].T
+        return np.asarray(_matern(np.maximum(apart, 0.0)) + straight)
 
     def diagonal(self) -> Array:
         """Return how alike each setting is to itself: views × settings."""
@@ -83,12 +82,17 @@ class Kernels:
     def nearness(self, setting: int) -> Array:
         """Return how near a setting is to all, 1 to itself: views × settings."""
         apart = (self.features - self.features[setting]) ** 2
-        d = np.sqrt(5.0 * (self.lengths**-2.0 @ apart.T))
-        return np.asarray((1.0 + d + d * d / 3.0) * np.exp(-d))
+        return _matern(self.lengths**-2.0 @ apart.T)
 
     def _row(self, setting: int) -> Array:
         straight = self.linear @ (self.features * self.features[setting]).T
         return np.asarray(self.nearness(setting) + straight)
+
+
+def _matern(apart: Array) -> Array:
+    """Matérn 5/2 of squared distances, in lengths."""
+    d = np.sqrt(5.0 * apart)
+    return np.asarray((1.0 + d + d * d / 3.0) * np.exp(-d))
 
 
 def _views(plain: int, products: int) -> tuple[Array, Array]:

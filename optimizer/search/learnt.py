@@ -47,8 +47,10 @@ class Learnt:
         level_free, mean = centred(rows)
         rest = np.where(known, level_free - mean[None, :], 0.0)
         counts = (known * weights[:, None]).T @ known.astype(float)
-        covariance = positive((rest * weights[:, None]).T @ rest / np.maximum(counts, 1.0))
+        covariance = (rest * weights[:, None]).T @ rest / np.maximum(counts, 1.0)
         seen = np.asarray(known.any(axis=0))
+        if (known[:, seen] != known[:, seen][:, :1]).any():  # else it is a sum of squares
+            covariance = positive(covariance)
         total = max(float(np.nanmean(level_free**2)), _LEAST)
         alike = max(float(np.diag(covariance)[seen].mean()) + FEW * total / len(rows), _LEAST)
         if not seen.all():
@@ -92,7 +94,7 @@ def _extended(
     covariance[np.ix_(unknown, known)] = cross
     covariance[np.ix_(known, unknown)] = cross.T
     covariance[np.ix_(unknown, unknown)] = cross @ pull.T + unsure
-    return mean, positive(covariance)
+    return mean, (covariance + covariance.T) / 2.0
 
 
 def positive(matrix: Array) -> Array:
