@@ -189,8 +189,9 @@ class _View:
         both = np.isfinite(rows[:, 0]) & np.isfinite(rows[:, pick]) if len(rows) else np.zeros(0)
         moved = [family for family, made in zip(self.history.families, both, strict=True) if made]
         levels = rows[np.isfinite(rows[:, 0]), 0] if len(rows) else np.zeros(0)
+        further = self.known.beyond if self.known else 0.0
         held = (
-            [math.exp(levels.min() - SMALLER), math.exp(levels.max() + LARGER)]
+            [math.exp(levels.min() - SMALLER - further), math.exp(levels.max() + LARGER + further)]
             if len(levels)
             else []
         )

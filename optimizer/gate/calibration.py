@@ -3,10 +3,12 @@
 History is replayed with one family left out at a time: each of its steps is taken for a new
 one that has run under one setting alone, and what would have been picked for it is compared
 with what that setting did. From many such picks follow a map of stated chances to what came
-true (isotonic), the same for harm, and how wide an interval has to be to hold what comes
-(conformal). Every family counts once, however many steps it has. The fewer families stand
-behind a chance, the more it is drawn towards what came of such chances in other histories
-(two numbers a curve, the same whichever of five public data sets is left out).
+true (isotonic), and the same for harm; from those that the gate would have proposed, how
+wide an interval has to be to hold what comes (conformal), for what is chosen comes out
+otherwise than what is not. Every family counts once, however many steps it has. The fewer
+families stand behind a chance, the more it is drawn towards what came of such chances in
+other histories (two numbers a curve, the same whichever of five public data sets is left
+out), and an interval towards that of a normal error.
 """
 
 from __future__ import annotations
@@ -22,10 +24,10 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 Json: TypeAlias = Any
 
-VERSION: Final = 2
+VERSION: Final = 3
 FEWEST_FAMILIES: Final = 2
 CAUTION: Final = 2.0
-"""How many families the other histories count as, in the curves and in the interval's reach."""
+"""How many families the other histories count as, in the curves."""
 PIVOT: Final = 0.85
 """The stated chance at which `ELSEWHERE` holds."""
 ELSEWHERE: Final = {"saved": (2.2, 1.2), "harmed": (-2.8, -1.0)}
@@ -35,19 +37,17 @@ MOST_HARMED: Final = 0.1
 """The most of a replay's proposals that may have done harm, for the gate to open at all."""
 TAIL: Final = 0.05
 NORMAL: Final = 1.645
+IMAGINED: Final = 3.0
+"""How many families with a normal error stand beside those that proposed, in an interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One pick of a replay: what was stated of it, and what came true.
-
-    ``surprise`` is by how many standard deviations the log ratio missed its expectation.
-    """
+    """One pick of a replay: what was stated of it, and what came true."""
 
     family: str
     step: str
     stated: float
-    surprise: float
     saved: bool
     harmed: bool
 
@@ -62,8 +62,6 @@ class Calibration:
     harmed: tuple[float, ...]
     behind: tuple[float, ...]
     """At each knot, how many families had a pick that was stated at least so likely."""
-    low: float
-    high: float
     replays: int
     steps: int
     families: int
@@ -75,13 +73,22 @@ class Calibration:
     """How many of them would have done harm."""
     proposing: int = 0
     """In how many families it would have proposed any."""
+    low: float = -NORMAL
+    """By how many standard deviations proposals come out lower than expected, at most."""
+    high: float = NORMAL
+    beyond: float = 0.0
+    """By how much, in logs, a step may lie outside of the sizes of history."""
     version: int = VERSION
 
     @property
     def proven(self) -> bool:
-        """Whether the gate would have done well on history; one that has not stays shut."""
-        enough = self.proposing >= FEWEST_FAMILIES
-        return enough and self.harmed_by <= MOST_HARMED * self.proposed
+        """Whether the gate would have done well on history; one that has not stays shut.
+
+        Where only two families say so, no harm at all may have been done.
+        """
+        few = self.proposing <= FEWEST_FAMILIES
+        most = 0.0 if few else MOST_HARMED * self.proposed
+        return self.proposing >= FEWEST_FAMILIES and self.harmed_by <= most
 
     def chance(self, stated: Array) -> Array:
         """Return how likely a saving is, for what was stated."""
@@ -99,9 +106,11 @@ class Calibration:
 
     def says(self) -> str:
         """Return it in a sentence, for a reviewer."""
+        own = self.proposing / (self.proposing + IMAGINED)
         return (
             f"calibrated on {self.replays} replays of {self.steps} steps of {self.families} "
-            f"families: stated {self.mean_stated:.2f} came true {self.mean_saved:.2f}"
+            f"families: stated {self.mean_stated:.2f} came true {self.mean_saved:.2f}; interval "
+            f"{own:.0%} by the proposals in {self.proposing} of them, the rest by a normal error"
         )
 
     def to_json(self) -> dict[str, Json]:
@@ -145,7 +154,7 @@ def calibrate(
     """Return the map learnt from picks, or None where they are of too few families."""
     from scipy.optimize import isotonic_regression
 
-    rows = sorted(picks, key=lambda p: (p.stated, p.family, p.step, p.saved, p.surprise))
+    rows = sorted(picks, key=lambda p: (p.stated, p.family, p.step, p.saved, p.harmed))
     weights = _weights(rows)
     families = len({pick.family for pick in rows})
     if families < max(fewest, 1):
@@ -160,10 +169,9 @@ def calibrate(
     down = isotonic_regression(came[1], weights=each, increasing=False).x
     behind = _behind(rows)[np.searchsorted(stated, at)]
     kept = _knots(up, down, behind)
-    low, high = _reach(np.asarray([pick.surprise for pick in rows]), weights, families)
     return Calibration(
         share, _numbers(at[kept]), _numbers(up[kept]), _numbers(down[kept]),
-        _numbers(behind[kept]), low, high, len(rows), len({p.step for p in rows}), families,
+        _numbers(behind[kept]), len(rows), len({p.step for p in rows}), families,
         float(stated @ weights / weights.sum()), float(saved @ weights / weights.sum()),
     )  # fmt: skip
 
@@ -200,12 +208,21 @@ def _knots(*curves: Array) -> Array:
     return kept
 
 
-def _reach(surprise: Array, weights: Array, families: int) -> tuple[float, float]:
-    """The surprises between which nine in ten lie, drawn towards the normal ones."""
-    order = np.argsort(surprise)
-    heights = (np.cumsum(weights[order]) - 0.5 * weights[order]) / weights.sum()
-    low, high = np.interp((TAIL, 1.0 - TAIL), heights, surprise[order])
-    drawn = families / (families + CAUTION)
-    return float(drawn * low - (1.0 - drawn) * NORMAL), float(
-        drawn * high + (1.0 - drawn) * NORMAL
-    )
+def reach(surprises: Sequence[Sequence[float]], families: int) -> tuple[float, float]:
+    """Return between which surprises nine in ten proposals lie, drawn towards normal ones.
+
+    ``surprises`` are by family that proposed: by how many standard deviations each log ratio
+    missed what was expected of it. What is imagined beside them is the wider the fewer
+    ``families`` there are in history, since what is expected is itself learnt from these.
+    """
+    normal = NORMAL * (1.0 + 1.0 / families) ** 0.5
+    if not surprises:
+        return -normal, normal
+    each = np.concatenate([np.asarray(family) for family in surprises])
+    weights = np.concatenate([np.full(len(f), 1.0 / len(f)) for f in surprises])
+    order = np.argsort(each, kind="stable")
+    heights = (np.cumsum(weights[order]) - 0.5 * weights[order]) / len(surprises)
+    low, high = np.interp((TAIL, 1.0 - TAIL), heights, each[order])
+    own = len(surprises) / (len(surprises) + IMAGINED)
+    rest = (1.0 - own) * normal
+    return float(own * low - rest), float(own * high + rest)

@@ -1,6 +1,7 @@
 """The gate: whether history alone speaks for a change, for a trial, or for neither.
 
-A change is proposed when steps of a like size ran under the incumbent, the calibrated
+A change is proposed when steps of a like size ran under the incumbent (or replays have borne
+out proposals so far outside of the sizes of the others), the calibrated
 chance of saving 5% is high, that of harm low, and what it is expected to save over the
 coming runs is more than what its canary is expected to cost. The candidate is the one with
 the largest expected saving among those that pass, which is not always the best on average.
@@ -94,10 +95,17 @@ def _honest(
     view: Outlook, stated: Array, calibration: Calibration | None
 ) -> tuple[Array, Array]:  # fmt: skip
     """The chances of a saving and of harm, as far as they are known to be right."""
-    if calibration is None or not (calibration.proven and view.moves.supported):
+    if not _known(view, calibration) or calibration is None:
         return np.zeros(len(stated)), np.ones(len(stated))
     chance = calibration.chance(stated)
     return np.where(stated > 0.0, chance, 0.0), calibration.harm(stated)
+
+
+def _known(view: Outlook, calibration: Calibration | None) -> bool:
+    """Whether history can speak of such a step: of a size that steps, or replays, bear out."""
+    if calibration is None or not calibration.proven:
+        return False
+    return view.moves.steps > 0 and view.moves.beyond <= calibration.beyond
 
 
 def _told(
@@ -110,10 +118,9 @@ def _told(
     mean, spread = float(view.mean[pick]), float(view.spread[pick])
     ratios = (mean + high * spread, mean, mean + low * spread)
     saving = tuple(float(-np.expm1(min(ratio, FARTHEST))) for ratio in ratios)
-    known = calibration is not None and calibration.proven and view.moves.supported
     return Judgement(
         verdict, pick, chance, harm, (saving[0], saving[1], saving[2]), worth, price, stated,
-        known, why,
+        _known(view, calibration), why,
     )  # fmt: skip
 
 
@@ -161,7 +168,7 @@ def _why(
         )
     if not view.moves.steps:
         return ("no step of history ran under the incumbent",)
-    if not view.moves.supported:
+    if view.moves.beyond > calibration.beyond:
         times = float(np.exp(view.moves.beyond))
         return (f"its outcome lies x{times:.2g} beyond that of every step in history",)
     best = int(np.argmax(chance))

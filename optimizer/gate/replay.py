@@ -2,8 +2,9 @@
 
 The result is the calibration for one space and history: which view of history to lean on
 (the one under which the family that fares worst fares best, but a view that hangs on how few
-steps left one setting has to be better by some), and how its stated chances are to be read.
-It knows nothing of the step it will be used for.
+steps left one setting has to be better by some), how its stated chances are to be read, how
+wide its intervals are, and how far outside of the sizes of history it may speak. It knows
+nothing of the step it will be used for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.gate.calibration import Calibration, Pick, calibrate
+from optimizer.gate.calibration import FEWEST_FAMILIES, Calibration, Pick, calibrate, reach
 from optimizer.gate.lent import lent
 from optimizer.gate.metrics import Heard, expert_of
 from optimizer.gate.outlook import HARM, LEANS, SAVING, Outlook, outlook
@@ -63,21 +64,35 @@ def calibrated(
     expert = expert_of(space, history)
     for case in replays(space, history, alike, share, expert):
         groups[case.family].append(case)
-    tests = {share: _tested(groups, share) for share in LEANS}
+    near = {family: _of_a_size(cases) for family, cases in groups.items()}
+    tests = {share: _tested(near, near, share) for share in LEANS}
     best = max(LEANS, key=lambda share: tests[share].rank(share))
-    found = calibrate((p for cases in groups.values() for p in picks(cases, best)), best)
-    return None if found is None else tests[best].told(found)
+    found = calibrate((p for cases in near.values() for p in picks(cases, best)), best)
+    if found is None:
+        return None
+    far = {
+        family: [case for case in cases if case.belief.moves.beyond > 0.0]
+        for family, cases in groups.items()
+    }
+    return tests[best].told(found, _tested(near, far, best))
+
+
+def _of_a_size(cases: Sequence[Case]) -> list[Case]:
+    """The cases in which steps of a like size ran under the incumbent.
+
+    Where a family has none it is replayed all the same: what is asked there is harder than what
+    the gate will answer, so that what comes true of it is no flattery.
+    """
+    return [case for case in cases if case.belief.moves.supported] or list(cases)
 
 
 def replays(
     space: Space, history: History, alike: Array | None = None, share: float = 0.0,
     expert: Expert | None = None,
 ) -> Iterator[Case]:  # fmt: skip
-    """Yield the cases of a history in which steps of a like size ran under the incumbent.
+    """Yield the cases of a history, steps of another size than all others among them.
 
-    A family that has none is replayed all the same: what is asked there is harder than what
-    the gate will answer, so that what comes true of it is no flattery. ``expert`` is what
-    metrics have to say, of which others than the replayed one are asked.
+    ``expert`` is what metrics have to say, of which others than the replayed one are asked.
     """
     families = np.asarray(history.families)
     for family in sorted(set(history.families)):
@@ -87,7 +102,6 @@ def replays(
             continue
         plain = Tendency.of(space, rest)
         told = expert.having_learnt(rest) if expert is not None else None
-        cases: list[Case] = []
         for index in np.flatnonzero(~others):
             row = history.rows[index]
             view, tendency = rest, plain
@@ -97,8 +111,7 @@ def replays(
             for incumbent in _incumbents(row):
                 heard = Heard(tendency, told, history.seen[index])
                 belief = outlook(heard, view, incumbent, float(row[incumbent]))
-                cases.append(Case(family, f"{family}/{index}", belief, row - row[incumbent]))
-        yield from [case for case in cases if case.belief.moves.supported] or cases
+                yield Case(family, f"{family}/{index}", belief, row - row[incumbent])
 
 
 def picks(cases: Sequence[Case], share: float) -> Iterator[Pick]:
@@ -107,12 +120,10 @@ def picks(cases: Sequence[Case], share: float) -> Iterator[Pick]:
         view = case.belief.leaning(share)
         chance = np.where(np.isfinite(case.came), view.below(SAVING), -1.0)
         chance[view.incumbent] = -1.0
-        mean, spread = view.mean, view.spread
-        for pick in _picked(chance, mean):
+        for pick in _picked(chance, view.mean):
             came = float(case.came[pick])
-            surprise = (came - float(mean[pick])) / float(spread[pick])
             stated = float(chance[pick])
-            yield Pick(case.family, case.step, stated, surprise, came <= SAVING, came > HARM)
+            yield Pick(case.family, case.step, stated, came <= SAVING, came > HARM)
 
 
 def _picked(chance: Array, mean: Array) -> list[int]:
@@ -133,43 +144,91 @@ def _incumbents(row: Array) -> Array:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
-    """What the gate would have saved, a list a family; 0 where it proposed nothing."""
+class Made:
+    """A change that the gate would have proposed in a replay, and what came of it.
 
-    saved: tuple[tuple[float, ...], ...]
+    ``surprise`` is by how many standard deviations the log ratio missed its expectation,
+    ``beyond`` how far outside of the sizes of the others the step lay.
+    """
+
+    ratio: float
+    surprise: float
+    beyond: float
+
+    @property
+    def harmed(self) -> bool:
+        """Whether it was truly harm."""
+        return self.ratio > HARM
+
+    @property
+    def saved(self) -> float:
+        """What was saved, harm counted more than its loss."""
+        return max(1.0 - float(np.exp(self.ratio)), -1.0) - (LOSS if self.harmed else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What the gate would have done, a list a family; None where it proposed nothing."""
+
+    made: tuple[tuple[Made | None, ...], ...]
 
     def rank(self, share: float) -> tuple[float, float]:
         """How the worst family fares, less what moves have to earn, and then all of them."""
-        means = [sum(one) / len(one) for one in self.saved]
+        each = [[one.saved if one else 0.0 for one in family] for family in self.made]
+        means = [sum(family) / len(family) for family in each]
         asked = EARNED * (1.0 - share)
         return (round(min(means) - asked, 3), sum(means)) if means else (-asked, 0.0)
 
-    def told(self, found: Calibration) -> Calibration:
-        made = [[one for one in family if one != 0.0] for family in self.saved]
-        harmed = sum(one < -1.0 for family in made for one in family)
-        proposing = sum(bool(family) for family in made)
-        proposed = sum(map(len, made))
-        return replace(found, proposed=proposed, harmed_by=harmed, proposing=proposing)
+    def told(self, found: Calibration, far: Replayed) -> Calibration:
+        """Return the map with what came of proposals, of steps of a like size and of others."""
+        made = self.proposals()
+        low, high = reach([[one.surprise for one in family] for family in made], found.families)
+        return replace(
+            found, proposed=sum(map(len, made)), proposing=len(made),
+            harmed_by=sum(one.harmed for family in made for one in family),
+            low=low, high=high, beyond=far.farthest(),
+        )  # fmt: skip
+
+    def proposals(self) -> list[list[Made]]:
+        """Return what was proposed, by family; a family without a proposal has no list."""
+        made = [[one for one in family if one is not None] for family in self.made]
+        return [family for family in made if family]
+
+    def farthest(self) -> float:
+        """Return how far outside of the sizes of history proposals may go, in logs.
+
+        As far as two families bear it out, and nowhere if any was harmed there.
+        """
+        made = self.proposals()
+        if any(one.harmed for family in made for one in family):
+            return 0.0
+        each = sorted(max(one.beyond for one in family) for family in made)
+        return each[-FEWEST_FAMILIES] if len(each) >= FEWEST_FAMILIES else 0.0
 
 
-def _tested(groups: Mapping[str, Sequence[Case]], share: float) -> Replayed:
-    """What each case would have saved, its family judged by a map of the others."""
-    told = {family: list(picks(cases, share)) for family, cases in groups.items()}
-    saved = []
-    for family, cases in groups.items():
+def _tested(
+    near: Mapping[str, Sequence[Case]], asked: Mapping[str, Sequence[Case]], share: float
+) -> Replayed:
+    """What would have been proposed in each case, its family judged by a map of the others."""
+    told = {family: list(picks(cases, share)) for family, cases in near.items()}
+    made = []
+    for family, cases in asked.items():
         rest = (p for other in told if other != family for p in told[other])
         known = calibrate(rest, share, fewest=1)
-        views = [(case.belief.leaning(share), case.came) for case in cases]
-        each = [0.0 if known is None else _saved(view, came, known) for view, came in views]
-        saved.append(tuple(each))
-    return Replayed(tuple(saved))
+        each = [None if known is None else _made(case, known) for case in cases]
+        made.append(tuple(each))
+    return Replayed(tuple(made))
 
 
-def _saved(view: Outlook, came: Array, known: Calibration) -> float:
-    stated = np.where(np.isfinite(came), view.below(SAVING), 0.0)
+def _made(case: Case, known: Calibration) -> Made | None:
+    view = case.belief.leaning(known.share)
+    stated = np.where(np.isfinite(case.came), view.below(SAVING), 0.0)
     stated[view.incumbent] = 0.0
     passes = (known.chance(stated) >= ENOUGH) & (known.harm(stated) <= MOST_HARM) & (stated > 0.0)
     if not passes.any():
-        return 0.0
-    ratio = float(came[int(np.argmin(np.where(passes, view.mean, np.inf)))])
-    return max(1.0 - float(np.exp(ratio)), -1.0) - (LOSS if ratio > HARM else 0.0)
+        return None
+    mean = view.mean
+    pick = int(np.argmin(np.where(passes, mean, np.inf)))
+    ratio = float(case.came[pick])
+    surprise = (ratio - float(mean[pick])) / float(view.spread[pick])
+    return Made(ratio, surprise, view.moves.beyond)

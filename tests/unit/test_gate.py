@@ -11,11 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.gate.calibration import Calibration, OtherVersion, Pick, calibrate, elsewhere
+from optimizer.gate.calibration import (
+    NORMAL,
+    Calibration,
+    OtherVersion,
+    Pick,
+    calibrate,
+    elsewhere,
+    reach,
+)
 from optimizer.gate.gate import Terms, arm, judge
 from optimizer.gate.moves import Moves
 from optimizer.gate.outlook import HARM, SAVING, Outlook, outlook
-from optimizer.gate.replay import Replayed, calibrated, replays
+from optimizer.gate.replay import Made, Replayed, calibrated, replays
 from optimizer.gate.tendency import Tendency
 from optimizer.gate.trial import settled
 from optimizer.search.history import History
@@ -95,7 +103,7 @@ def test_a_step_unlike_any_in_size_is_not_supported(level: float, supported: boo
 
 picks = st.lists(
     st.builds(
-        Pick, st.sampled_from("abcd"), st.sampled_from("xyz"), st.floats(0, 1), st.floats(-3, 3),
+        Pick, st.sampled_from("abcd"), st.sampled_from("xyz"), st.floats(0, 1),
         st.booleans(), st.booleans(),
     ),
     max_size=40,
@@ -126,18 +134,18 @@ def test_calibration_does_not_depend_on_the_order_of_picks(told: list[Pick], rng
 
 
 def test_a_family_counts_once_however_many_picks_it_has() -> None:
-    good = [Pick("a", "a/0", 0.9, 0.0, True, False)] * 99
-    bad = [Pick("b", "b/0", 0.9, 0.0, False, True)]
+    good = [Pick("a", "a/0", 0.9, True, False)] * 99
+    bad = [Pick("b", "b/0", 0.9, False, True)]
     found = calibrate(good + bad, 0.5)
     assert found is not None
     assert found.mean_saved == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("version", [0, 1, None])
+@pytest.mark.parametrize("version", [0, 2, None])
 def test_a_calibration_of_another_version_is_not_read(version: int | None) -> None:
     _, _, known = learnt()
     assert known is not None
-    with pytest.raises(OtherVersion, match=f"version {version}, and 2 is read"):
+    with pytest.raises(OtherVersion, match=f"version {version}, and 3 is read"):
         Calibration.from_json({**known.to_json(), "version": version})
 
 
@@ -146,7 +154,7 @@ def test_a_calibration_of_another_version_is_not_read(version: int | None) -> No
 def test_a_chance_goes_from_what_other_histories_showed_to_what_this_one_shows(
     stated: float, saved: bool, families: int
 ) -> None:
-    told = [Pick(f"family {n}", "a", stated, 0.0, saved, not saved) for n in range(families)]
+    told = [Pick(f"family {n}", "a", stated, saved, not saved) for n in range(families)]
     few, more = calibrate(told[:-1], 0.5, fewest=1), calibrate(told, 0.5)
     assert few is not None
     assert more is not None
@@ -193,7 +201,72 @@ def test_moves_are_leant_on_only_where_the_worst_family_fares_clearly_better() -
 
 
 def ranked(saved: float, lean: float) -> tuple[float, float]:
-    return Replayed(((saved,), (0.6,))).rank(lean)
+    return Replayed(((made(saved),), (made(0.6),))).rank(lean)
+
+
+def made(saved: float, surprise: float = 0.0, beyond: float = 0.0) -> Made:
+    return Made(float(np.log(1.0 - saved)), surprise, beyond)
+
+
+surprises = st.lists(st.lists(st.floats(-3, 3), min_size=1, max_size=9), min_size=1, max_size=6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(surprises, st.integers(1, 5))
+def test_an_interval_lies_between_what_proposals_showed_and_a_normal_error(
+    told: list[list[float]], again: int
+) -> None:
+    low, high = reach(told, len(told))
+    wide = NORMAL * (1.0 + 1.0 / len(told)) ** 0.5
+    each = [one for family in told for one in family]
+    assert min(*each, -wide) - 1e-9 <= low <= max(-wide, *each)
+    assert min(wide, *each) <= high <= max(*each, wide) + 1e-9
+    assert reach([family * again for family in told], len(told)) == pytest.approx(
+        (low, high), abs=3.0 / min(map(len, told))
+    )
+
+
+def test_an_interval_goes_to_what_proposals_showed_the_more_families_made_them() -> None:
+    told = [[0.2, 0.4]] * 12
+    heights = [reach(told[:n], n)[1] for n in (1, 2, 4, 8, 12)]
+    assert heights == sorted(heights, reverse=True)
+    assert heights[-1] < 0.8 < NORMAL < heights[0]
+    assert reach([], 2)[1] == pytest.approx(NORMAL * 1.5**0.5)
+
+
+def test_proposals_may_go_as_far_beyond_the_sizes_of_history_as_two_families_bear_out() -> None:
+    near, far, farther = made(0.3), made(0.3, beyond=1.0), made(0.3, beyond=2.0)
+    assert Replayed(((near, far), (farther, None), (None,))).farthest() == 1.0
+    assert Replayed(((far,), (farther,), (farther,))).farthest() == 2.0
+    assert Replayed(((far, farther), (None,))).farthest() == 0.0
+    assert Replayed(((far,), (farther,), (made(-0.3, beyond=0.1),))).farthest() == 0.0
+
+
+def test_a_gate_that_two_families_prove_has_done_no_harm_and_one_that_three_do_little() -> None:
+    good, bad = (made(0.3),) * 19, made(-0.3)
+    _, _, known = learnt()
+    assert known is not None
+    for told, proven in (
+        ((good, good), True), ((good, (*good, bad)), False), ((good, good, (*good, bad)), True),
+    ):  # fmt: skip
+        assert Replayed(told).told(known, Replayed(())).proven is proven
+
+
+def test_where_replays_bear_it_out_a_step_of_another_size_is_proposed_for() -> None:
+    history = world(families=2)
+    history.rows[2:] += 2.0
+    known = calibrated(SPACE, history)
+    assert known is not None
+    assert known.proven
+    assert 0.0 < known.beyond < 4.0
+    tendency = Tendency.of(SPACE, history)
+    largest = float(history.rows[:, INCUMBENT].max())
+    for level, verdict in ((largest + 0.5, "propose"), (largest + 9.0, "ask")):
+        told = judge(outlook(tendency, history, INCUMBENT, level), known, Terms())
+        assert (told.verdict, told.known) == (verdict, verdict == "propose")
+    none = replace(known, beyond=0.0)
+    told = judge(outlook(tendency, history, INCUMBENT, largest + 0.5), none, Terms())
+    assert told.verdict == "ask"
 
 
 def test_a_replay_never_learns_from_the_family_it_is_about() -> None:
@@ -289,6 +362,6 @@ def test_the_same_history_gives_the_same_calibration() -> None:
 def test_what_was_stated_alike_comes_true_together_whatever_the_order_of_steps() -> None:
     def told(places: list[int]) -> list[Pick]:
         came = list(zip(places, (True, True, False, False), strict=True))
-        return [Pick(f, f"{f}/{n}", 0.8, 0.0, good, not good) for f in "ab" for n, good in came]
+        return [Pick(f, f"{f}/{n}", 0.8, good, not good) for f in "ab" for n, good in came]
 
     assert calibrate(told([0, 1, 2, 3]), 1.0) == calibrate(told([3, 2, 1, 0]), 1.0)
