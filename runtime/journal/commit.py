@@ -55,7 +55,8 @@ class Committer:
         self._after = after
         self._box = _Box()
         self.stalled: str | None = None
-        self._waking = False
+        self._put: list[_Request] = []
+        """What was put in this turn of the loop, which alone touches it."""
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
 
@@ -65,25 +66,24 @@ class Committer:
         What is put in one turn of the loop is written together; when all of a group have
         been told, ``after`` is called once.
         """
-        with self._box.lock:
-            self._box.waiting.append(_Request(appends, done))
-        if not self._waking:
-            self._waking = True
+        if not self._put:
             self._loop.call_soon(self._wake)
+        self._put.append(_Request(appends, done))
 
     def hurry(self) -> None:
         """Write what was put now: the turn is over."""
-        if self._waking:
+        if self._put:
             self._wake()
 
     def _wake(self) -> None:
-        self._waking = False
-        with self._box.lock:
-            if self._box.waiting:
+        put, self._put = self._put, []
+        if put:
+            with self._box.lock:
+                self._box.waiting += put
                 self._box.lock.notify()
 
     def close(self) -> None:
-        """Write what waits, then end the thread."""
+        """Write what `hurry` or the end of a turn has handed over, then end the thread."""
         with self._box.lock:
             self._box.stop = True
             self._box.lock.notify()

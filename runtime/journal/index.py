@@ -30,10 +30,18 @@ def updated(row: RunRow | None, recorded: Recorded) -> RunRow | None:
         )  # fmt: skip
     if row is None:
         return None
-    row = replace(row, length=recorded.stream_seq)
-    state = _STATES.get(type(event))
-    if state is None:
-        return row
-    started = recorded.at if isinstance(event, RunStarted) else row.started_at
-    ended = recorded.at if state in ENDED else None
-    return replace(row, state=state, started_at=started, ended_at=ended)
+    if type(event) not in INDEXED:
+        return replace(row, length=recorded.stream_seq)
+    state, started, ended = moved(recorded)
+    return replace(
+        row, state=state, started_at=row.started_at if started is None else started,
+        ended_at=ended, length=recorded.stream_seq,
+    )  # fmt: skip
+
+
+def moved(recorded: Recorded) -> tuple[str, float | None, float | None]:
+    """Return a run's state after one of `INDEXED`, and when it started or ended by it, if so."""
+    kind = type(recorded.event)
+    state = _STATES[kind]
+    started = recorded.at if kind is RunStarted else None
+    return state, started, recorded.at if state in ENDED else None

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
+
 from runtime.run.events import Event, Recorded
 
 
@@ -35,8 +37,7 @@ class FolderInUse(JournalError):
     """Another process owns this data folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(Struct, frozen=True, gc=False):
     """Events for one stream. ``expected`` is the stream's length before them."""
 
     stream: str

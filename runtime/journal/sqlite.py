@@ -10,16 +10,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from runtime.journal.index import ENDED, INDEXED, updated
+from runtime.journal.index import ENDED, INDEXED, moved, updated
 from runtime.journal.port import Append, JournalUnreadable, RunRow, StreamMoved
 from runtime.journal.wire import decode, encode
-from runtime.run.events import Event, Recorded
+from runtime.run.events import Event, Recorded, RunSubmitted
 
 _EVENT: Final = "writer, pos, stream, stream_seq, type, version, at, body"
 _INSERT: Final = f"insert into event ({_EVENT}) values (?,?,?,?,?,?,?,?)"  # noqa: S608
+_ROWS: Final = 64
+_INSERT_ROWS: Final = _INSERT + ",(?,?,?,?,?,?,?,?)" * (_ROWS - 1)
+"""Many rows in one statement: while it is at work the loop has the interpreter to itself."""
 _RUN: Final = (
     "run, playbook, version, number, state, submitted_at, started_at, ended_at, actor, key,"
     " system, length"
@@ -31,6 +35,10 @@ _UPSERT: Final = (
     f"insert into run ({_RUN}) values (?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
     " on conflict (run) do update set state = excluded.state,"
     " started_at = excluded.started_at, ended_at = excluded.ended_at, length = excluded.length"
+)
+_MOVE: Final = (
+    "update run set state = ?, started_at = coalesce(?, started_at), ended_at = ?, length = ?"
+    " where run = ?"
 )
 _HEADS_KEPT: Final = 100_000
 _PAGE: Final = 10_000
@@ -199,7 +207,7 @@ class SqliteJournal(SqliteReader):
         recorded = list(self._place(appends))
         self._db.execute("begin immediate")
         try:
-            self._db.executemany(_INSERT, map(_values, recorded))
+            self._insert(recorded)
             self._index(recorded)
             self._db.execute("commit")
         except BaseException:
@@ -231,16 +239,29 @@ class SqliteJournal(SqliteReader):
                 yield Recorded(self.writer, pos, append.stream, head, append.at, event)
             heads[append.stream] = head
 
+    def _insert(self, recorded: list[Recorded]) -> None:
+        whole = len(recorded) - len(recorded) % _ROWS
+        for at in range(0, whole, _ROWS):
+            rows = map(_values, recorded[at : at + _ROWS])
+            self._db.execute(_INSERT_ROWS, list(chain.from_iterable(rows)))
+        self._db.executemany(_INSERT, map(_values, recorded[whole:]))
+
     def _index(self, recorded: Iterable[Recorded]) -> None:
-        """Write the lines of the runs whose state changed."""
-        rows: dict[str, RunRow | None] = {}
+        """Write the lines of the runs whose state changed; none has to be read for it."""
+        begun: dict[str, RunRow | None] = {}
+        moves: list[tuple[Any, ...]] = []
         for r in recorded:
-            if type(r.event) in INDEXED:
-                run = r.stream[4:]
-                row = rows[run] if run in rows else (None if r.stream_seq == 1 else self.run(run))
-                rows[run] = updated(row, r)
-        if rows:
-            self._db.executemany(_UPSERT, [_run_values(row) for row in rows.values() if row])
+            if type(r.event) not in INDEXED:
+                continue
+            run = r.stream[4:]
+            if run in begun or type(r.event) is RunSubmitted:
+                begun[run] = updated(begun.get(run), r)
+            else:
+                moves.append((*moved(r), r.stream_seq, run))
+        if begun:
+            self._db.executemany(_UPSERT, [_run_values(row) for row in begun.values() if row])
+        if moves:
+            self._db.executemany(_MOVE, moves)
 
     def _remember(self, recorded: Iterable[Recorded]) -> None:
         if len(self._heads) > _HEADS_KEPT:

@@ -439,6 +439,20 @@ def test_one_who_fails_on_the_news_of_a_commit_keeps_it_from_nobody_else(
     assert "no room" in caplog.text
 
 
+def test_what_was_put_before_the_end_is_written(folder: DataFolder) -> None:
+    async def story() -> None:
+        folder.prepare()
+        journal = SqliteJournal(folder.journal, 0.0)
+        commit = Committer(journal, asyncio.get_running_loop(), lambda: None)
+        commit.put([Append("kill", 0, 0.0, (KillSet("switch", True, "me"),))], lambda _: None)
+        commit.hurry()
+        await asyncio.to_thread(commit.close)
+        assert journal.length("kill") == 1
+        journal.close()
+
+    asyncio.run(story())
+
+
 def test_an_override_is_what_the_run_runs_with(bundle: Bundle, folder: DataFolder) -> None:
     async def story() -> None:
         async with open_local(folder, slots=3) as engine:

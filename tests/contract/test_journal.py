@@ -11,7 +11,15 @@ import pytest
 from runtime.journal.memory import MemoryJournal
 from runtime.journal.port import Append, Journal, StreamMoved
 from runtime.journal.sqlite import SqliteJournal, SqliteReader, schema
-from runtime.run.events import ContextSet, RunCompleted, RunStarted, RunSubmitted, StepHeld
+from runtime.run.events import (
+    ContextSet,
+    RunCompleted,
+    RunPaused,
+    RunResumed,
+    RunStarted,
+    RunSubmitted,
+    StepHeld,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "journal.sql"
 
@@ -37,6 +45,18 @@ class TestJournal:
         assert [r.event for r in read] == list(events)
         assert [(r.pos, r.stream_seq, r.at) for r in read] == [(n, n, 5.0) for n in (1, 2, 3)]
         assert [r.event for r in journal.read("run/1", after=2)] == [events[2]]
+
+    @pytest.mark.parametrize("count", [63, 64, 65, 150])
+    def test_however_many_events_come_together_each_is_written_once(
+        self, journal: Journal, count: int
+    ) -> None:
+        many = tuple(ContextSet({"n": n}) for n in range(count))
+        journal.append([Append("run/1", 0, 1.0, many), Append("run/2", 0, 2.0, many)])
+        assert [r.pos for r in journal.follow({})] == list(range(1, 2 * count + 1))
+        for run in ("run/1", "run/2"):
+            read = list(journal.read(run))
+            assert [r.event for r in read] == list(many)
+            assert [r.stream_seq for r in read] == list(range(1, count + 1))
 
     def test_a_stale_append_writes_nothing(self, journal: Journal) -> None:
         journal.append([Append("run/1", 0, 1.0, (submitted(),))])
@@ -77,6 +97,22 @@ class TestJournal:
         assert (row.state, row.started_at, row.ended_at, row.length) == ("completed", 2.0, 2.0, 3)
         assert journal.run_by_key("k") == row
         assert journal.run_by_key("other") is None
+
+    def test_a_run_keeps_its_start_whatever_becomes_of_it_and_others(
+        self, journal: Journal
+    ) -> None:
+        began = (submitted(), RunStarted())
+        journal.append([Append(f"run/{n}", 0, 1.0, began) for n in (1, 2)])
+        journal.append([Append("run/1", 2, 4.0, (RunPaused("me"),))])
+        paused = journal.run("1")
+        assert paused is not None
+        assert (paused.state, paused.started_at, paused.ended_at) == ("paused", 1.0, None)
+        journal.append([Append("run/1", 3, 5.0, (RunResumed("me"), RunCompleted(3)))])
+        journal.append([Append("run/nobody", 0, 6.0, (RunStarted(),))])
+        rows = {row.run: row for row in journal.runs()}
+        assert (rows["1"].started_at, rows["1"].ended_at, rows["1"].length) == (1.0, 5.0, 5)
+        assert (rows["2"].state, rows["2"].ended_at, rows["2"].length) == ("running", None, 2)
+        assert rows.keys() == {"1", "2"}
 
     def test_a_run_knows_those_that_go_on_from_it(self, journal: Journal) -> None:
         branch = submitted().but(forked={"run": "1", "seq": 2})
