@@ -111,6 +111,14 @@ class Version:
         return any(tool.get("kind") not in _FOLDERLESS for tool in tools)
 
     @cached_property
+    def named_paths(self) -> tuple[str, ...]:
+        """The playbooks that its steps name by path."""
+        steps = (*self.playbook.steps, *self.playbook.finally_)
+        tools = [tool for s in steps for tool in (s.tool, s.compensate) if tool is not None]
+        named = [tool.get("path") for tool in tools if tool["kind"] == "playbook"]
+        return tuple(path for path in named if isinstance(path, str))
+
+    @cached_property
     def has_queue_timeouts(self) -> bool:
         """Whether any step limits how long it waits for a slot."""
         steps = (*self.playbook.steps, *self.playbook.finally_)

@@ -12,7 +12,6 @@ from typing import Final
 from runtime.engine.catalogue import Catalogue, Version
 from runtime.engine.errors import TooDeep
 from runtime.engine.submit import Submit
-from runtime.playbook.model import Playbook
 from runtime.run.decide import DEADLINE, Ended
 from runtime.run.events import Fault, Json
 from runtime.run.state import RunState, Try
@@ -33,16 +32,12 @@ def parent_of(parent: str) -> tuple[str, str]:
     return parent.split("/", 1)[0], parent
 
 
-def pins(playbook: Playbook, catalogue: Catalogue) -> dict[str, str]:
+def pins(version: Version, catalogue: Catalogue) -> dict[str, str]:
     """Return the version of each registered playbook that the steps name by path."""
-    steps = (*playbook.steps, *playbook.finally_)
-    tools = [tool for s in steps for tool in (s.tool, s.compensate) if tool is not None]
-    named = (tool.get("path") for tool in tools if tool["kind"] == "playbook")
-    known = set(catalogue.paths())
     return {
         path: catalogue.latest(path).registered.version
-        for path in named
-        if isinstance(path, str) and path in known
+        for path in version.named_paths
+        if catalogue.versions(path)
     }
 
 

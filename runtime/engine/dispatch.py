@@ -128,11 +128,8 @@ class Dispatch:
         uses = version.uses(tried.step)
         if not self._limited:
             return uses
-        return uses + self.hardware.uses(self._class(version, edge, tried))
-
-    def _class(self, version: Version, edge: RunEdge, tried: Try) -> str:
-        stated = version.playbook.step(tried.step).runs_on
-        return str(edge.effective(tried.config).get("runs_on", stated))
+        step = version.playbook.step(tried.step)
+        return uses + self.hardware.uses(_class(step, edge.effective(tried.config)))
 
     def fits(self, ready: Ready) -> bool:
         """Whether an attempt may be sent now: to a free worker, or behind others as short."""
@@ -153,11 +150,11 @@ class Dispatch:
         if isinstance(rendered, Fault):
             return rendered
         self.look_at_hardware()
-        hardware = self._class(version, edge, tried)
+        values = edge.effective(tried.config)
+        hardware = _class(step, values)
         if why := self.hardware.why_not(hardware):
             return Fault("permanent", f"{step.name} cannot run: {why}")
         self._last_slot += 1
-        values = edge.effective(tried.config)
         task = self._task(state, version, step, edge, tried, rendered, values.get("timeout"))
         pace = self.pace(version, tried.step)
         alone = step.effect == "once" or task.publish is not None
@@ -278,6 +275,11 @@ class Dispatch:
         number = self.products.next(wanted.product)
         folder = self._folder.products / wanted.product
         return Publish(wanted.product, wanted.format, wanted.contract, number, str(folder))
+
+
+def _class(step: Step, values: Mapping[str, Json]) -> str:
+    """The class of hardware that a step runs on in a configuration."""
+    return str(values.get("runs_on", step.runs_on))
 
 
 def _fault(report: Report) -> Fault | None:

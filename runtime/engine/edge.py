@@ -13,6 +13,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, tzinfo
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -80,6 +81,8 @@ class Configurations:
 class RunEdge:
     """Answers for the runs of one playbook version."""
 
+    _expressions: Final = Expressions()
+
     def __init__(
         self, version: Version, layers: Layers, configs: Configurations, folder: DataFolder,
         clock: Callable[[], float], chance: random.Random,
@@ -88,10 +91,12 @@ class RunEdge:
         self._budgets = budgets if budgets is not None else {}
         self._version, self._layers, self._configs = version, layers, configs
         self._folder, self._clock, self._chance = folder, clock, chance
-        self._expressions = Expressions()
-        self._objects = Objects(folder.objects, patience_s=_PATIENCE_S)
         self._path = version.registered.path
         self._place = ""
+
+    @cached_property
+    def _objects(self) -> Objects:
+        return Objects(self._folder.objects, patience_s=_PATIENCE_S)
 
     def run_folder(self, run: str) -> str:
         """The scratch folder of this edge's run; made first when the playbook needs one."""
@@ -266,7 +271,7 @@ class RunEdge:
         return self._configs.known[config]
 
     def experiment(self, state: RunState, step: Step) -> Experiment | None:
-        if state.system or state.overrides.get(step.name):
+        if not self._layers.experiments or state.system or state.overrides.get(step.name):
             return None
         return self._layers.experiment(self._path, step.name, self._version.bound(step.name))
 

@@ -44,6 +44,8 @@ _LAYER_EVENTS: Final = (
     ExperimentResumed, ExperimentEnded, KillSet,
 )  # fmt: skip
 
+_ENDS: Final = (RunCompleted, RunFailed, RunCancelled)
+
 
 class Effects(Family):
     """Sets in motion what durable events ask for."""
@@ -52,13 +54,13 @@ class Effects(Family):
         """The effects of what is now durable."""
         for r in recorded:
             event = r.event
-            if isinstance(event, AttemptScheduled):
+            if type(event) is AttemptScheduled:
                 self._queue(r.stream[4:], event.attempt)
-            elif isinstance(event, AttemptLeased):
+            elif type(event) is AttemptLeased:
                 self._queue(r.stream[4:], event.attempt, first=True)
-            elif isinstance(event, AttemptFinished):
+            elif type(event) is AttemptFinished:
                 self._end_beaten(r.stream[4:])
-            elif isinstance(event, RunCompleted | RunFailed | RunCancelled):
+            elif isinstance(event, _ENDS):
                 self._ended(r.stream[4:])
             else:
                 self._fold_one(r)

@@ -72,7 +72,7 @@ class Family(Due):
             named.path, named.version, named.number, workload, request.actor, request.key,
             request.overrides, request.labels, request.priority, request.system,
             parent.attempt if parent is not None else None, depth,
-            children.pins(version.playbook, self.catalogue), due=due,
+            children.pins(version, self.catalogue), due=due,
         )  # fmt: skip
 
     def _begin(

@@ -173,7 +173,7 @@ class Machine(ABC):
                 self._timers.at(event.retry_at, actor.state.run)
             if event.outcome in ("timed_out", "cancelled"):
                 self._cancel_child(event.attempt, "waits no longer")
-        elif isinstance(event, TimerSet | StepHeld):
+        elif isinstance(event, (TimerSet, StepHeld)):
             self._timers.at(event.due, actor.state.run)
         elif isinstance(event, RunFailing):
             self._cancel_below(actor)

@@ -20,7 +20,7 @@ from runtime.engine.pace import Pace
 from runtime.playbook.model import Limit
 
 
-class Ready(Struct, frozen=True):
+class Ready(Struct, frozen=True, gc=False):
     """An attempt that may be sent.
 
     ``uses`` names the limits it is under; ``pace`` tells whether its step's tries are short.

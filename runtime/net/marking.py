@@ -41,6 +41,16 @@ class Marking:
             for source, live in sorted(tokens.items())
         }
 
+    def text(self) -> str:
+        """The waiting tokens and the steps that may fire, as they go into a run's trace."""
+        waiting = sorted(self.waiting.items()) if self.waiting else ()
+        tokens = [
+            f"{source}>{step}={'live' if live else 'dead'}"
+            for step, tokens in waiting
+            for source, live in sorted(tokens.items())
+        ]
+        return f"{','.join(tokens)}|{','.join(self.ready)}"
+
     def begun(self, step: str) -> bool:
         """Whether a live token waits for the step to be able to fire."""
         may = step in self.ready or step in self.starved or step in self.fired

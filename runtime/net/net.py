@@ -148,7 +148,7 @@ def produce(net: Net, marking: Marking, step: str, taken: Set[str]) -> Moved:
     """
     moved = Moved()
     marking.active.discard(step)
-    _spread(net, marking, list(_sent(net, marking, step, taken)), moved)
+    _spread(net, marking, _sent(net, marking, step, taken), moved)
     return moved
 
 
@@ -163,12 +163,16 @@ def _spread(net: Net, marking: Marking, tokens: list[Sent], moved: Moved) -> Non
         _settle(net, marking, moved)
 
 
-def _sent(net: Net, marking: Marking, step: str, taken: Set[str]) -> Iterator[Sent]:
+def _sent(net: Net, marking: Marking, step: str, taken: Set[str]) -> list[Sent]:
     """The tokens that leave a step, as source, target and whether they are live."""
+    if net.loops.by_head:
+        return list(_sent_in_loops(net, marking, step, taken))
+    return [(step, target, target in taken) for target in net.transitions[step].outputs]
+
+
+def _sent_in_loops(net: Net, marking: Marking, step: str, taken: Set[str]) -> Iterator[Sent]:
+    """The same where there are loops: a back edge has no dead token, a loop's end has others."""
     outputs = net.transitions[step].outputs
-    if not net.loops.by_head:
-        yield from ((step, target, target in taken) for target in outputs)
-        return
     ended: dict[str, Loop] = {}
     for target in outputs:
         left = net.loops.left_by(step, target)

@@ -51,7 +51,8 @@ class Try:
     @property
     def kind(self) -> str:
         """The kind of its tool, where its inputs are known."""
-        return str((self.args or {}).get("tool", {}).get("kind", ""))
+        args = self.args
+        return str(args.get("tool", {}).get("kind", "")) if args else ""
 
     @property
     def waits_here(self) -> bool:
@@ -270,10 +271,7 @@ class RunState:
 
     def note_marking(self) -> None:
         """Take the marking, which has just changed, into the trace."""
-        places = self.marking.tokens() if self.marking.waiting else {}
-        tokens = ",".join([f"{place}={kind}" for place, kind in places.items()])
-        ready = ",".join(self.marking.ready)
-        text = f"{self.trace}|{self.seq}|{tokens}|{ready}"
+        text = f"{self.trace}|{self.seq}|{self.marking.text()}"
         self.trace = hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def hash(self) -> str:

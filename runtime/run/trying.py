@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from runtime.ids import STEP_BATCH, idempotency_key
 from runtime.playbook.model import Step
@@ -24,8 +25,7 @@ from runtime.run.tokens import LOSER, is_lost
 from runtime.run.variant import chosen
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(NamedTuple):
     """A configuration, and how it was drawn to it in an experiment."""
 
     config: str
@@ -76,10 +76,11 @@ class Trying(Budgeting):
 
     def _enrols(self, step: Step) -> Experiment | None:
         """The experiment of which this run is a unit: a step that begins for the first time."""
-        if self.is_beside(step.name) or self._rounds_before(step) or step.tool is None:
-            return None
         live = self.edge.experiment(self.state, step)
-        return None if live is None or live.started.design == "switchback" else live
+        if live is None or live.started.design == "switchback":
+            return None
+        begun = self.is_beside(step.name) or self._rounds_before(step) > 0
+        return None if begun or step.tool is None else live
 
     def _key(self, step: Step, batch: int) -> str:
         """What all tries of one piece of work share; a step that is begun again has another."""

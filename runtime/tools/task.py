@@ -22,7 +22,7 @@ class Items(msgspec.Struct, frozen=True):
     sliced: bool
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, omit_defaults=True):
     """One attempt to run. Paths are absolute; ``tool`` and ``args`` are already rendered.
 
     Its limits: ``timeout_s`` in all, ``heartbeat_s`` between two signs of life,

@@ -48,7 +48,7 @@ class Progress(msgspec.Struct, frozen=True):
     """It waits for room on the disk, and its time does not run."""
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, omit_defaults=True):
     """How it went. ``fault`` has the fields of `runtime.run.events.Fault`.
 
     ``outcome`` is one of the events' outcomes, or ``stopped`` for a task that was ended
