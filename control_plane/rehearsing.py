@@ -22,7 +22,7 @@ from optimizer.search.numeric import Numeric
 from optimizer.search.search import Step
 from optimizer.search.space import Space
 from optimizer.simulate.estimate import CannotSay, Estimate
-from optimizer.simulate.question import ANSWERED
+from optimizer.simulate.question import HOURS, SIMULATED
 from runtime.journal.port import JournalReader
 from runtime.run.layers import digest
 
@@ -63,12 +63,13 @@ class Joint:
 
     def search(self, trials: int, progress: Callable[[int, int], None]) -> list[Row]:
         """Return the settings tried, the best first; the stable one is among them."""
+        hours = [self.tried({HOURS: one}) for one in self._hours()]
         space = self._space()
         if space is None:
-            return []
+            return hours
         logs = TrialLogs(self._kept)
         try:
-            return self._searched(space, logs, min(trials, len(space)), progress)
+            return self._searched(space, logs, min(trials, len(space)), progress) + hours
         finally:
             logs.close()
 
@@ -92,13 +93,18 @@ class Joint:
         progress(trials, trials)
         return sorted(rows.values(), key=_order)
 
+    def _hours(self) -> list[str]:
+        """The hours of the day that are declared; each is tried by itself."""
+        mine = (tune for tune in self._scope["tune"] if tune["name"] == HOURS)
+        return [str(one) for tune in mine for one in tune.get("choices") or ()]
+
     def _space(self) -> Space | None:
         """The declared values of the knobs that are simulated, the stable setting first."""
         values = {**self._scope.get("defaults", {}), **(self._scope.get("stable") or {})}
         knobs: dict[str, Dimension] = {
             str(tune["name"]): _dimension(tune, int(values[tune["name"]]))
             for tune in self._scope["tune"]
-            if tune["name"] in ANSWERED
+            if tune["name"] in SIMULATED
         }
         if not knobs:
             return None

@@ -42,6 +42,8 @@ SILENCE: Final = {
     "knob_not_simulated": "this knob is not simulated",
     "one_size": "only one size was ever seen",
     "beyond_history": "no such size was ever seen",
+    "hour_not_seen": "nothing was seen to run, and to cost, at that hour",
+    "no_start": "how long the step may wait, or when the run began, is not known",
     "not_comparable": "sizes were only seen in runs that do not compare",
     "no_retry_seen": "nothing was ever tried again",
     "budget_spent": "its retry budget refused tries that were never made",

@@ -14,7 +14,7 @@ Json: TypeAlias = Any
 Why: TypeAlias = Literal[
     "run_not_completed", "run_paused", "run_forked", "nothing_ran", "step_not_run", "not_an_each",
     "knob_not_simulated", "one_size", "beyond_history", "not_comparable", "no_retry_seen",
-    "budget_spent", "run_would_fail",
+    "budget_spent", "run_would_fail", "no_start", "hour_not_seen",
 ]  # fmt: skip
 QUANTILES: Final = (0.05, 0.5, 0.95)
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Final
+from typing import Final, Protocol
 
 from optimizer.simulate.work import Firing, Piece, Try, Work
 from runtime.run.budget import Budget
@@ -40,6 +40,18 @@ class Outcome:
     makespan_s: float
     steps: Mapping[str, Spent]
     failed: str = ""
+
+
+class Clock(Protocol):
+    """What depends on the hour of the day. Times are seconds since the run began."""
+
+    def lag_s(self, firing: Firing, at: float) -> float:
+        """How long after ``at`` a firing begins, once all that it waits for has ended."""
+        ...
+
+    def cost(self, one: Try, at: float) -> float | None:
+        """What a try costs that begins in its slot then."""
+        ...
 
 
 @dataclass(slots=True)
@@ -74,6 +86,7 @@ class _Replay:
     steps: list[_Step]
     feeds: list[list[int]]
     shares: Mapping[str, float]
+    clock: Clock | None = None
     buckets: dict[str, Budget] = field(default_factory=dict)
     heap: list[tuple[float, int, int, _Job | int]] = field(default_factory=list)
     line: deque[_Job] = field(default_factory=deque)
@@ -85,7 +98,7 @@ class _Replay:
     def go(self) -> None:
         for i, firing in enumerate(self.work.firings):
             if not firing.after:
-                self._push(firing.lag_s, OPEN, i)
+                self._open(i)
         while self.heap and not self.failed:
             self.now, _, kind, what = heappop(self.heap)
             if isinstance(what, int):
@@ -100,6 +113,11 @@ class _Replay:
         self.order += 1
         heappush(self.heap, (at, self.order, kind, what))
 
+    def _open(self, i: int) -> None:
+        firing = self.work.firings[i]
+        lag_s = firing.lag_s if self.clock is None else self.clock.lag_s(firing, self.now)
+        self._push(self.now + lag_s, OPEN, i)
+
     def _ask(self, job: _Job) -> None:
         if self.slots is not None and self.busy >= self.slots:
             self.line.append(job)
@@ -113,8 +131,9 @@ class _Replay:
         if self.line:
             self._ask(self.line.popleft())
         step, one = self.steps[job.firing], job.piece.tries[job.number]
-        step.priced &= one.cost_usd is not None
-        step.cost += one.cost_usd or 0.0
+        cost = one.cost_usd if self.clock is None else self.clock.cost(one, self.now - one.hold_s)
+        step.priced &= cost is not None
+        step.cost += cost or 0.0
         job.number += 1
         again = job.number < len(job.piece.tries)
         allowed = self._is_allowed(job, one, again=again)
@@ -161,7 +180,7 @@ class _Replay:
             for j in self.feeds[i]:
                 self.steps[j].pending -= 1
                 if not self.steps[j].pending:
-                    self._push(self.now + self.work.firings[j].lag_s, OPEN, j)
+                    self._open(j)
 
     def _drains(self, firing: Firing, number: int) -> bool:
         cut = firing.cuts[number]
@@ -171,18 +190,19 @@ class _Replay:
 
 def replay(
     work: Work, slots: int | None = None, allowed: Mapping[str, int | None] | None = None,
-    budgets: Mapping[str, float] | None = None,
+    budgets: Mapping[str, float] | None = None, clock: Clock | None = None,
 ) -> Outcome:  # fmt: skip
     """Return how the work goes. ``allowed`` is how many items may fail, by step.
 
-    ``budgets`` are the shares of first tries that may be tried again, by step.
+    ``budgets`` are the shares of first tries that may be tried again, by step. ``clock`` says
+    when steps begin, and what tries cost, at other hours of the day than they did.
     """
     feeds: list[list[int]] = [[] for _ in work.firings]
     for i, firing in enumerate(work.firings):
         for source in firing.after:
             feeds[source].append(i)
     steps = [_Step(len(f.after)) for f in work.firings]
-    replaying = _Replay(work, slots, allowed or {}, steps, feeds, budgets or {})
+    replaying = _Replay(work, slots, allowed or {}, steps, feeds, budgets or {}, clock)
     replaying.go()
     names = dict.fromkeys(f.step for f in work.firings)
     spent = {n: _spent([s for f, s in zip(work.firings, steps, strict=True) if f.step == n])

@@ -8,8 +8,10 @@ from typing import Any, Final, TypeAlias
 
 from optimizer.knobs import knob_class
 from optimizer.simulate.estimate import CannotSay
+from optimizer.simulate.hours import HoursClock, clock_of
 from optimizer.simulate.stock import Stock
 from optimizer.simulate.work import Firing, Piece, Work
+from runtime.playbook.hours import HOURS_HINT, canonical
 from runtime.playbook.model import Playbook
 
 Json: TypeAlias = Any
@@ -17,7 +19,8 @@ Changes: TypeAlias = Mapping[str, Mapping[str, Json]]
 
 SIMULATED: Final = ("each.batch", "each.in_flight", "retry.attempts")
 """Knobs that count, of which what-if and the joint search can say what they would do."""
-ANSWERED: Final = (*SIMULATED, "retry.budget")
+HOURS: Final = "start.hours"
+ANSWERED: Final = (*SIMULATED, "retry.budget", HOURS)
 """Knobs that what-if answers for."""
 
 
@@ -36,6 +39,13 @@ class Asked:
     allowed: Mapping[str, int | None]
     runs: int
     notes: dict[str, None] = field(default_factory=dict)
+    known: Sequence[Work] = ()
+    playbook: Playbook | None = None
+
+    def clock(self) -> HoursClock | CannotSay | None:
+        """The clock under which steps wait for hours that are asked about; None where none are."""
+        hours = {step: str(k[HOURS]) for step, k in self.changes.items() if HOURS in k}
+        return clock_of(self.work, self.known, self.playbook, hours) if hours else None
 
 
 def check(changes: Changes) -> None:
@@ -45,6 +55,8 @@ def check(changes: Changes) -> None:
             knob_class(knob)
             if knob == "retry.budget":
                 _check_share(step, value)
+            if knob == HOURS and canonical(str(value)) is None:
+                raise BadChange(f"{step}.{HOURS} are no hours of the day: {HOURS_HINT}")
             if knob not in SIMULATED:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -91,7 +103,10 @@ def ask(
     names = dict.fromkeys(f.step for f in work.firings)
     stocks = {name: Stock.of(name, works, policies.get(name)) for name in names}
     given = work.slots if work.slots is not None else slots
-    return Asked(works[0], changes, given, stocks, _allowed(work, playbook), len(works))
+    return Asked(
+        works[0], changes, given, stocks, _allowed(work, playbook), len(works),
+        known=(work, *history), playbook=playbook,
+    )  # fmt: skip
 
 
 def _uncontended(work: Work) -> Work:

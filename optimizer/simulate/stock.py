@@ -378,4 +378,7 @@ def scaled(piece: Piece, factor: float) -> Piece:
 def _scaled(one: Try, factor: float) -> Try:
     cost = None if one.cost_usd is None else one.cost_usd * factor
     hold_s = one.hold_s * factor  # built outright: `replace` is slow for millions
-    return Try(one.outcome, one.cls, one.queue_s, hold_s, one.wait_s, cost, one.cold)
+    return Try(
+        one.outcome, one.cls, one.queue_s, hold_s, one.wait_s, cost, one.cold,
+        one.over_budget, one.begun_at, one.hardware, one.price, one.spend_usd,
+    )  # fmt: skip

@@ -18,6 +18,7 @@ from optimizer.simulate.answer import estimate
 from optimizer.simulate.drawing import Plan
 from optimizer.simulate.estimate import CannotSay, Estimate
 from optimizer.simulate.flow import Outcome, replay
+from optimizer.simulate.hours import HoursClock
 from optimizer.simulate.question import Asked, Changes, ask, check, refused
 from optimizer.simulate.recut import as_asked, as_it_was, shares_of
 from optimizer.simulate.work import Work
@@ -39,7 +40,7 @@ def what_if(
     tried again and how many items may fail; ``slots`` how many attempts the pool runs.
 
     Raises:
-        BadChange: a value is no whole number of at least 1, or no share.
+        BadChange: a value is no whole number of at least 1, no share, or are no hours.
     """
     check(changes)
     if (refusal := refused(work, changes)) is not None:
@@ -78,9 +79,19 @@ class Prepared:
             return to_be
         if self.before is None:
             self.before = [self._replay(was, s) for s in self.seeds]
-        shares = shares_of(changes)
-        after = [self._replay(to_be, s, shares) for s in self.seeds]
+        shares, clock = shares_of(changes), asked.clock()
+        if isinstance(clock, CannotSay):
+            return clock
+        after = [self._replay(to_be, s, shares, clock) for s in self.seeds]
+        if clock is not None:
+            if (refusal := clock.refusal()) is not None:
+                return refusal
+            asked.notes.update(dict.fromkeys(clock.notes()))
         return estimate(asked, self.before, after)
 
-    def _replay(self, plan: Plan, seed: int, shares: Mapping[str, float] | None = None) -> Outcome:
-        return replay(plan.draw(seed), self.asked.slots, self.asked.allowed, shares)
+    def _replay(
+        self, plan: Plan, seed: int, shares: Mapping[str, float] | None = None,
+        clock: HoursClock | None = None,
+    ) -> Outcome:  # fmt: skip
+        anew = clock.anew() if clock is not None else None
+        return replay(plan.draw(seed), self.asked.slots, self.asked.allowed, shares, anew)

@@ -24,6 +24,7 @@ from runtime.run.events import (
     RunFailed,
     RunPaused,
     RunSubmitted,
+    StepHeld,
     StepRouted,
 )
 
@@ -39,6 +40,8 @@ class Try:
 
     ``cold``: it was the first of the run that its worker did, and may have had to load.
     ``over_budget``: another would have followed, but for the retry budget of its step.
+    ``price`` is that of an hour of its slot, as it was when it began (``begun_at``, seconds since
+    the epoch; 0 where that is not known), and ``spend_usd`` what its tool spent beside.
     """
 
     outcome: str
@@ -49,6 +52,10 @@ class Try:
     cost_usd: float | None
     cold: bool = False
     over_budget: bool = False
+    begun_at: float = 0.0
+    hardware: str = ""
+    price: float | None = None
+    spend_usd: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -90,7 +97,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """A step that fired: ``lag_s`` after the last of the firings in ``after`` had ended."""
+    """A step that fired: ``lag_s`` after the last of the firings in ``after`` had ended.
+
+    ``held_s`` of that it waited for its hours of the day.
+    """
 
     step: str
     each: bool
@@ -98,6 +108,7 @@ class Firing:
     lag_s: float
     span_s: float
     cuts: tuple[Cut, ...]
+    held_s: float = 0.0
 
     @property
     def items(self) -> int:
@@ -112,7 +123,10 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A recorded run. ``slots`` is how many attempts the pool ran at once, where it was full."""
+    """A recorded run. ``slots`` is how many attempts the pool ran at once, where it was full.
+
+    ``begun_at`` is when it began, in seconds since the epoch; 0 where that is not known.
+    """
 
     run: str
     playbook: str
@@ -126,6 +140,7 @@ class Work:
     firings: tuple[Firing, ...]
     forked: bool = False
     """Whether it goes on from another run, whose work it has without its times."""
+    begun_at: float = 0.0
 
     def of(self, step: str) -> list[Firing]:
         """Return the firings of a step."""
@@ -162,6 +177,7 @@ class _Fired:
     started_at: float
     after: tuple[int, ...] = ()
     lag_s: float = 0.0
+    held_s: float = 0.0
     ended_at: float | None = None
     arcs: tuple[str, ...] = ()
     fed: set[str] = field(default_factory=set)
@@ -189,6 +205,7 @@ class Reading:
         self._fired: list[_Fired] = []
         self._open: dict[str, _Fired] = {}
         self._scheduled: dict[str, float] = {}
+        self._held: dict[str, float] = {}
         self._warm: set[str] = set()
         self._about = ("", "")
         self._state, self._paused, self._forked = "running", False, False
@@ -207,6 +224,8 @@ class Reading:
                 self._finish(event, at)
             case EachCut():
                 self._cut(event, at)
+            case StepHeld():
+                self._held[event.step] = at
             case StepRouted():
                 fired = self._open.get(event.step) or self._fire(event.step, at, each=False)
                 self._end(fired, at, event.arcs)
@@ -232,7 +251,8 @@ class Reading:
         if last is not None and (not fed or last[0] == at):
             fed.append(last[1])
         began = max((e for e, i in over if i in fed), default=self._from or at)
-        fired = _Fired(step, each, at, tuple(sorted(set(fed))), max(0.0, at - began))
+        held_s = at - self._held.pop(step, at)
+        fired = _Fired(step, each, at, tuple(sorted(set(fed))), max(0.0, at - began), held_s)
         self._fired.append(fired)
         self._open[step] = fired
         return fired
@@ -287,7 +307,7 @@ class Reading:
         return Work(
             self._run, *self._about, self._state, self._paused, self._until - begun,
             self._until - max(ends, default=self._until), _slots(tries, demand), demand,
-            tuple(_firing(f) for f in self._fired), self._forked,
+            tuple(_firing(f) for f in self._fired), self._forked, begun,
         )  # fmt: skip
 
 
@@ -302,7 +322,7 @@ def _firing(fired: _Fired) -> Firing:
         replace(r.cut, pieces=tuple(p)) for r, p in zip(fired.ranges, held, strict=True) if p
     )
     span = (fired.ended_at or fired.started_at) - fired.started_at
-    return Firing(fired.step, fired.each, fired.after, fired.lag_s, span, cuts)
+    return Firing(fired.step, fired.each, fired.after, fired.lag_s, span, cuts, fired.held_s)
 
 
 def _tries(tried: list[_Tried]) -> tuple[Try, ...]:
@@ -314,7 +334,8 @@ def _tries(tried: list[_Tried]) -> tuple[Try, ...]:
         hold = one.at - one.scheduled_at - queue
         cls = told.fault.cls if told.fault is not None else ""
         found.append(Try(
-            told.outcome, cls, queue, hold, wait, told.cost_usd, one.cold, told.over_budget
+            told.outcome, cls, queue, hold, wait, told.cost_usd, one.cold, told.over_budget,
+            one.scheduled_at + queue, told.hardware, told.price_usd_hour, told.spend_usd,
         ))  # fmt: skip
     return tuple(found)
 

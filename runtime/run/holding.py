@@ -8,11 +8,10 @@ that open too late are not waited for at all.
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 from runtime.ids import STEP_BATCH
-from runtime.playbook.hours import ANY
+from runtime.playbook.hours import ANY, moment
 from runtime.playbook.model import Start, Step
 from runtime.run.batches import Batches
 from runtime.run.events import StepHeld, TimerSet
@@ -70,8 +69,7 @@ class Holding(Batches):
         if not start.spread_s:
             return 0.0
         room_s = min(start.spread_s, latest - opens, self.edge.closes(step, hours, opens) - opens)
-        hashed = hashlib.sha256(f"{self.state.run}|{step.name}".encode()).digest()
-        return float(int(room_s * int.from_bytes(hashed[:8]) / 2.0**64))
+        return float(int(room_s * moment(self.state.run, step.name)))
 
     def _latest(self, step: Step, start: Start) -> float:
         """By when a step is to begin: it leaves itself its time before what the run waits for."""

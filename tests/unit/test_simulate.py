@@ -223,7 +223,7 @@ def test_a_wait_for_hours_of_the_day_is_no_work_and_keeps_its_length() -> None:
     assert replay(read).makespan_s == pytest.approx(read.makespan_s)
     asked = what_if(read, {"b": {"start.hours": "any"}}, random.Random(1))
     assert isinstance(asked, CannotSay)
-    assert asked.why == "knob_not_simulated"
+    assert asked.why == "no_start"  # no playbook says how long it may wait
 
 
 def test_a_step_skipped_on_another_way_still_holds_up_a_join_that_began_with_its_end() -> None:
