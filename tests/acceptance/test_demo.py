@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from patience import until
 
 PROMPT = 60.0
 
@@ -52,13 +53,6 @@ def mentioning(folder: Path) -> list[str]:
     return found
 
 
-def wait_for(look: Callable[[], object], seconds: float = PROMPT) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-
-
 def said(folder: Path) -> str:
     return (folder / "said").read_text("utf-8", "replace")
 
@@ -72,10 +66,10 @@ MOMENTS = {
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_interrupt_leaves_no_process_behind(tmp_path: Path, start: Start, moment: str) -> None:
     process = start()
-    wait_for(lambda: MOMENTS[moment] in said(tmp_path) or process.poll() is not None)
+    until(lambda: MOMENTS[moment] in said(tmp_path) or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(PROMPT) == 130, said(tmp_path)
-    wait_for(lambda: not mentioning(tmp_path))
+    until(lambda: not mentioning(tmp_path))
 
 
 SWALLOWS = """
@@ -124,10 +118,10 @@ def test_an_interrupt_in_the_middle_of_a_fork_is_heard(
 
 def test_a_killed_demo_takes_its_processes_with_it(tmp_path: Path, start: Start) -> None:
     process = start()
-    wait_for(lambda: MOMENTS["while a run is on"] in said(tmp_path))
+    until(lambda: MOMENTS["while a run is on"] in said(tmp_path))
     process.kill()
     process.wait(PROMPT)
-    wait_for(lambda: not mentioning(tmp_path))
+    until(lambda: not mentioning(tmp_path))
 
 
 def test_a_wrong_manner_of_the_service_is_named(tmp_path: Path, start: Start) -> None:

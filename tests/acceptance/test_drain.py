@@ -6,15 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from patience import until
 from runtime.data.folder import DataFolder, read_json
 from runtime.journal.sqlite import SqliteReader
 from runtime.run.events import AttemptFinished
@@ -45,13 +43,6 @@ workflow:
 """
 
 
-def wait_for(look: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not look():
-        assert time.monotonic() < deadline, what
-        threading.Event().wait(0.02)
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> DataFolder:
     (tmp_path / "two.yaml").write_text(BOOK)
@@ -79,7 +70,7 @@ def trimtab(data: DataFolder, *words: str, grace_s: float) -> Iterator[subproces
 @contextmanager
 def serving(data: DataFolder, grace_s: float) -> Iterator[subprocess.Popen[str]]:
     with trimtab(data, "serve", "--port", "0", "--slots", "2", grace_s=grace_s) as process:
-        wait_for(lambda: read_json(data.server_json), "the server says where it is")
+        until(lambda: read_json(data.server_json), "the server says where it is")
         yield process
 
 
@@ -89,7 +80,7 @@ def begun(data: DataFolder) -> str:
     with Client(data=data.root) as client:
         client.register(there / "two.yaml")
         run = str(client.submit("tests/two", {"there": str(there)})["run"])
-    wait_for((there / "begun").exists, "the first step runs")
+    until((there / "begun").exists, "the first step runs")
     return run
 
 
@@ -113,7 +104,7 @@ def test_what_runs_is_let_end_and_nothing_more_is_begun(data: DataFolder) -> Non
     with serving(data, PATIENCE_S) as process:
         run = begun(data)
         process.send_signal(signal.SIGTERM)
-        wait_for(lambda: read_json(data.server_json) is None, "the server takes nothing more")
+        until(lambda: read_json(data.server_json) is None, "the server takes nothing more")
         assert process.poll() is None
         (data.root.parent / "go").touch()
         _, told = process.communicate(timeout=PATIENCE_S)
@@ -141,7 +132,7 @@ def test_a_second_signal_ends_it_at_once(data: DataFolder) -> None:
     with serving(data, 600.0) as process:
         run = begun(data)
         process.send_signal(signal.SIGTERM)
-        wait_for(lambda: read_json(data.server_json) is None, "the server drains")
+        until(lambda: read_json(data.server_json) is None, "the server drains")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + signal.SIGTERM
@@ -153,7 +144,7 @@ def test_a_run_without_a_server_is_left_to_the_next_start(data: DataFolder) -> N
     there = data.root.parent
     words = ["run", str(there / "two.yaml"), "--set", f"there={there}"]
     with trimtab(data, *words, grace_s=0.1) as process:
-        wait_for((there / "begun").exists, "the first step runs")
+        until((there / "begun").exists, "the first step runs")
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + signal.SIGTERM, told

@@ -6,9 +6,7 @@ import asyncio
 import http.server
 import json
 import re
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from ruamel.yaml import YAML
 
+from listening import listening
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine, Submit
 from runtime.engine.errors import EngineError, NotWaiting
@@ -127,16 +126,6 @@ class Echo(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextmanager
-def echo() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
 async def play(engine: Engine, path: str, told: Told, standing: Mapping[str, str]) -> list[str]:
     """Run an example once; what came of it, in the page's words."""
     workload = {n: standing.get(str(v), v) for n, v in told.of("").items()}
@@ -188,7 +177,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, lis
             found = [one(e.path, t, root / f"{n}.txt") for n, (e, t) in enumerate(RUNS)]
             return dict(enumerate(await asyncio.wait_for(asyncio.gather(*found), 120)))
 
-    with echo() as server, pytest.MonkeyPatch.context() as patch:
+    with listening(Echo) as server, pytest.MonkeyPatch.context() as patch:
         for _, told in RUNS:
             for name, value in told.of("secret ").items():
                 patch.setenv(f"TRIMTAB_SECRET_{name.upper()}", value)

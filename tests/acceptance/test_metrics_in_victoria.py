@@ -9,8 +9,7 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from control_plane.auth import Keys
 from control_plane.cli.embedded import embedded
 from control_plane.clock import wall
 from control_plane.settings import load
+from patience import until
 from runtime.data.folder import DataFolder
 from runtime.telemetry.table import METRICS
 
@@ -118,14 +118,6 @@ def answers(port: int) -> bool:
     except httpx2.TransportError:
         threading.Event().wait(0.02)
         return False
-
-
-def until(look: Callable[[], Any], wait_s: float = 240.0) -> Any:
-    deadline = time.monotonic() + wait_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        threading.Event().wait(0.05)
-    return found
 
 
 @pytest.fixture(scope="module")

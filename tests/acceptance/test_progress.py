@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from patience import until
 from runtime.data.folder import DataFolder, read_json
 from trimtab import Client
 
@@ -71,14 +70,6 @@ workflow:
 """
 
 
-def wait_for(look: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        threading.Event().wait(0.05)
-    return found
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> DataFolder:
     (tmp_path / "slow.yaml").write_text(BOOK)
@@ -97,7 +88,7 @@ def server(data: DataFolder) -> Iterator[Client]:
         command(data, "serve", "--port", "0", "--slots", "2"), cwd=ROOT, env=environ
     )
     try:
-        wait_for(lambda: read_json(data.server_json), "the server says where it is")
+        until(lambda: read_json(data.server_json), "the server says where it is")
         with Client(data=data.root) as client:
             yield client
     finally:
@@ -117,7 +108,7 @@ def test_progress_is_seen_while_it_runs_and_gone_when_it_has(
         return {one["step"]: (one["done"], one["total"], one["note"]) for one in found}
 
     wanted = {"score": (7.0, 20.0, "scoring •••"), "pack": (3.0, 10.0, "boxes")}
-    wait_for(lambda: told() == wanted, f"{wanted}")
+    until(lambda: told() == wanted, f"{wanted}")
     shown = subprocess.run(
         command(data, "run", "show", run), cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout

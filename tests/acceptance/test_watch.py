@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from control_plane.clock import wall
 from control_plane.costs import ledger
 from control_plane.serve import Server, open_server
 from control_plane.settings import load
+from listening import listening
 from runtime.data.folder import DataFolder
 from runtime.journal.port import Append
 from runtime.journal.sqlite import SqliteJournal
@@ -57,7 +57,7 @@ def record_a_step_that_got_slower(folder: DataFolder, now: float) -> float:
 
 
 @contextmanager
-def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def keeping() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A web server that keeps what is posted to it."""
     posted: list[dict[str, Any]] = []
 
@@ -70,14 +70,8 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Keeps) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/", posted
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(Keeps) as url:
+        yield f"{url}/", posted
 
 
 def served(
@@ -139,7 +133,7 @@ def test_what_is_used_up_and_what_got_slower_is_said_once_over_restarts(tmp_path
         assert await look(server) == ([], [])
         return said, shifted, server.parts.watch.alerts(10)
 
-    with listening() as (url, posted):
+    with keeping() as (url, posted):
         said, (shift,), alerts = served(folder, twice, url)
     assert [told["type"] for told in posted] == [
         "budget.warned",

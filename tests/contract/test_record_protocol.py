@@ -12,9 +12,8 @@ import secrets
 import subprocess
 import sys
 import threading
-import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.httputil import default_pool_manager
 
+from patience import until
 from runtime.data.folder import DataFolder
 from runtime.journal.sqlite import SqliteJournal
 from runtime.record.access import port, tokens
@@ -114,14 +114,6 @@ def client(house: House) -> Iterator[Any]:
     client = house.client()
     yield client
     client.close()
-
-
-def until(true: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 240
-    while not (found := true()):
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.02)
-    return found
 
 
 def running(client: Any, words: str) -> int:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 from clickhouse_connect.driver.httputil import default_pool_manager
 
+from patience import until
 from runtime.conformance import Bench
 from runtime.data.folder import DataFolder, read_json, write_json
 from runtime.journal.port import Append
@@ -141,16 +142,6 @@ def recording(folder: DataFolder) -> Iterator[subprocess.Popen[bytes]]:
             assert process.stdin is not None
             process.stdin.close()
             process.wait(PATIENT_S)
-
-
-def until(true: Callable[[], Any], deadline_s: float = PATIENT_S) -> Any:
-    """Wait for a condition and return what it gave."""
-    deadline = time.monotonic() + deadline_s
-    while time.monotonic() < deadline:
-        if found := true():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("the condition did not come true")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from patience import until
 from runtime.data import cache
 from runtime.data.cache import Cache
 from runtime.data.folder import DataFolder
@@ -91,12 +92,6 @@ def at(store: Store, name: str) -> float:
 
 def past(moment: float) -> bool:
     return time.time() > moment
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
 
 
 class TestEveryStore:

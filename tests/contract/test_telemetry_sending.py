@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from listening import listening
+from patience import until
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Submit
 from runtime.engine.local import open_local
@@ -82,23 +83,9 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    told.url = f"http://127.0.0.1:{server.server_port}/in"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield told
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def until(look: Callable[[], Any], wait_s: float = 30.0) -> Any:
-    deadline = time.monotonic() + wait_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        threading.Event().wait(0.01)
-    return found
+    with listening(Handler) as url:
+        told.url = f"{url}/in"
+        yield told
 
 
 def outbox(receiver: Receiver, holds: int = 10, **more: Any) -> Outbox:

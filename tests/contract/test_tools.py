@@ -7,7 +7,6 @@ import json
 import os
 import sqlite3
 import sys
-import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from listening import listening
 from runtime.conformance import Bench, broken_promises
 from runtime.errors import ToolError
 from runtime.playbook import kinds
@@ -389,13 +389,8 @@ class Service(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def service() -> Iterator[tuple[str, type[Service]]]:
     handler = type("Handler", (Service,), {"seen": [], "connections": set()})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", handler
-        server.shutdown()
-        thread.join()
+    with listening(handler) as url:
+        yield url, handler
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 import pyarrow as pa
 import pytest
 
+from listening import listening
 from runtime.conformance import Bench
 from runtime.data.folder import DataFolder
 from runtime.errors import DataError, Permanent, ResourceExhausted, Throttled, TimedOut, Transient
@@ -216,14 +217,9 @@ def noting() -> Iterator[tuple[str, Noted]]:
     seen: Noted = []
     over = threading.Event()
     handler = type("Handler", (Asked,), {"seen": seen, "over": over})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", seen
+    with listening(handler) as url:
+        yield url, seen
         over.set()
-        server.shutdown()
-        thread.join()
 
 
 def saying(word: str, seen: Noted) -> tuple[str, dict[str, str]] | None:

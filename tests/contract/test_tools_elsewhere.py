@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from patience import until
 from runtime import kernel
 from runtime.conformance import Bench
 from runtime.data.folder import DataFolder
@@ -68,13 +68,6 @@ def ended(root: Path, call: str, **args: Any) -> Report:
         return report
 
     return asyncio.run(story())
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("deaf", [False, True])

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from patience import until
 from runtime.conformance import Bench
 from runtime.data.folder import DataFolder
 from runtime.playbook.parse import PlaybookFaults, parse
@@ -115,16 +115,6 @@ def answers(server: Server) -> bool:
         return bool(server.ask("select 1 as n"))
     except dbapi.OperationalError:
         return False
-
-
-def until(true: Callable[[], Any]) -> Any:
-    """Wait for a condition and return what it gave."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        if found := true():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("the condition did not come true")
 
 
 @pytest.fixture

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from control_plane.auth import Keys
 from control_plane.cli.embedded import embedded
 from control_plane.clock import wall
 from control_plane.settings import load
+from patience import until
 from runtime.data.folder import DataFolder
 from runtime.journal.sqlite import SqliteReader
 
@@ -89,7 +88,7 @@ class Api:
         return self.ended(line["run"], wait_s)
 
     def ended(self, run: str, wait_s: float = 30.0) -> dict[str, Any]:
-        return until(lambda: ended(self.get(f"/api/runs/{run}")), wait_s)
+        return until(lambda: ended(self.get(f"/api/runs/{run}")), within_s=wait_s)
 
     def events(self, run: str, after: int = 0) -> Iterator[tuple[str, str, Any]]:
         """The id, kind and data of each server-sent event of a run, until the stream ends."""
@@ -119,17 +118,6 @@ class Api:
 
 def ended(view: dict[str, Any]) -> dict[str, Any] | None:
     return view if view["state"] in ("completed", "failed", "cancelled") else None
-
-
-def until(look: Callable[[], Any], wait_s: float = 30.0) -> Any:
-    """Look until there is something, and return it."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, "it did not happen in time"
-        threading.Event().wait(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from control_plane.auth import Keys
 from control_plane.cli.embedded import embedded
 from control_plane.clock import wall
 from control_plane.settings import SettingFault, load
+from listening import listening
 from runtime.data.folder import DataFolder
 from runtime.telemetry.table import METRICS
 
@@ -86,15 +87,8 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    told.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield told
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(Handler) as told.url:
+        yield told
 
 
 def test_a_server_that_ends_has_sent_its_metrics_and_the_traces_of_its_runs(

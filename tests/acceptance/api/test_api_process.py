@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from patience import until
 from runtime.data.folder import DataFolder, read_json
 from trimtab import ApiError, Client
 
@@ -36,19 +35,11 @@ def trimtab(*words: str, data: DataFolder) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(look: Any, what: str, wait_s: float = PATIENCE_S) -> Any:
-    deadline = time.monotonic() + wait_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, what
-        threading.Event().wait(0.05)
-    return found
-
-
 @pytest.fixture
 def server(data: DataFolder) -> Iterator[subprocess.Popen[str]]:
     process = trimtab("dev", "--port", "0", "--slots", "2", data=data)
     try:
-        wait_for(lambda: read_json(data.server_json), "the server says where it is")
+        until(lambda: read_json(data.server_json), "the server says where it is")
         yield process
     finally:
         if process.poll() is None:
@@ -101,7 +92,7 @@ def test_a_signal_ends_streams_workers_and_recorder(
     assert not seen.is_alive()
     assert server.returncode == 0, told
     assert "Traceback" not in told
-    wait_for(lambda: not any(map(alive, below)), "every process below ends")
+    until(lambda: not any(map(alive, below)), "every process below ends")
     assert read_json(data.server_json) is None
 
 
