@@ -34,6 +34,8 @@ Workload: TypeAlias = Callable[[], dict[str, Json]]
 
 TICK_S: Final = 5.0
 CATCH_UP_LIMIT: Final = 100
+LOOKED_AT: Final = 100
+"""So many of a schedule's last times are looked at for a run that has not ended."""
 SYSTEM: Final = "system/"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _EVENTS: Final = (ScheduleSet, ScheduleRemoved, ScheduleFired)
@@ -51,6 +53,7 @@ class ScheduleView:
     workload: dict[str, Json]
     enabled: bool
     catch_up: str
+    overlap: str
     actor: str
     set_at: float
     next: list[float]
@@ -149,6 +152,8 @@ class Schedules:
     async def fire(self, name: str, at: float) -> FireView:
         """Fire a schedule for a time, unless somebody has; the answer says what came of it.
 
+        Whoever asks for it means it: a run of it that has not ended is no reason not to.
+
         Raises:
             Conflict: the time is claimed by somebody who is not done yet.
         """
@@ -157,10 +162,26 @@ class Schedules:
         fired = self._table.fire(name, at)
         if fired is None or (not claimed and fired.state == "claimed"):
             raise Conflict("claimed", f"{name} is being fired for this time", "look again soon")
-        return await self._fire(row, fired) if claimed else fired
+        return await self._fire(row, fired, _key(row, at)) if claimed else fired
 
-    async def _fire(self, row: ScheduleRow, claimed: FireView) -> FireView:
-        key = f"schedule:{row.name}:{claimed.scheduled_for:.0f}"
+    async def _fire_or_skip(self, row: ScheduleRow, claimed: FireView) -> None:
+        """Fire at a scheduled time, unless a run of an earlier one is to be let end first."""
+        key = _key(row, claimed.scheduled_for)
+        begun = self._engine.journal.run_by_key(key) is not None
+        going = None if begun or row.overlap != "skip" else self._going(row.name)
+        if going is None:
+            await self._fire(row, claimed, key)
+        else:
+            error = f"run {going} of an earlier time has not ended"
+            self._table.settle(replace(claimed, state="skipped", error=error))
+
+    def _going(self, name: str) -> str | None:
+        """A run of a schedule that has not ended, or None."""
+        runs = (fire.run for fire in self._table.fires(name, LOOKED_AT) if fire.run)
+        rows = (self._engine.journal.run(run) for run in runs)
+        return next((row.run for row in rows if row is not None and row.ended_at is None), None)
+
+    async def _fire(self, row: ScheduleRow, claimed: FireView, key: str) -> FireView:
         try:
             run = await self._engine.submit(Submit(
                 playbook=row.playbook, version=None, workload=self._workload(row),
@@ -234,7 +255,7 @@ class Schedules:
         if self._table.claim(row.name, at, self._clock()):
             claimed = self._table.fire(row.name, at)
             if claimed is not None:
-                await self._fire(row, claimed)
+                await self._fire_or_skip(row, claimed)
 
     def _check(self, wanted: ScheduleSet) -> None:
         faults: list[str] = []
@@ -260,7 +281,7 @@ class Schedules:
         last = self._table.fires(row.name, 1)
         return ScheduleView(
             row.name, row.cron, cron.text, row.zone, row.playbook, json.loads(row.workload),
-            row.enabled, row.catch_up, row.actor, row.set_at,
+            row.enabled, row.catch_up, row.overlap, row.actor, row.set_at,
             cron.after(self._clock(), 5) if row.enabled else [], last[0] if last else None,
         )  # fmt: skip
 
@@ -268,8 +289,13 @@ class Schedules:
 def _set_of(row: ScheduleRow) -> ScheduleSet:
     return ScheduleSet(
         row.name, row.cron, row.zone, row.playbook, json.loads(row.workload), row.actor,
-        row.enabled, row.catch_up,
+        row.enabled, row.catch_up, row.overlap,
     )  # fmt: skip
+
+
+def _key(row: ScheduleRow, at: float) -> str:
+    """The idempotency key of the run of a scheduled time: firing twice is one run."""
+    return f"schedule:{row.name}:{at:.0f}"
 
 
 def next_times(cron: str, zone: str, now: float, count: int = 5) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import registry
 from sqlmodel import Field, Session, SQLModel, col, delete, select
@@ -50,6 +51,7 @@ class ScheduleRow(_Table, table=True):
     workload: str
     enabled: bool
     catch_up: str
+    overlap: str
     actor: str
     set_at: float
 
@@ -74,6 +76,16 @@ class Table:
     def __init__(self, path: Path) -> None:
         self._engine = sqlite_engine(f"sqlite:///{path}")
         _Table.metadata.create_all(self._engine)
+        self._add_overlap()
+
+    def _add_overlap(self) -> None:
+        """A table that an earlier release made has no such column."""
+        with self._engine.begin() as db:
+            columns = {str(row[1]) for row in db.execute(text("pragma table_info(schedule)"))}
+            if "overlap" not in columns:
+                db.execute(
+                    text("alter table schedule add column overlap text not null default 'start'")
+                )
 
     def close(self) -> None:
         """Close the database."""
@@ -167,7 +179,7 @@ class Table:
             db.merge(ScheduleRow(
                 name=set_.name, cron=set_.cron, zone=set_.zone, playbook=set_.playbook,
                 workload=json.dumps(set_.workload), enabled=set_.enabled,
-                catch_up=set_.catch_up, actor=set_.actor, set_at=at,
+                catch_up=set_.catch_up, overlap=set_.overlap, actor=set_.actor, set_at=at,
             ))  # fmt: skip
             db.commit()
 

@@ -22,12 +22,12 @@ class Operations(Asking):
     def set_schedule(
         self, name: str, cron: str, playbook: str, *, zone: str = "UTC",
         workload: Mapping[str, Json] | None = None, enabled: bool = True,
-        catch_up: str = "latest",
+        catch_up: str = "latest", overlap: str = "start",
     ) -> dict[str, Json]:  # fmt: skip
         """Make or change a schedule."""
         body = {
             "cron": cron, "playbook": playbook, "zone": zone, "workload": dict(workload or {}),
-            "enabled": enabled, "catch_up": catch_up,
+            "enabled": enabled, "catch_up": catch_up, "overlap": overlap,
         }  # fmt: skip
         return self._dict("PUT", f"/api/schedules/{part(name)}", json=body)
 

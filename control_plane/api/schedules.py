@@ -76,7 +76,7 @@ class SchedulesController(Controller):
         """Make or change a schedule."""
         return await schedules.set(ScheduleSet(
             name, data.cron, data.zone, data.playbook, data.workload, request.user.name,
-            data.enabled, data.catch_up,
+            data.enabled, data.catch_up, data.overlap,
         ))  # fmt: skip
 
     @delete("/{name:str}", guards=[requires("operator")], operation_id="removeSchedule")

@@ -164,6 +164,7 @@ class ScheduleSend(Sent, frozen=True):
     workload: Values = field(default_factory=dict)
     enabled: bool = True
     catch_up: Literal["latest", "none", "all"] = "latest"
+    overlap: Literal["start", "skip"] = "start"
 
 
 class KillSend(Sent, frozen=True):

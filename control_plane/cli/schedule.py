@@ -39,6 +39,9 @@ def add(
     set_: Annotated[list[str] | None, typer.Option("--set", help="An input: name=value.")] = None,
     input_: Annotated[Path | None, typer.Option("--input", exists=True, dir_okay=False)] = None,
     catch_up: Annotated[str, typer.Option(help="Missed times: latest, none or all.")] = "latest",
+    overlap: Annotated[
+        str, typer.Option(help="While a run of it has not ended: start another, or skip.")
+    ] = "start",
     key_file: KeyFile = None, output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
     """Make or change a schedule."""
@@ -48,7 +51,7 @@ def add(
         declared = client.playbook(playbook)["inputs"]
         types = {entry["name"]: entry["type"] for entry in declared}
         view = client.set_schedule(
-            name, cron, playbook, zone=zone, catch_up=catch_up,
+            name, cron, playbook, zone=zone, catch_up=catch_up, overlap=overlap,
             workload=inputs(set_ or (), input_, types),
         )  # fmt: skip
     emit_one(view, output, lambda v: [f"{v['name']}: {v['text']}", *map(local, v["next"])])

@@ -186,6 +186,7 @@ class ScheduleLine:
     last_at: float | None
     last_run: str
     problem: str = ""
+    overlap: str = "start"
 
 
 @dataclass(frozen=True, slots=True)

@@ -376,5 +376,5 @@ def _schedule(view: ScheduleView) -> ScheduleLine:
     return ScheduleLine(
         view.name, view.cron, view.text, view.zone, view.playbook, view.enabled, view.next[:3],
         last.scheduled_for if last else None, last.run if last else "",
-        last.error if last else "",
+        last.error if last else "", view.overlap,
     )  # fmt: skip

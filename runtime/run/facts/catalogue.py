@@ -41,7 +41,12 @@ class ConfigStored(Fact, frozen=True):
 
 
 class ScheduleSet(Fact, frozen=True):
-    """A schedule was made or changed."""
+    """A schedule was made or changed.
+
+    ``catch_up`` says which times that were missed it makes up for: ``latest``, ``none`` or
+    ``all``; ``overlap`` what it does at a time at which a run of it has not ended: ``start``
+    another, or ``skip`` that time.
+    """
 
     TYPE: ClassVar[str] = "schedule.set"
     VERSION: ClassVar[int] = 1
@@ -53,6 +58,7 @@ class ScheduleSet(Fact, frozen=True):
     actor: str
     enabled: bool = True
     catch_up: str = "latest"
+    overlap: str = "start"
 
 
 class ScheduleRemoved(Fact, frozen=True):

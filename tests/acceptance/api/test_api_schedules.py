@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -110,6 +112,52 @@ def test_what_was_missed_is_caught_up_as_the_schedule_says(
             await server.close()
 
     asyncio.run(story())
+
+
+STAYS = TICK.replace('kind: python, code: "result = 1"', "kind: wait, for: 1d")
+
+
+@pytest.mark.parametrize(("overlap", "states"), [
+    ("start", ["submitted"] * 3), ("skip", ["submitted", "skipped", "skipped"]),
+])  # fmt: skip
+def test_a_time_is_skipped_while_a_run_of_an_earlier_one_has_not_ended_if_so_said(
+    data: DataFolder, overlap: str, states: list[str]
+) -> None:
+    async def story() -> None:
+        clock = Hand(NOON + 60)
+        server = await opened(data, clock)
+        await server.parts.engine.register(load_text(STAYS, {}), "test")
+        await server.parts.schedules.set(ScheduleSet(
+            "hourly", "0 * * * *", "UTC", "tests/tick", {}, "test", True, "all", overlap
+        ))  # fmt: skip
+        await server.close()
+        clock.at = NOON + 3 * HOUR + 60
+        server = await opened(data, clock)
+        schedules, engine = server.parts.schedules, server.parts.engine
+        fires = list(reversed(schedules.fires("hourly")))
+        assert [fire.state for fire in fires] == states
+        assert len(engine.journal.runs(playbook="tests/tick")) == states.count("submitted")
+        if overlap == "skip":
+            assert fires[0].run in fires[1].error
+            await engine.cancel(fires[0].run, "test", now=True)
+            await engine.wait(fires[0].run)
+            assert schedules.get("hourly").overlap == "skip"
+            assert (await schedules.fire("hourly", clock.at)).state == "submitted"
+        await server.close()
+
+    asyncio.run(story())
+
+
+def test_a_table_of_an_earlier_release_is_taken_over(data: DataFolder) -> None:
+    table = Table(data.schedules)
+    table.claim("s", 10.0, now=10.0)
+    table.close()
+    with closing(sqlite3.connect(data.schedules)) as db:
+        db.execute("alter table schedule drop column overlap")
+        db.commit()
+    table = Table(data.schedules)
+    assert (table.rows(), len(table.fires("s", 5))) == ([], 1)
+    table.close()
 
 
 def test_a_fire_that_was_cut_off_starts_its_run_once(data: DataFolder) -> None:
