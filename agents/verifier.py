@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from agents.observer import Observation
+from optimizer.distinct import distinct
 from optimizer.evidence import Batches
 from optimizer.guard import Reason
 
@@ -91,7 +92,7 @@ def _faded(one: Observation) -> Reason | None:
 
 
 def _run_levels(history: Batches) -> list[float]:
-    _, codes = np.unique(history.run, return_inverse=True)
+    _, codes = distinct(history.run)
     seconds = np.bincount(codes, weights=history.seconds)
     levels: list[float] = np.log(
         seconds / np.bincount(codes, weights=np.maximum(history.items, 1))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from optimizer.borrowing import Borrowed, ranked, resembling
 from optimizer.constraints import together
+from optimizer.distinct import distinct
 from optimizer.effect import REACH, Effect
 from optimizer.evidence import Batches, Value, by_value
 from optimizer.failing import no_good
@@ -106,7 +107,7 @@ def _levels(whole: Batches, y: Array, stable: int) -> dict[int, Level]:
     known = np.isfinite(y)
     run, size, y = whole.run[known], whole.size[known], y[known]
     levels = within_runs(run, size, y, stable)
-    names, codes = np.unique(whole.run, return_inverse=True)
+    names, codes = distinct(whole.run)
     sums = np.bincount(codes, weights=whole.items)
     totals = dict(zip(names.tolist(), sums.tolist(), strict=True))
     first = np.full(len(names), np.inf)

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from optimizer.distinct import distinct
 from optimizer.effect import REACH
 from optimizer.evidence import Batches
 from optimizer.models.levels import Level
@@ -66,7 +67,7 @@ def e_value(log_effect: float, spread: float) -> float:
 def support(history: Batches, column: str, value: int, stable: int) -> float:
     """Return the share of the stable value's batches in runs of a size ``value`` has seen."""
     values = getattr(history, column)
-    _, codes = np.unique(history.run, return_inverse=True)
+    _, codes = distinct(history.run)
     sizes = np.log(np.maximum(np.bincount(codes, weights=history.items), 1.0))
     mine = sizes[np.unique(codes[values == value])]
     base = sizes[codes[values == stable]]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from optimizer.borrowing import Borrowed, lend, resembling
 from optimizer.choice_trials import measured
+from optimizer.distinct import distinct
 from optimizer.effect import Effect
 from optimizer.elsewhere import Elsewhere, space_of
 from optimizer.evidence import record
@@ -120,7 +121,7 @@ def _unmeasured(
     asked: Asked, choices: list[str], others: Others | None, limits: Limits,
     suppressed: Collection[str],
 ) -> Candidate | Reason:  # fmt: skip
-    runs = len(np.unique(asked.history.run))
+    runs = len(distinct(asked.history.run)[0])
     if runs < FEWEST_RUNS:
         return asked.no("too_little_history", f"{runs} runs are known; {FEWEST_RUNS} are needed")
     view = _View.of(asked, choices, others, Terms(

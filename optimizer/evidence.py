@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.distinct import distinct, pieces, texts
 from runtime.run.layers import digest
 
 Json: TypeAlias = Any
@@ -119,6 +120,8 @@ class Batches:
 
     def where(self, keep: Array) -> Batches:
         """Return the batches where ``keep`` is true."""
+        if keep.all():
+            return self
         kept = {f.name: getattr(self, f.name)[keep] for f in fields(self) if f.name != "quality"}
         return replace(self, **kept)
 
@@ -135,12 +138,12 @@ class Batches:
 
     def run_items(self) -> int:
         """Return the median number of items that a run has."""
-        _, codes = np.unique(self.run, return_inverse=True)
+        _, codes = distinct(self.run)
         return int(np.median(np.bincount(codes, weights=self.items))) if len(self) else 0
 
     def run_batches(self) -> int:
         """Return the median number of batches that a run has."""
-        _, codes = np.unique(self.run, return_inverse=True)
+        _, codes = distinct(self.run)
         return int(np.median(np.bincount(codes))) if len(self) else 0
 
 
@@ -178,11 +181,11 @@ def _plain(name: str, values: Array) -> Array:
     """Texts as texts, all else as numbers; what is null becomes "" or NaN."""
     if values.dtype.kind == "M":
         return values.astype("datetime64[us]").astype(np.int64) / 1e6
-    if values.dtype.kind != "O":
+    if values.dtype.kind != "O" or name == "attempt":
         return values
-    null = np.array([value is None for value in values], dtype=bool)
     if name in _TEXTS:
-        return np.where(null, "", values).astype(str)
+        return texts(values)
+    null = np.array([value is None for value in values], dtype=bool)
     return np.where(null, np.nan, values).astype(float)
 
 
@@ -195,9 +198,9 @@ def _sift(columns: dict[str, Array]) -> tuple[dict[str, Array], dict[str, int]]:
             aside |= columns[name].astype(bool)
     impossible = ~(columns["run_s"] >= 0.0)
     impossible |= columns["at"] < columns["scheduled_at"] - 1.0
-    _, first = np.unique(columns["attempt"], return_index=True)
+    names = columns.pop("attempt").tolist()
     twice = np.ones(n, dtype=bool)
-    twice[first] = False
+    twice[list(dict(zip(reversed(names), range(n - 1, -1, -1), strict=True)).values())] = False
     keep = ~(aside | impossible | twice)
     counted = {
         "attempts": n,
@@ -205,14 +208,14 @@ def _sift(columns: dict[str, Array]) -> tuple[dict[str, Array], dict[str, int]]:
         "impossible": int((impossible & ~aside).sum()),
         "duplicates": int((twice & ~aside & ~impossible).sum()),
     }
+    if keep.all():
+        return columns, counted
     return {name: values[keep] for name, values in columns.items()}, counted
 
 
 def _group(columns: dict[str, Array], counted: dict[str, int]) -> Batches:
     """Bring the tries of each batch together."""
-    keys = np.char.add(
-        np.char.add(columns["run"].astype(str), "/"), _whole(columns["batch"]).astype(str)
-    )
+    keys = pieces(columns["run"].astype(str), _whole(columns["batch"]))
     again = columns["retried"].astype(bool)  # of tries side by side the last one decides
     order = np.lexsort((~again, columns["number"], keys))
     c = {name: values[order] for name, values in columns.items()}
@@ -315,7 +318,7 @@ def record(
         "scope": {name: scope.get(name) for name in ("playbook", "version", "step", "bound")},
         "diff": [dict(line) for line in diff],
         "window": {
-            "runs": len(np.unique(history.run)),
+            "runs": len(distinct(history.run)[0]),
             "batches": len(history),
             "from": int(history.start.min()) if len(history) else None,
             "to": math.ceil(history.end.max()) if len(history) else None,

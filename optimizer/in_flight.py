@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from optimizer.constraints import together
+from optimizer.distinct import distinct
 from optimizer.effect import Effect
 from optimizer.evidence import Batches, by_value
 from optimizer.failing import no_good
@@ -62,7 +63,7 @@ def study(
         seen = base.batches if base else 0
         text = f"{seen} batches at {stable} are known; {limits.least_batches} are needed"
         return Reason(name, "too_little_history", text)
-    if len(history) / len(np.unique(history.run)) < LEAST_BATCHES_A_RUN:
+    if len(history) / len(distinct(history.run)[0]) < LEAST_BATCHES_A_RUN:
         return Reason(name, "run_too_small", "a run has too few batches to fill two blocks")
     levels = _levels(pairs(mine), stable)
     asked = {*levels, *knob.scaled(stable, LADDER)}

@@ -90,7 +90,7 @@ def together(failed: Array) -> Array:
     >>> together(np.r_[np.zeros(100), np.ones(40), np.zeros(100)].astype(bool)).sum()
     np.int64(40)
     """
-    from scipy.stats import binom
+    from scipy.special import bdtrc
 
     many = len(failed) // IN_A_ROW
     found = np.zeros(len(failed), bool)
@@ -98,7 +98,8 @@ def together(failed: Array) -> Array:
         return found
     counts = np.asarray(failed[: many * IN_A_ROW]).reshape(many, IN_A_ROW).sum(axis=1)
     usual = max(float(np.median(counts)) / IN_A_ROW, 0.5 / IN_A_ROW)
-    least = max(HALF * IN_A_ROW, float(binom.isf(CHANCE / many, IN_A_ROW, usual)) + 1.0)
+    beyond = bdtrc(np.arange(IN_A_ROW + 1), IN_A_ROW, usual)  # the chance of more than so many
+    least = max(HALF * IN_A_ROW, int(np.argmax(beyond <= CHANCE / many)) + 1)
     found[: many * IN_A_ROW] = np.repeat(counts >= least, IN_A_ROW)
     return found
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.changes import Sensitivity, regimes
+from optimizer.distinct import distinct
 from optimizer.evidence import Batches
 
 Array: TypeAlias = NDArray[Any]
@@ -29,7 +30,7 @@ def current(history: Batches) -> Batches:
     """Return the batches of the current regime; all of them when there is but one."""
     if not len(history):
         return history
-    _, codes = np.unique(history.run, return_inverse=True)
+    _, codes = distinct(history.run)
     levels, began = _levels(history, codes)
     order = np.argsort(began, kind="stable")[-LATEST:]
     last = regimes(np.exp(levels[order]), asked=MUCH)[-1]

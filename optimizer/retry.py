@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.blocks import batches_a_block, noise, spread_of_blocks
+from optimizer.distinct import distinct
 from optimizer.effect import Effect
 from optimizer.finding import Asked, Finding, propose
 from optimizer.guard import Limits, Reason
@@ -153,7 +154,7 @@ def price_of(tries: Tries) -> float:
     turns = tries.in_turn()
     good = turns.seconds[turns.error == ""]
     ok_s = float(good.mean()) if len(good) else float(turns.seconds.mean())
-    _, runs = np.unique(turns.run, return_inverse=True)
+    _, runs = distinct(turns.run)
     run_s = float(np.median(np.bincount(runs, weights=turns.seconds)))
     return min(max(run_s, PRICE[0] * ok_s), PRICE[1] * ok_s)
 

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.distinct import pieces, texts
 from optimizer.evidence import Table
 
 Array: TypeAlias = NDArray[Any]
@@ -86,7 +87,7 @@ def tries(table: Table) -> Tries:
     trial = np.char.add(np.char.add(_text(table, "experiment"), "/"), arm)
     keep &= _number(table, "run_s") >= 0.0
     run, batch = _text(table, "run"), np.nan_to_num(_number(table, "batch"), nan=-1.0)
-    _, unit = np.unique(np.char.add(np.char.add(run, "/"), batch.astype(str)), return_inverse=True)
+    unit = pieces(run, batch)
     error = np.where(outcome == "succeeded", "", _text(table, "error_class"))
     error = np.where((outcome != "succeeded") & (error == ""), outcome, error)
     error = np.where(outcome == "timed_out", "timeout", error)
@@ -95,13 +96,18 @@ def tries(table: Table) -> Tries:
         unit=unit, run=run, version=_text(table, "version"), number=_number(table, "number"),
         error=error, seconds=_number(table, "run_s"), begin=_number(table, "scheduled_at"),
         end=_number(table, "at"), whole=~np.isin(error, ("timeout", "cancelled")),
-        beside=np.array(["." in name.rpartition("/")[2] for name in _text(table, "attempt")]),
+        beside=_beside(table.column("attempt").to_numpy()),
         work=_work(table), size=_known(table, "batch_size"), memory=_known(table, "rss_peak"),
         hardware=_text(table, "hardware"), over=_known(table, "over_budget") > 0,
         trial=np.where((arm == "") | (arm == "control"), "", trial),
     ).where(keep)  # fmt: skip
     found = found.where(np.lexsort((found.beside, found.number, found.unit)))
     return replace(found.where(found.trial == ""), tried=found.where(found.trial != ""))
+
+
+def _beside(attempts: Array) -> Array:
+    """Which tries ran beside another of their turn: their names end in ``number.number``."""
+    return np.array(["." in str(name).rpartition("/")[2] for name in attempts.tolist()])
 
 
 def _work(table: Table) -> Array:
@@ -123,8 +129,7 @@ def _known(table: Table, name: str) -> Array:
 def _text(table: Table, name: str) -> Array:
     if name not in table.column_names:
         return np.full(table.num_rows, "")
-    values = table.column(name).to_numpy()
-    return np.array(["" if value is None else str(value) for value in values])
+    return texts(table.column(name).to_numpy())
 
 
 def _number(table: Table, name: str) -> Array:

@@ -30,6 +30,7 @@ from optimizer import (
 )
 from optimizer.choice import Others
 from optimizer.direction import Direction
+from optimizer.distinct import among
 from optimizer.evidence import Batches
 from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
@@ -97,7 +98,7 @@ def tune_step(
         return Tuned(None, (Reason(name, "data_quality", "; ".join(faults)),))
     history = current(history)
     if tries is not None:
-        tries = tries.where(np.isin(tries.run, np.unique(history.run)))
+        tries = tries.where(among(tries.run, history.run))
     suppressed = _suppressed(scope)
 
     def ask(about: Mapping[str, Json]) -> list[Candidate | Reason]:

@@ -30,12 +30,12 @@ class Risk:
 
 def fit(sizes: Sequence[float], failed: Sequence[int], total: Sequence[int]) -> Risk:
     """Return the logistic risk through failures by size."""
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
     if sum(failed) in (0, sum(total)):
         share = (sum(failed) + PRIOR[0]) / (sum(total) + sum(PRIOR))
         return Risk(math.log(share / (1.0 - share)), 0.0)
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression  # takes seconds: where failures are, only
+
     logs = np.log(np.repeat(np.asarray(sizes, float), 2)).reshape(-1, 1)
     events = np.tile([1, 0], len(sizes))
     weights = np.ravel([(f, t - f) for f, t in zip(failed, total, strict=True)])

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.distinct import distinct
 from optimizer.models.alike import Times, same_times, time_columns
 
 Array: TypeAlias = NDArray[Any]
@@ -73,7 +74,7 @@ class _Cell:
 def _cells(run: Array, value: Array, y: Array) -> list[_Cell]:
     """Mean of each value in each run, with the variance of that mean."""
     spread = _spreads(value, y)
-    runs, of_run = np.unique(run, return_inverse=True)
+    runs, of_run = distinct(run)
     values, of_value = np.unique(value, return_inverse=True)
     cell, codes = np.unique(of_run * len(values) + of_value, return_inverse=True)
     counts = np.bincount(codes)
