@@ -144,9 +144,15 @@ def best(
 
 
 def _with(text: str, against: Mapping[float, str]) -> str:
-    """Add what values were left out for, the longest that did."""
+    """Say first what values are left alone for, of the longest of them."""
     said = [against[v] for v in sorted(against, reverse=True) if against[v]]
-    return f"{text}; left out: {said[0]}" if said else text
+    return f"{said[0]}; of what is left, {text}" if said else text
+
+
+def few(tries: int) -> str:
+    """Say that there are too few tries."""
+    known = "1 try is" if tries == 1 else f"{tries:,} tries are"
+    return f"{known} known, too few to say how long the slow ones take: {LEAST_TRIES} are needed"
 
 
 def settled(seconds: Array) -> Array:

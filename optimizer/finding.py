@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from optimizer.effect import Effect
 from optimizer.evidence import Batches, record
 from optimizer.guard import Limits, Reason, doubts
-from optimizer.knobs import knob_class
+from optimizer.knobs import knob_class, said
 from optimizer.objective import Objective, choose
 from optimizer.proposal import Candidate
 
@@ -83,14 +83,18 @@ def propose(
     asked: Asked, found: Finding, limits: Limits, suppressed: Collection[str]
 ) -> Candidate | Reason:
     """Return the change that a finding supports, or why there is none."""
-    against = doubts(found.value, found.judged or found.effect, limits, compared=found.compared)
+    against = doubts(
+        said(asked.knob, found.value), found.judged or found.effect, limits,
+        compared=found.compared, what=f"{asked.objective} per item",
+    )  # fmt: skip
     if against:
         return asked.no(*against[0])
     if is_far(asked, found.value, limits):
         return _ask(asked, found, limits, suppressed)
     candidate = _candidate(asked, found, limits)
     if candidate.content in suppressed:
-        text = f"{found.value} was turned down before and nothing material is new"
+        value = said(asked.knob, found.value)
+        text = f"{value} was turned down before and nothing material is new"
         return asked.no("not_worthwhile", text)
     return candidate
 
@@ -115,7 +119,7 @@ def towards(
         return own
     if answer.reason != "step_too_large" or step.effect.log > -math.log1p(-limits.min_gain):
         return answer
-    far = f"{_says(asked, found)}, a step towards which is {edge}"
+    far = f"{_says(asked, found)}, a step towards which is {said(asked.knob, edge)}"
     return _experiment(asked, replace(step, note=far), suppressed)
 
 
@@ -193,7 +197,10 @@ def _experiment(asked: Asked, found: Finding, suppressed: Collection[str]) -> Ca
         note=found.note,
     )  # fmt: skip
     if candidate.content in suppressed:
-        return asked.no("not_worthwhile", f"{found.value} was tried before and nothing is new")
+        return asked.no(
+            "not_worthwhile",
+            f"{said(asked.knob, found.value)} was tried before and nothing is new",
+        )
     return candidate
 
 
@@ -202,6 +209,7 @@ def _candidate(asked: Asked, found: Finding, limits: Limits) -> Candidate:
     predicted: dict[str, dict[str, float]] = {asked.objective: found.effect.predicted()}
     chance = found.effect.chance_of(limits.min_gain)
     gain = f"{asked.objective} per item {math.expm1(found.effect.log):+.0%}"
+    likely = f"a gain of {limits.min_gain:.0%} or more"
     sections = {
         "support": 1.0,
         "covered": [],
@@ -226,5 +234,5 @@ def _candidate(asked: Asked, found: Finding, limits: Limits) -> Candidate:
         base={asked.knob: asked.stable},
         evidence=record(asked.scope, [line], asked.history, sections),
         predicted=predicted,
-        note=f"{found.note}: {gain}; {limits.min_gain:.0%} or more with a chance of {chance:.0%}",
+        note=f"{found.note}: {gain}; {likely} with a chance of {chance:.0%}",
     )

@@ -143,6 +143,7 @@ def objections(
     *,
     covered: bool,
     compared: int = 1,
+    what: str = "",
 ) -> list[tuple[str, str]]:
     """Return what speaks against proposing ``value``: codes, each with a sentence.
 
@@ -155,23 +156,27 @@ def objections(
     ratio = max(value / stable, stable / value)
     if not covered and ratio > limits.factor(knob.name) + 1e-9:
         found.append(("history_cannot_say", f"{value} is a step of x{ratio:.3g} nobody has tried"))
-    return found + doubts(value, effect, limits, compared=compared)
+    return found + doubts(str(value), effect, limits, compared=compared, what=what)
 
 
 def doubts(
-    value: Json, effect: Effect, limits: Limits, *, compared: int = 1
+    value: str, effect: Effect, limits: Limits, *, compared: int = 1, what: str = ""
 ) -> list[tuple[str, str]]:
-    """Return what speaks against an effect itself, whatever the value is: see `objections`."""
-    found = []
+    """Return what speaks against an effect itself, whatever the value is: see `objections`.
+
+    ``value`` and ``what`` are the words for a person: ``10 s`` and ``time per item``.
+    """
+    found, says = [], _says(value, effect, limits, what)
     sure = 1.0 - (1.0 - limits.confidence) / compared
     if effect.log > _log_gain(limits) or effect.chance_of(limits.min_gain) < sure:
-        found.append(("not_worthwhile", _says(value, effect, limits)))
+        asked = f", where {sure:.0%} is asked for" if effect.log <= _log_gain(limits) else ""
+        found.append(("not_worthwhile", f"{says}{asked}"))
     elif not effect.provable(limits.min_gain):
         noise = math.expm1(PROOF * effect.measurement_se)
         text = f"too little for a trial to prove, which measures to within {noise:.0%}"
-        found.append(("unprovable", f"{_says(value, effect, limits)}, {text}"))
+        found.append(("unprovable", f"{says}, {text}"))
     elif effect.width > WIDEST and effect.interval()[2] > -CLEARLY * limits.min_gain:
-        found.append(("too_uncertain", f"{_says(value, effect, limits)}, {_wide(effect)}"))
+        found.append(("too_uncertain", f"{says}, {_wide(effect)}"))
     return found
 
 
@@ -187,9 +192,10 @@ def _log_gain(limits: Limits) -> float:
     return math.log(1.0 - limits.min_gain)
 
 
-def _says(value: Json, effect: Effect, limits: Limits) -> str:
+def _says(value: str, effect: Effect, limits: Limits, what: str) -> str:
     low, middle, high = effect.interval()
+    chance = effect.chance_of(limits.min_gain)
     return (
-        f"{value}: {middle:+.0%} ({low:+.0%} to {high:+.0%}), a gain of {limits.min_gain:.0%} "
-        f"with a chance of {effect.chance_of(limits.min_gain):.0%}"
+        f"{value}: {what}{' ' if what else ''}{middle:+.0%} ({low:+.0%} to {high:+.0%}), "
+        f"a gain of {limits.min_gain:.0%} or more with a chance of {chance:.0%}"
     )

@@ -14,9 +14,10 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.cutting import Luck, best, settled
+from optimizer.cutting import Luck, best, few, settled
 from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
+from optimizer.knobs import change_said
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
 
@@ -34,7 +35,7 @@ def study(
     """Return what history says of hedging after another time, or why it says nothing."""
     luck = Luck.of(tries, 2, rng)
     if luck is None:
-        return asked.no("too_little_history", f"{len(tries)} tries say nothing of a tail")
+        return asked.no("too_little_history", few(len(tries)))
     low, high = asked.ends
     drawn = luck.seconds(luck.curve)
     values = [
@@ -50,8 +51,9 @@ def study(
             name: {str(q): float(np.quantile(s, q)) for q in (0.5, 0.95, 0.99)}
             for name, s in both.items()
         }
+        move = change_said({"knob": "hedge", "from": asked.stable, "to": value})
         text = (
-            f"hedge {asked.stable} → {value}: {beside:.1%} of the work has a second try, "
+            f"{move}: {beside:.1%} of the work has a second try, "
             f"99% is done in {told['then']['0.99']:.3g} s instead of {told['now']['0.99']:.3g} s"
         )
         return text, {"done_s_by_share": told, "second_tries": beside}

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from runtime.playbook.knobs import KNOBS, KnobClass
+from runtime.playbook.knobs import DURATIONS, KNOBS, SHARES, KnobClass
 
 Json: TypeAlias = Any
 CLASSES: Final[dict[str, KnobClass]] = dict(KNOBS)
@@ -33,6 +33,40 @@ def knob_class(name: str) -> KnobClass:
     if name not in CLASSES:
         raise UnknownKnob(name)
     return CLASSES[name]
+
+
+def said(knob: str, value: Json) -> str:
+    """Return a knob's value as a person reads it, with its unit.
+
+    >>> said("timeout", 0.3), said("retry.budget", 0.1), said("retry.on", ["transient", "lost"])
+    ('0.3 s', '10%', 'transient, lost')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(one) for one in value) or "nothing"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if knob in SHARES:
+        return f"{100 * value:g}%"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{text} s" if knob in DURATIONS else text
+
+
+def change_said(line: Mapping[str, Json]) -> str:
+    """Return a line of a diff in words: a change, or what is tried beside the value in use.
+
+    >>> change_said({"knob": "timeout", "from": 20.0, "to": 1.5})
+    'timeout 20 s → 1.5 s'
+    >>> change_said({"knob": "each.batch", "from": 5, "values": [10, 20]})
+    'each.batch: try 10 or 20 beside 5'
+    """
+    knob, now = str(line["knob"]), said(str(line["knob"]), line.get("from"))
+    if values := line.get("values"):
+        tried = [said(knob, value) for value in values]
+        named = " or ".join(one for one in (", ".join(tried[:-1]), tried[-1]) if one)
+        return f"{knob}: try {named} beside {now}"
+    return f"{knob} {now} → {said(knob, line.get('to'))}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ little is no other proposal.
 >>> told = {"state": "rolled_back", "reason": "harm", "diff": [line]}
 >>> lessons = Lessons.of([told], "timeout", 8.0)
 >>> lessons.against(0.9)
-'1.0 did harm in its trial, and 0.9 lies beyond it'
+'1 s did harm in its trial, and 0.9 s lies beyond it'
 >>> lessons.against(2.0)
 ''
 """
@@ -20,6 +20,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+
+from optimizer.knobs import said
 
 Json: TypeAlias = Any
 
@@ -32,6 +34,7 @@ DECIDED: Final = frozenset({"rolled_back", "rejected", "failed"})
 class Lessons:
     """The nearest values on either side that did harm, and those that were turned down."""
 
+    knob: str
     low: float = -math.inf
     high: float = math.inf
     down: tuple[tuple[float, str], ...] = ()
@@ -41,7 +44,7 @@ class Lessons:
         """Return what earlier proposals of this knob taught."""
         now = math.inf if stable is None else stable
         if not isinstance(now, int | float):
-            return cls()
+            return cls(knob)
         harmed, down = set(), []
         for told in last:
             for value, how in _ends(told, knob):
@@ -51,19 +54,20 @@ class Lessons:
                     down.append((value, how))
         low = max((v for v in harmed if v < now), default=-math.inf)
         high = min((v for v in harmed if v > now), default=math.inf)
-        return cls(low, high, tuple(down))
+        return cls(knob, low, high, tuple(down))
 
     def against(self, value: float) -> str:
         """Say what speaks against a value; "" if nothing does."""
+        mine = said(self.knob, value)
         for harmed in (self.low, self.high):
             if value == harmed:
-                return f"{value:g} did harm in its trial"
+                return f"{said(self.knob, value)} did harm in its trial"
         if value < self.low or value > self.high:
             harmed = self.low if value < self.low else self.high
-            return f"{harmed} did harm in its trial, and {value:g} lies beyond it"
+            return f"{said(self.knob, harmed)} did harm in its trial, and {mine} lies beyond it"
         for other, how in self.down:
             if value > 0.0 < other and abs(math.log(value / other)) <= NEAR:
-                return f"{other:g} {how}, and {value:g} is as good as that"
+                return f"{said(self.knob, other)} {how}, and {mine} is too near to be another"
         return ""
 
 

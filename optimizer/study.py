@@ -92,7 +92,7 @@ def _weigh(study: Study, limits: Limits) -> tuple[dict[int, Effect], list[int], 
             continue
         against = objections(
             study.knob, study.stable, value, effect, limits, covered=value in study.effects,
-            compared=len(study.effects),
+            what=f"{study.objective} per item", compared=len(study.effects),
         )  # fmt: skip
         if not against:
             passing[value] = effect

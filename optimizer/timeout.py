@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.again import Again
-from optimizer.cutting import Luck, best, settled
+from optimizer.cutting import Luck, best, few, settled
 from optimizer.finding import Asked
 from optimizer.guard import Limits, Reason
+from optimizer.knobs import change_said
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
 
@@ -40,7 +41,7 @@ def study(
         return asked.no("not_worthwhile", "a try that is given up would not be tried again")
     luck = Luck.of(tries, attempts, rng)
     if luck is None:
-        return asked.no("too_little_history", f"{len(tries)} tries say nothing of a tail")
+        return asked.no("too_little_history", few(len(tries)))
     low, high = asked.ends
     drawn, again = luck.seconds(luck.curve), Again.of(asked, tries)
     now = _lost(drawn, again, asked.stable)
@@ -61,7 +62,8 @@ def study(
 
     def explain(value: float) -> tuple[str, dict[str, Json]]:
         lost = [now, _lost(drawn, again, value)]
-        text = f"timeout {asked.stable} → {value}: {luck.curve.still(value):.1%} of tries are cut"
+        move = change_said({"knob": "timeout", "from": asked.stable, "to": value})
+        text = f"{move}: {luck.curve.still(value):.1%} of tries are cut"
         return text, {"fail_for_good": lost, "second_tries": asdict(again.at(value))}
 
     answer = best(asked, luck, spent, unlucky, limits, suppressed, explain)

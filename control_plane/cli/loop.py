@@ -18,10 +18,12 @@ from control_plane.cli.output import (
     Row,
     emit_one,
     emit_rows,
+    fitted,
     say,
 )
 from control_plane.cli.progress import counting
 from control_plane.cli.study import simulate, study
+from optimizer.knobs import change_said
 
 if TYPE_CHECKING:
     from trimtab import Client
@@ -44,7 +46,7 @@ def once(
         line = client.optimize()
         say(f"run {line['run']} looks for what history speaks for")
         told = _cycle(client, line["run"], timeout_s)
-    emit_one(told, output, _lines)
+    emit_one(told, output, lambda t: (one for text in _lines(t) for one in fitted(text)))
     waiting = [view["id"] for view in told["proposals"] if view["state"] == "proposed"]
     if waiting and output is Format.TABLE:
         say(f"next: trimtab proposal show {waiting[0]}")
@@ -217,11 +219,10 @@ def _cycle(client: Client, run: str, timeout_s: float) -> dict[str, Any]:
 
 def _lines(told: Row) -> Iterator[str]:
     for view in told["proposals"]:
-        change = ", ".join(
-            f"{line['knob']} {line['from']} → {line.get('to', line.get('values'))}"
-            for line in view["diff"]
-        )
+        change = ", ".join(change_said(line) for line in view["diff"])
         yield f"{view['id']}  {view['state']}  {view['playbook']}#{view['step']}  {change}"
+        if view["state"] != "proposed" and view.get("reason_words"):
+            yield f"  {view['reason_words']}"
     for reason in told["reasons"]:
         yield f"no proposal for {reason['scope']}: {reason['text']}"
     if not told["proposals"] and not told["reasons"]:

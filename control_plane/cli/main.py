@@ -38,7 +38,7 @@ from control_plane.cli.here import Here
 from control_plane.cli.output import Code, Refusal, told
 from control_plane.cli.refusals import refusal_of
 from control_plane.names import NameTaken, check_names
-from control_plane.settings import find_folder
+from control_plane.settings import choose_folder
 
 Data = Annotated[
     Path | None,
@@ -60,7 +60,7 @@ app = typer.Typer(
 @app.callback()
 def chosen(ctx: typer.Context, data: Data = None) -> None:
     """Choose the data folder."""
-    ctx.obj = Here(find_folder(data, os.environ, Path.cwd()))
+    ctx.obj = Here(*choose_folder(data, os.environ, Path.cwd()))
 
 
 for verb in (

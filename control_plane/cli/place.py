@@ -32,9 +32,10 @@ _URL: Final = "TRIMTAB_URL"
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """A data folder, as commands see it."""
+    """A data folder, as commands see it, and why it is this one."""
 
     folder: DataFolder
+    why: str = ""
 
     def settings(self, **flags: Scalar | None) -> tuple[Settings, Sources]:
         """Return the settings in force, with these flags (``server_port=…``) on top."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 import typer
 
 from control_plane.cli.here import Here, KeyFile, here
-from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows, say
+from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows, fitted, say
 from control_plane.clock import local
+from optimizer.knobs import change_said
 
 app = typer.Typer(no_args_is_help=True, help="Read proposals, decide on them, take them back.")
 Id = Annotated[str, typer.Argument(help="The proposal's id.")]
@@ -38,7 +39,7 @@ def show(ctx: typer.Context, proposal: Id, key_file: KeyFile = None,
          output: Output = Format.TABLE) -> None:  # fmt: skip
     """Show a proposal as a reviewer sees it: diff, effect, evidence, plan, history."""
     view = _read(here(ctx), proposal, key_file)
-    emit_one(view, output, _lines)
+    emit_one(view, output, lambda v: (one for text in _lines(v) for one in fitted(text)))
     if view["state"] == "proposed" and output is Format.TABLE:
         say(f"next: trimtab proposal approve {proposal} --hash {view['bound_hash']}")
         say(f"  or: trimtab proposal reject {proposal} --note WHY")
@@ -125,12 +126,7 @@ def _decided(view: Row, output: Format) -> None:
 
 
 def _change(view: Row) -> str:
-    return ", ".join(_line(line) for line in view["diff"])
-
-
-def _line(line: dict[str, Any]) -> str:
-    to = line.get("to", line.get("values"))
-    return f"{line['knob']} {json.dumps(line['from'])} → {json.dumps(to)}"
+    return ", ".join(change_said(line) for line in view["diff"])
 
 
 def _expected(view: Row) -> str:
@@ -145,14 +141,14 @@ def _lines(view: Row) -> Iterator[str]:
     yield f"{view['id']}  {view['kind']}  {view['state']}  {view['reason_words'] or ''}".rstrip()
     yield f"  step       {view['playbook']}#{view['step']}"
     for line in view["diff"]:
-        yield f"  change     {_line(line)}"
+        yield f"  change     {change_said(line)}"
     yield f"  expected   {_expected(view)}"
     yield f"  author     {view['author']}   approver {view['approver'] or 'none yet'}"
     yield f"  hash       {view['bound_hash']}"
     if view["note"]:
         yield f"  note       {view['note']}"
     for name, value in view["evidence"].items():
-        if value in ({}, [], None, ""):
+        if name in _ELSEWHERE or value in ({}, [], None, ""):
             continue
         yield f"  evidence   {name}: {json.dumps(value, default=str)[:160]}"
     for text in view["plan"]:
@@ -162,6 +158,12 @@ def _lines(view: Row) -> Iterator[str]:
     yield from _measured(view)
     for moved in view["history"]:
         yield f"  {local(moved['at'])}  {moved['source']} → {moved['target']}: {moved['words']}"
+
+
+_ELSEWHERE: Final = frozenset(
+    {"evidence_version", "id", "scope", "diff", "objective", "prediction"}
+)
+"""What the evidence repeats of the lines above; `-o json` has all of it."""
 
 
 def _measured(view: Row) -> Iterator[str]:

@@ -115,6 +115,7 @@ def _run(place: Here, settings: Settings, sources: Sources, *, link: bool) -> No
 
     from control_plane.names import check_names
 
+    say(f"data folder {place.folder.root}: {place.why}")
     check_names(thoroughly=True)
     level = settings.server.log_level.upper()
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from control_plane.cli.here import Here, KeyFile, here
-from control_plane.cli.output import Code, Format, Output, Refusal, Row, emit_one, emit_rows, say
+from control_plane.cli.output import (
+    Code,
+    Format,
+    Output,
+    Refusal,
+    Row,
+    emit_one,
+    emit_rows,
+    fitted,
+    many,
+    say,
+)
 from control_plane.cli.progress import counting
+from optimizer.knobs import change_said, said
 
 if TYPE_CHECKING:
     from control_plane.rehearsing import Joint
@@ -42,7 +54,7 @@ def study(
             f"the record holds no batch of {step}", hint="run its playbook a few times",
             code=Code.REFUSED,
         )  # fmt: skip
-    emit_one(told, output, _reasons)
+    emit_one(told, output, lambda t: (one for text in _reasons(t) for one in fitted(text)))
 
 
 def simulate(
@@ -123,43 +135,63 @@ def _band(key: str) -> Any:
 
 def _reasons(told: Row) -> Iterator[str]:
     quality = told["data_quality"]
-    yield f"{told['scope']}: {told['batches']:,} batches, less {told['objective']} is better"
     yield (
-        f"  attempts {quality['attempts']:,}, put aside: {quality['impossible']} impossible, "
-        f"{quality['duplicates']} told twice, {quality['excluded']} excluded; "
-        f"{quality['cost_coverage']:.0%} have a cost"
+        f"{told['scope']}: {many(told['batches'], 'batch', 'batches')} finished; the objective "
+        f"is less {told['objective']} per item"
+    )
+    aside = {
+        "with impossible times": quality["impossible"], "told twice": quality["duplicates"],
+        "of candidates or overrides": quality["excluded"],
+    }  # fmt: skip
+    left = ", ".join(f"{n:,} {what}" for what, n in aside.items() if n) or "none"
+    yield (
+        f"  {many(quality['attempts'], 'attempt')} read, left out: {left}; "
+        f"{quality['cost_coverage']:.0%} of them have a cost"
     )
     if quality["before_regime"]:
         yield (
-            f"  an item took another time before: {quality['before_regime']:,} batches are left "
-            f"out (x{quality['regime_factor']:.2f} since)"
+            f"  an item takes x{quality['regime_factor']:.2f} of what it took before some run: "
+            f"{many(quality['before_regime'], 'batch', 'batches')} from before are left out"
         )
     for knob in told["knobs"]:
         yield ""
         yield from _knob(knob)
     yield ""
-    found = told["proposal"]
-    yield f"proposes: {found['note']}" if found else "proposes nothing"
+    yield from _proposed(told["proposal"])
+
+
+def _proposed(found: Row | None) -> Iterator[str]:
+    if found is None:
+        yield "it proposes nothing now: the reasons stand with each knob above"
+        return
+    change = ", ".join(change_said(line) for line in found["diff"])
+    kind = "a trial, for history cannot say" if found["kind"] == "experiment" else "a change"
+    yield f"it proposes {kind}: {change}"
+    yield f"  {found['note']}"
 
 
 def _knob(knob: Row) -> Iterator[str]:
-    yield f"{knob['knob']} (now {knob['stable']}): {knob['answer']}"
+    name, answer = knob["knob"], ANSWERS.get(knob["answer"], knob["answer"])
+    yield f"{name}, now {said(name, knob['stable'])}: {answer}"
     yield f"  {knob['text']}"
     model = knob["model"] or {}
     for value in model.get("values", ()):
         yield (
-            f"  {value['value']:>8}: {value['batches']:,} batches, "
-            f"{value['seconds_per_item']:.4g} s an item, {value['retried_share']:.0%} tried again"
+            f"  {value['value']:>8}: {many(value['batches'], 'batch', 'batches')} ran, "
+            f"{value['seconds_per_item']:.4g} s an item, "
+            f"{value['retried_share']:.0%} failed at the first try"
         )
+    predicted = {str(effect["value"]) for effect in model.get("effects", ())}
     for effect in model.get("effects", ()):
         yield (
-            f"  {effect['value']:>8}: {effect['median']:+.1%} predicted "
-            f"({effect['lower']:+.1%} to {effect['upper']:+.1%})"
+            f"  {effect['value']:>8}: {effect['median']:+.1%} {model['objective']} per item "
+            f"predicted ({effect['lower']:+.1%} to {effect['upper']:+.1%}, 90%)"
         )
     for value, why in model.get("harmful", {}).items():
         yield f"  {value:>8}: harmful, {why}"
     for value, guess in model.get("expected", {}).items():
-        yield f"  {value:>8}: the curve expects {guess:+.0%}"
+        if value not in predicted:  # what was measured needs no guess
+            yield f"  {value:>8}: {guess:+.0%} guessed by the curve through the others"
     causal = ((knob["candidate"] or {}).get("evidence") or {}).get("causal") or {}
     if "e_value" in causal:
         low, high = causal["interval"]
@@ -167,6 +199,20 @@ def _knob(knob: Row) -> Iterator[str]:
             f"  evidence: {causal['adjusted']:+.1%} ({low:+.1%} to {high:+.1%}) compared "
             f"{causal['method']}, {causal['naive']:+.1%} unadjusted"
         )
-        yield f"  known as by a fair trial of {causal['effective']:.0f} batches a side"
-    for text in knob["would_change_it"]:
-        yield f"  it would think otherwise with {text}"
+        fair = many(round(causal["effective"]), "batch", "batches")
+        yield f"  that is as sure as a fair trial with {fair} a side"
+    for number, text in enumerate(knob["would_change_it"]):
+        yield f"  {'or' if number else 'its mind would be changed by'} {text}"
+
+
+ANSWERS: Final = {
+    "change": "a change is worth it", "experiment": "only a trial can tell",
+    "not_worthwhile": "nothing better is known", "too_little_history": "too little history",
+    "history_cannot_say": "history cannot say", "unprovable": "a gain too small to prove",
+    "too_uncertain": "likely a gain, of unknown size", "step_too_large": "too far for one step",
+    "no_history": "no history", "breaks_slo": "it would break what is promised",
+    "not_tunable": "not tunable", "cost_coverage": "too few attempts have a cost",
+    "run_too_small": "its runs are too small for a trial", "live": "a proposal is under way",
+    "effect_once": "not tuned, its effect happens once", "data_quality": "the data are doubtful",
+}  # fmt: skip
+"""What the optimizer's answers are called; in JSON they are codes."""

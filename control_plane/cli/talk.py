@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 from msgspec import to_builtins
 
+from control_plane.cli.tabling import breadth, folded, tabled
+
 
 class Code(IntEnum):
     """How a command ended."""
@@ -120,11 +122,22 @@ def _cell(row: Row, column: str | Callable[[Row], Any]) -> str:
 
 
 def _table(cells: Sequence[Sequence[str]], columns: Iterable[str]) -> None:
-    heads = [column.upper() for column in columns]
-    widths = [max(len(row[i]) for row in [heads, *cells]) for i in range(len(heads))]
-    for row in [heads, *cells]:
-        padded = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
-        _write("  ".join(padded).rstrip())
+    for line in tabled([[column.upper() for column in columns], *cells], breadth()):
+        _write(line)
+
+
+def fitted(text: str) -> list[str]:
+    """Return a line of prose as the lines that a terminal has room for; elsewhere as it is."""
+    return folded(text, breadth())
+
+
+def many(n: int, noun: str, plural: str = "") -> str:
+    """Return a count with its noun.
+
+    >>> many(1, "batch", "batches"), many(1200, "run")
+    ('1 batch', '1,200 runs')
+    """
+    return f"1 {noun}" if n == 1 else f"{n:,} {plural or noun + 's'}"
 
 
 def _write(text: str) -> None:

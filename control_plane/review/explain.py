@@ -7,6 +7,7 @@ from typing import assert_never
 
 from control_plane.review.plan import Begin, Keep, Learn, Queue, Ramp, Shadow, Stage, Watch
 from control_plane.review.policy import Gates
+from optimizer.knobs import said
 from runtime.run.events import Json
 
 
@@ -32,7 +33,9 @@ def _say(stage: Stage) -> str:
             return f"watch for {stage.seconds / 3600:g} h: {_shares(stage.shares)}"
         case Keep():
             when = f"keep, when proven better{_gates(stage.gates)}"
-            return f"{when}: {_values(stage.knobs)} become the stable values"
+            one = len(stage.knobs) == 1
+            become = "becomes the stable value" if one else "become the stable values"
+            return f"{when}: {_values(stage.knobs)} {become}"
         case Learn():
             return f"end when each arm has {stage.units} blocks; no value is changed"
         case _:
@@ -70,4 +73,4 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 
 def _values(knobs: Mapping[str, Json]) -> str:
-    return ", ".join(f"{name} = {value}" for name, value in knobs.items())
+    return ", ".join(f"{name} = {said(name, value)}" for name, value in knobs.items())

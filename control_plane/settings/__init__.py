@@ -36,12 +36,12 @@ from control_plane.settings.named import (
     shown,
     value_of,
 )
-from control_plane.settings.sources import Sources, find_folder, load, store, stored
+from control_plane.settings.sources import Sources, choose_folder, find_folder, load, store, stored
 
 __all__ = [
     "AuthSettings", "LimitSettings", "MetricsSettings", "ObjectSettings", "OptimizeSettings",
     "RecordSettings", "RetentionSettings", "ReviewSettings", "ServerSettings", "Settings",
     "TracesSettings", "WatchSettings", "WorkerSettings",
     "Named", "Scalar", "SettingFault", "coerce", "named", "shown", "value_of",
-    "Sources", "find_folder", "load", "store", "stored",
+    "Sources", "choose_folder", "find_folder", "load", "store", "stored",
 ]  # fmt: skip

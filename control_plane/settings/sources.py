@@ -82,12 +82,20 @@ def store(folder: DataFolder, name: str, value: Scalar | None) -> None:
 
 def find_folder(flag: Path | None, environ: Mapping[str, str], here: Path) -> DataFolder:
     """Return the data folder to use: flag, ``TRIMTAB_DATA``, ``./.trimtab``, the user's own."""
+    return choose_folder(flag, environ, here)[0]
+
+
+def choose_folder(
+    flag: Path | None, environ: Mapping[str, str], here: Path
+) -> tuple[DataFolder, str]:
+    """Return the data folder to use, and why it is this one."""
     if flag is not None:
-        return DataFolder(flag.expanduser().absolute())
+        return DataFolder(flag.expanduser().absolute()), "named by --data"
     if given := environ.get("TRIMTAB_DATA"):
-        return DataFolder(Path(given).expanduser().absolute())
+        return DataFolder(Path(given).expanduser().absolute()), "named by TRIMTAB_DATA"
     if (here / ".trimtab").is_dir():
-        return DataFolder(here / ".trimtab")
+        return DataFolder(here / ".trimtab"), "the one of this directory"
     from platformdirs import user_data_path
 
-    return DataFolder(user_data_path("trimtab", appauthor=False))
+    own = DataFolder(user_data_path("trimtab", appauthor=False))
+    return own, "your own, as none is named; --data FOLDER or a .trimtab here is another"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from control_plane.review.lifecycle import MOVES, Move, State
+from optimizer.knobs import said
 from runtime.run.events import (
     ExperimentEnded,
     ExperimentRamped,
@@ -177,9 +178,10 @@ def gather(proposal: str, events: Iterable[Recorded]) -> Dossier | None:
 
 def _say(change: Change) -> str:
     if change.values:
-        tried = ", ".join(str(v) for v in change.values)
-        return f"{change.knob}: try {tried} beside {change.before}"
-    return f"{change.knob}: {change.before} → {change.after}"
+        tried = ", ".join(said(change.knob, v) for v in change.values)
+        return f"{change.knob}: try {tried} beside {said(change.knob, change.before)}"
+    ends = (said(change.knob, value) for value in (change.before, change.after))
+    return f"{change.knob}: {' → '.join(ends)}"
 
 
 def _range(name: str, value: Any) -> Range | None:

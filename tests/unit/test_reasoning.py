@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from control_plane.cli.study import _reasons
+import optimizer
+from control_plane.cli.study import ANSWERS, _reasons
+from control_plane.cli.tabling import folded, tabled
 from optimizer.reasoning import of_table
 
 TUNE = {"each.batch": (10, 1000), "each.in_flight": (1, 8)}
@@ -90,6 +94,39 @@ def test_the_reasoning_is_json_and_is_told_in_lines() -> None:
     told = of_table(attempts(50, 200), TUNE, STABLE)
     assert json.loads(json.dumps(told)) == told
     lines = list(_reasons(told))
-    assert lines[0] == "table#attempts: 360 batches, less cost is better"
-    assert any(line.startswith("each.batch (now 25): change") for line in lines)
-    assert lines[-1].startswith("proposes: each.batch 25 → 200")
+    assert lines[0] == "table#attempts: 360 batches finished; the objective is less cost per item"
+    assert lines[1] == "  360 attempts read, left out: none; 100% of them have a cost"
+    assert "each.batch, now 25: a change is worth it" in lines
+    assert lines[-2] == "it proposes a change: each.batch 25 → 200"
+
+
+def test_an_experiment_is_told_as_a_trial_that_is_proposed() -> None:
+    lines = list(_reasons(of_table(attempts(), TUNE, STABLE)))
+    assert any(
+        one.startswith("it proposes a trial, for history cannot say: each.") for one in lines
+    )
+    assert not any(line.startswith("it proposes history") for line in lines)
+
+
+def test_every_answer_of_the_optimizer_has_words() -> None:
+    written = {
+        code
+        for path in Path(optimizer.__file__).parent.glob("*.py")
+        for code in re.findall(
+            r'(?:\.no\(|append\(\(|Reason\(\w+, )\s*"(\w+)"', path.read_text("utf-8")
+        )
+    }
+    assert {"not_worthwhile", "unprovable", "step_too_large"} <= written
+    assert written - {"bounds", "joint"} <= set(ANSWERS)
+
+
+def test_a_narrow_terminal_folds_between_words_and_a_pipe_gets_whole_lines() -> None:
+    rows = [["ID", "WHY"], ["p-8df1c6368a1a", "it was too large a step for one change"]]
+    for width in range(22, 60):
+        lines = list(tabled(rows, width))
+        assert max(map(len, lines)) <= width
+        assert "p-8df1c6368a1a" in lines[1]
+        assert " ".join(one[16:] for one in lines[1:]).split() == rows[1][1].split()
+        assert len(folded(rows[1][1], width)) == 1 or width < 38
+    assert len(list(tabled(rows, None))) == 2
+    assert folded(rows[1][1], None) == [rows[1][1]]

@@ -99,7 +99,7 @@ def test_after_an_experiment_that_did_harm_what_is_left_is_proposed() -> None:
     all_of_it = {**harmed, "diff": [{"knob": "timeout", "from": NOW, "values": [0.29]}]}
     told = asked(record(0.0), TRIAL, all_of_it)
     assert told.candidate is None
-    assert "0.29 did harm in its trial" in told.reasons[0].text
+    assert "0.29 s did harm in its trial" in told.reasons[0].text
 
 
 def test_a_value_next_to_one_that_was_not_proven_better_is_no_other_proposal() -> None:
@@ -114,7 +114,7 @@ def test_a_value_next_to_one_that_was_not_proven_better_is_no_other_proposal() -
         (other,) = line.get("values") or [line["to"]]
         assert max(other / value, value / other) > 1.25
     else:
-        assert f"{value:g} was not proven better" in told.reasons[0].text
+        assert f"{value:g} s was not proven better" in told.reasons[0].text
 
 
 @given(

@@ -9,6 +9,7 @@ import pytest
 from control_plane.settings import (
     SettingFault,
     Settings,
+    choose_folder,
     find_folder,
     load,
     named,
@@ -90,3 +91,14 @@ def test_the_folder_is_the_flags_then_the_environments_then_the_one_here(tmp_pat
     (tmp_path / ".trimtab").mkdir()
     assert find_folder(None, {}, tmp_path).root == tmp_path / ".trimtab"
     assert find_folder(None, {}, Path("/")).root.name == "trimtab"
+
+
+def test_why_a_folder_is_the_one_is_said_with_how_to_choose_another(tmp_path: Path) -> None:
+    environ = {"TRIMTAB_DATA": str(tmp_path)}
+    assert choose_folder(tmp_path, environ, tmp_path)[1] == "named by --data"
+    assert choose_folder(None, environ, tmp_path)[1] == "named by TRIMTAB_DATA"
+    own = choose_folder(None, {}, tmp_path)[1]
+    assert own.startswith("your own")
+    assert "--data FOLDER" in own
+    (tmp_path / ".trimtab").mkdir()
+    assert choose_folder(None, {}, tmp_path)[1] == "the one of this directory"

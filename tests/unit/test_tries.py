@@ -428,7 +428,7 @@ def test_steps_that_bring_nothing_by_themselves_lead_to_a_value_that_pays() -> N
     told = climbing(600.0, two_speeds(800, np.random.default_rng(5)))
     values = [c.diff[0]["values"][0] for c in told[:-1]]
     assert values[0] == 75.0  # above all that hangs: it can only show that it does no harm
-    assert "a step towards which is 75.0" in told[0].note
+    assert "a step towards which is 75 s" in told[0].note
     reached = [600.0, *values]
     assert all(b >= a / 8.0 for a, b in itertools.pairwise(reached))
     assert told[-1].diff[0]["to"] == values[-1] < 10.0
