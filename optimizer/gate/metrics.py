@@ -45,6 +45,7 @@ def expert_of(space: Space, history: History) -> Expert | None:
     """Return the expert that a history bears out beside its tendency, or None."""
 
     def rival(rest: History) -> Likely:
-        return Tendency.of(space, rest).likely
+        tendency = Tendency.of(space, rest)
+        return lambda index, told, _outcomes: tendency.likely(index, told)
 
     return Expert.of(space, history, rival)

@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 
 from optimizer.search.history import History
 from optimizer.search.kernels import LENGTHS, Kernels
-from optimizer.search.learnt import Learnt
+from optimizer.search.sized import Known, telling
 
 Array: TypeAlias = NDArray[Any]
 
 TRUSTS: Final = (
-    (1.0, (0.0, 0.5, 0.85), (0.5, 1.0, 2.0, 4.0)),
-    (0.5, (0.0, 0.5), (0.5, 1.0, 2.0)),
+    (1.0, 0.0, (0.0, 0.5, 0.85), (0.5, 1.0, 2.0, 4.0)),
+    (1.0, 1.0, (0.0, 0.5, 0.85), (0.5, 1.0, 2.0, 4.0)),
+    (0.5, 0.0, (0.0, 0.5), (0.5, 1.0, 2.0)),
 )
-"""How much of the history's mean is used, with the shares of its covariance and the scales."""
+"""How much of the history's mean is used, and how much of what a step's size says (see
+`sized`), with the shares of its covariance and the scales."""
 FLAT_SCALES: Final = (0.5, 1.0, 3.0)
 FLAT_SHARE: Final = 0.15
 """The prior weight of the components that know no history's mean."""
@@ -57,11 +59,13 @@ class Components:
     """Parallel arrays, one entry a component.
 
     The covariance is ``learnt`` × the history's + ``alike`` × the view's (in units of the
-    history's own variance), about ``uses`` × the history's mean.
+    history's own variance), about ``uses`` × the history's mean, in which the step's size
+    counts ``sized`` times.
     """
 
     view: Array
     uses: Array
+    sized: Array
     learnt: Array
     alike: Array
     noise: Array
@@ -70,15 +74,27 @@ class Components:
     def __len__(self) -> int:
         return len(self.view)
 
-    def amount(self, history: Learnt) -> Array:
-        """Return the variance that each component gives its view."""
-        return self.alike * np.where(self.uses > 0, history.alike, history.total)
+    def means(self, mean: Array, shift: Array) -> Array:
+        """Return what each is about, by setting: the history's mean, and what a size adds."""
+        return np.asarray(self.uses[:, None] * (mean + self.sized[:, None] * shift))
+
+    def covariances(self, known: Known, at: Any, near: Array) -> Array:
+        """Return each one's covariance ``at`` some places, where views are ``near`` so far."""
+        wide = (-1,) + (1,) * (near.ndim - 1)
+        learnt = np.stack([known.plain.covariance[at], known.sized.covariance[at]])
+        own = self.learnt.reshape(wide) * learnt[self.sized.astype(int)]
+        return np.asarray(own + self._amount(known).reshape(wide) * near[self.view])
+
+    def _amount(self, known: Known) -> Array:
+        """The variance that each component gives its view."""
+        about = np.where(self.sized > 0, known.sized.alike, known.plain.alike)
+        return self.alike * np.where(self.uses > 0, about, known.plain.total)
 
     def believed(self, index: Array, share: Array) -> Components:
         """Return some components, with their prior weights."""
         return Components(
-            self.view[index], self.uses[index], self.learnt[index], self.alike[index],
-            self.noise[index], np.log(share + _NOTHING),
+            self.view[index], self.uses[index], self.sized[index], self.learnt[index],
+            self.alike[index], self.noise[index], np.log(share + _NOTHING),
         )  # fmt: skip
 
     @classmethod
@@ -91,7 +107,7 @@ class Components:
 def alone(views: int) -> Components:
     """Return the components of a step that nothing is known of."""
     found = [
-        (view, 0, 0.0, variance, noise)
+        (view, 0, 0, 0.0, variance, noise)
         for view in range(views)
         for variance in ALONE_VARIANCES
         for noise in NOISES
@@ -99,36 +115,38 @@ def alone(views: int) -> Components:
     return _listed(found, np.zeros(len(found)))
 
 
-def many(views: int) -> Components:
+def many(views: int, *, sized: bool = True) -> Components:
     """Return every component of these views, before anything is learnt."""
     found, shares = [], []
     blended = [
-        (trust, blend, scale, noise)
-        for trust, blends, scales in TRUSTS
+        (trust, size, blend, scale, noise)
+        for trust, size, blends, scales in TRUSTS
+        if sized or not size
         for blend in blends
         for scale in scales
         for noise in NOISES
     ]
     flat = [(s, n) for s in FLAT_SCALES for n in NOISES]
     for view in range(views):
-        found += [(view, t, s * b, s * (1.0 - b), n) for t, b, s, n in blended]
-        found += [(view, 0, 0.0, s, n) for s, n in flat]
+        found += [(view, t, z, s * b, s * (1.0 - b), n) for t, z, b, s, n in blended]
+        found += [(view, 0, 0, 0.0, s, n) for s, n in flat]
         shares += [(1.0 - FLAT_SHARE) / (views * len(blended))] * len(blended)
         shares += [FLAT_SHARE / (views * len(flat))] * len(flat)
     return _listed(found, np.log(shares))
 
 
 def _listed(found: Sequence[tuple[float, ...]], log_prior: Array) -> Components:
-    view, uses, learnt, alike, noise = np.asarray(found, float).T
-    return Components(view.astype(int), uses, learnt, alike, noise, log_prior)
+    view, uses, sized, learnt, alike, noise = np.asarray(found, float).T
+    return Components(view.astype(int), uses, sized, learnt, alike, noise, log_prior)
 
 
-def chosen(kernels: Kernels, history: History) -> Components:
+def chosen(kernels: Kernels, history: History, *, sized: bool = True) -> Components:
     """Return the components that history believes in, beside the plain ones."""
-    plain = many(len(LENGTHS))
+    sized = sized and telling(history.families)
+    plain = many(len(LENGTHS), sized=sized)
     if len(set(history.families)) < 2:
         return plain
-    every = many(len(kernels))
+    every = many(len(kernels), sized=sized)
     weights = _learnt_weights(every, kernels, history)
     best = np.concatenate(
         [_best(weights, every.uses > 0, KEPT[0]), _best(weights, every.uses == 0, KEPT[1])]
@@ -159,10 +177,11 @@ def _learnt_weights(every: Components, kernels: Kernels, history: History) -> Ar
     logs = np.zeros((len(rows), len(every)))
     for family in sorted(set(history.families)):
         own = families == family
-        others = Learnt.of(rows[~own], counts[~own], kernels.near)
+        rest = Known.of(history.of_steps(~own), kernels.near, sized=bool(every.sized.any()))
         for step in np.flatnonzero(own):
             index = order[np.isfinite(rows[step][order])][:SETTINGS]
-            logs[step] = TEMPER * evidence(every, kernels, others, index, rows[step][index])
+            told, outcomes = rows[step][index], history.rows[step][index]
+            logs[step] = TEMPER * evidence(every, kernels, rest, index, told, outcomes)
     likely = np.exp(logs - logs.max(axis=1, keepdims=True))
     weights = np.exp(every.log_prior)
     for _ in range(ROUNDS):
@@ -173,15 +192,20 @@ def _learnt_weights(every: Components, kernels: Kernels, history: History) -> Ar
     return np.asarray((families_seen * weights + DOUBT * prior) / (families_seen + DOUBT))
 
 
-def evidence(c: Components, kernels: Kernels, others: Learnt, index: Array, told: Array) -> Array:
-    """The log likelihood by component of one step's outcomes under some settings."""
+def evidence(
+    c: Components, kernels: Kernels, rest: Known, index: Array, told: Array, outcomes: Array
+) -> Array:
+    """The log likelihood by component of one step's distances under some settings.
+
+    Its log outcomes say how large it is.
+    """
     near = kernels.rows(index)[:, :, index]
-    covariance = c.amount(others)[:, None, None] * near[c.view] + LEVEL
-    covariance += c.learnt[:, None, None] * others.covariance[np.ix_(index, index)]
+    covariance = c.covariances(rest, np.ix_(index, index), near) + LEVEL
     here = np.arange(len(index))
     covariance[:, here, here] += (c.noise**2 + JITTER)[:, None]
     factor = np.linalg.cholesky(covariance)
-    apart = forward(factor, told - c.uses[:, None] * others.mean[index])
+    shift = rest.sizes.shift(index, outcomes)[index]
+    apart = forward(factor, told - c.means(rest.plain.mean[index], shift))
     heights = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
     return np.asarray(-0.5 * (apart * apart).sum(axis=1) - heights)
 

@@ -29,8 +29,9 @@ from optimizer.search.posterior import Posterior
 from optimizer.search.space import Space
 
 Array: TypeAlias = NDArray[Any]
-Likely: TypeAlias = Callable[[Array, Array], float]
-"""The log likelihood of one step's outcomes under some settings, its own level unknown."""
+Likely: TypeAlias = Callable[[Array, Array, Array], float]
+"""The log likelihood of one step's distances under some settings, its own level unknown; the
+last are the log outcomes themselves."""
 Rival: TypeAlias = Callable[[History], Likely]
 """What the rest of a mixture makes of a step, having learnt from a history."""
 
@@ -219,7 +220,10 @@ def _contest(
     for family, expert, other in _folds(made, history, steps, rival):
         for step in np.flatnonzero((families == family) & steps):
             each = [
-                np.append(expert.likely(source, metrics, index, told), other(index, told))
+                np.append(
+                    expert.likely(source, metrics, index, told),
+                    other(index, told, history.rows[step][index]),
+                )
                 for source, metrics, index, told in _searches(history, rows, int(step))
             ]
             if each:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.search.space import Space
+from optimizer.search.space import Space, once
 
 Array: TypeAlias = NDArray[Any]
 
@@ -49,7 +49,16 @@ class Kernels:
     @classmethod
     def of(cls, space: Space) -> Kernels:
         """Return the views of a space."""
-        plain = [column.features() for column in space.columns.values()] or [space.features]
+        return cls._of(space, [column.features() for column in space.columns.values()])
+
+    @classmethod
+    def counting_once(cls, space: Space) -> Kernels:
+        """Return the views in which what several categories say together counts once."""
+        return cls._of(space, once(space.columns))
+
+    @classmethod
+    def _of(cls, space: Space, columns: list[Array]) -> Kernels:
+        plain = columns or [space.features]
         products = _products(space)
         lengths, shares = _views(len(plain), len(products))
         widths = [part.shape[1] for part in [*plain, *products]]

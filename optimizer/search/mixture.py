@@ -22,6 +22,7 @@ from optimizer.search.history import History, unwarp, warp
 from optimizer.search.kernels import Kernels
 from optimizer.search.learnt import Learnt, likeliest
 from optimizer.search.posterior import DEAREST, Posterior
+from optimizer.search.sized import Known, telling
 from optimizer.search.space import Space
 
 __all__ = ["Mixture", "Posterior"]
@@ -66,22 +67,23 @@ class Mixture:
         self._kernels = kernels or Kernels.of(space)
         self._level = level
         size = len(space)
+        self._sizing = level is None and telling(history.families)
         if len(history) < ENOUGH_STEPS:
-            self._learnt = Learnt(np.zeros(size), np.zeros((size, size)), 1.0, 1.0)
+            self._known = Known.nothing(size)
             self._components = alone(len(self._kernels))
             self._risk = np.ones(size)
         else:
             near = likeliest(self._kernels, history.warped())
-            self._learnt = Learnt.of(history.warped(), history.weights(), near)
-            self._components = chosen(self._kernels, history)
-            self._risk = np.ones(size) if level else _risk(history, self._learnt)
+            self._known = Known.of(history, near, sized=self._sizing)
+            self._components = chosen(self._kernels, history, sized=self._sizing)
+            self._risk = np.ones(size) if level else _risk(history, self._known.plain)
         self._expert = None if level else Expert.of(space, history, self._rival)
         self._factors = self._none()
 
     @property
     def prior_mean(self) -> Array:
         """The expected distance by setting before anything of the step is known."""
-        return self._learnt.mean
+        return self._known.plain.mean
 
     @property
     def risk(self) -> Array:
@@ -114,14 +116,15 @@ class Mixture:
         metrics: Sequence[Array | None] = (),
     ) -> tuple[float, Posterior]:  # fmt: skip
         """Return the belief after trials, and the log of how likely they were beforehand."""
-        told = np.asarray(outcomes, float)
+        told, index = np.asarray(outcomes, float), np.asarray(tried, int)
+        shift = self._known.sizes.shift(index, told)
         if self._level is not None:
             told = told - self._level.mean
         else:
             told = warp(told - (told.min() if anchor is None else anchor))
         held = self._grown(tuple(map(int, tried)))
-        c, index = self._components, np.asarray(tried, int)
-        mean = c.uses[:, None] * self._learnt.mean[None, :]
+        c = self._components
+        mean = c.means(self._known.plain.mean, shift)
         apart = forward(held.factor, told - mean[:, index])
         expected = mean + np.einsum("ck,ckn->cn", apart, held.pull)
         variance = self._diagonal() - np.einsum("ckn,ckn->cn", held.pull, held.pull)
@@ -135,11 +138,11 @@ class Mixture:
 
     def _rival(self, rest: History) -> Likely:
         """What the components make of a step when this is all that is known of others."""
-        others = Learnt.of(rest.warped(), rest.weights(), self._kernels.near)
+        others = Known.of(rest, self._kernels.near, sized=self._sizing)
         c = self._components
 
-        def likely(index: Array, told: Array) -> float:
-            logs = c.log_prior + evidence(c, self._kernels, others, index, told)
+        def likely(index: Array, told: Array, outcomes: Array) -> float:
+            logs = c.log_prior + evidence(c, self._kernels, others, index, told, outcomes)
             return float(np.logaddexp.reduce(logs))
 
         return likely
@@ -150,7 +153,7 @@ class Mixture:
         return LEVEL if self._level is None else self._level.variance
 
     def _none(self) -> _Factors:
-        many, size = len(self._components), len(self._learnt.mean)
+        many, size = len(self._components), len(self._known.plain.mean)
         return _Factors((), np.zeros((many, 0, 0)), np.zeros((many, 0, size)))
 
     def _grown(self, tried: tuple[int, ...]) -> _Factors:
@@ -179,16 +182,13 @@ class Mixture:
 
     def _row(self, setting: int) -> Array:
         """Each component's covariance of a setting with all."""
-        c, history = self._components, self._learnt
-        near = self._kernels.rows(np.asarray([setting]))[c.view, 0]
-        learnt = c.learnt[:, None] * history.covariance[setting][None, :]
-        return np.asarray(learnt + c.amount(history)[:, None] * near + self._own)
+        near = self._kernels.rows(np.asarray([setting]))[:, 0]
+        return self._components.covariances(self._known, setting, near) + self._own
 
     def _diagonal(self) -> Array:
-        c, history = self._components, self._learnt
-        learnt = c.learnt[:, None] * np.diag(history.covariance)[None, :]
-        near = self._kernels.diagonal()[c.view]
-        return np.asarray(learnt + c.amount(history)[:, None] * near + self._own)
+        near = self._kernels.diagonal()
+        every = np.arange(near.shape[1])
+        return self._components.covariances(self._known, (every, every), near) + self._own
 
 
 def _risk(history: History, learnt: Learnt) -> Array:

@@ -75,7 +75,7 @@ class Search:
         known = np.isfinite(self.history.rows).sum(axis=1) >= _FEWEST
         measured = self.history if known.all() else self.history.of_steps(known)
         self.mixture = Mixture(self.space, measured, kernels)
-        self._failing = Failing(self.history, kernels)
+        self._failing = Failing(self.history, Kernels.counting_once(self.space))
         self._keeping = Keeping(self.space, self.history, kernels)
         self._waste = _waste(measured)
 

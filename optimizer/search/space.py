@@ -13,6 +13,7 @@ compared as it is or by its logarithm (8 and 16 CPUs are as far apart as 2 and 4
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -55,6 +56,37 @@ class Column:
 def _standard(values: Array) -> Array:
     spread = values.std()
     return np.asarray((values - values.mean()) / (spread if spread > _SAME else 1.0))
+
+
+def once(columns: Mapping[str, Column]) -> list[Array]:
+    """Return the features by column; what several categories say together counts once.
+
+    That a machine is of another provider is said again by its families and sizes, which are
+    the provider's own: each of them is nearer by how much of it the others say.
+
+    >>> both = {"maker": Column("category", "aab"), "chip": Column("category", "xxy")}
+    >>> [round(float(part.max()) / CATEGORY, 2) for part in once(both)]
+    [0.71, 0.71]
+    """
+    words = {name: c.features() > 0.0 for name, c in columns.items() if c.kind == "category"}
+    said = {
+        name: sum(_shared(mine, other) for other in words.values()) for name, mine in words.items()
+    }
+    return [c.features() / math.sqrt(max(said.get(n, 1.0), 1.0)) for n, c in columns.items()]
+
+
+def _shared(one: Array, other: Array) -> float:
+    """How much one category says of another, 0 to 1: Cramér's V, squared."""
+    counts = _whole(one).T @ _whole(other) / len(one)
+    chance = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True)
+    many = min(counts.shape) - 1
+    return float(((counts - chance) ** 2 / chance).sum() / many) if many > 0 else 0.0
+
+
+def _whole(words: Array) -> Array:
+    """Which word each setting has; of two words a column says only whether it is the last."""
+    both = words if words.shape[1] > 1 else np.hstack([words, ~words])
+    return np.asarray(both[:, both.any(axis=0)], float)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
