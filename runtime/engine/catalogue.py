@@ -35,10 +35,8 @@ class Version:
 
     registered: PlaybookRegistered
     folder: DataFolder
-    resolved: dict[tuple[str, str | None, str | None], tuple[int, Resolved]] = field(
-        default_factory=dict
-    )
-    """Configurations by step, experiment and arm, with the state of the layers they hold for."""
+    _resolved: dict[tuple[str, str | None, str | None], Resolved] = field(default_factory=dict)
+    _resolved_at: int = -1
     _bounds: dict[str, str] = field(default_factory=dict)
     _fixed: dict[tuple[str, str], dict[str, Json] | None] = field(default_factory=dict)
     _uses: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -73,6 +71,12 @@ class Version:
         """The playbook's own limits, by the names that the queue knows them by."""
         path = self.registered.path
         return {f"{path}:{name}": limit for name, limit in self.playbook.limits.items()}
+
+    def resolved(self, changes: int) -> dict[tuple[str, str | None, str | None], Resolved]:
+        """Configurations by step, experiment and arm; none from before the layers' last change."""
+        if changes != self._resolved_at:
+            self._resolved, self._resolved_at = {}, changes
+        return self._resolved
 
     def uses(self, step: str) -> tuple[str, ...]:
         """The limits a step is under, by the names that the queue knows them by."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import msgspec
 
@@ -23,6 +23,7 @@ from runtime.data.objects import Objects
 from runtime.data.reference import JSON, is_reference
 from runtime.data.store import Unavailable
 from runtime.engine.catalogue import Version
+from runtime.engine.retry_budgets import NO_ARM, RetryBudgets
 from runtime.playbook.expressions import Expressions
 from runtime.playbook.faults import ExpressionFault
 from runtime.playbook.hours import closes, opens
@@ -48,9 +49,6 @@ INLINE_BYTES: Final = 64 * 1024
 
 _PATIENCE_S: Final = 3.0
 """For how long a store elsewhere may keep a decision waiting."""
-
-Budgets: TypeAlias = dict[tuple[str, str, str, str], Budget]
-"""Retry budgets by playbook, step, experiment and arm."""
 
 
 class Configurations:
@@ -86,9 +84,9 @@ class RunEdge:
     def __init__(
         self, version: Version, layers: Layers, configs: Configurations, folder: DataFolder,
         clock: Callable[[], float], chance: random.Random,
-        budgets: Budgets | None = None,
+        budgets: RetryBudgets | None = None,
     ) -> None:  # fmt: skip
-        self._budgets = budgets if budgets is not None else {}
+        self._budgets = budgets if budgets is not None else RetryBudgets()
         self._version, self._layers, self._configs = version, layers, configs
         self._folder, self._clock, self._chance = folder, clock, chance
         self._path = version.registered.path
@@ -254,9 +252,9 @@ class RunEdge:
     ) -> Resolved:
         override = state.overrides.get(step.name)
         key = (step.name, experiment.id if experiment else None, arm)
-        known = self._version.resolved.get(key) if override is None else None
-        if known is not None and known[0] == self._layers.changes:
-            return known[1]
+        known = self._version.resolved(self._layers.changes)
+        if override is None and key in known:
+            return known[key]
         resolved = resolve(
             self._layers, self._path, step.name, defaults=self._version.defaults(step.name),
             bound=self._version.bound(step.name), experiment=experiment, arm=arm,
@@ -264,7 +262,7 @@ class RunEdge:
         )  # fmt: skip
         self._configs.keep(self._path, step.name, resolved)
         if override is None:
-            self._version.resolved[key] = (self._layers.changes, resolved)
+            known[key] = resolved
         return resolved
 
     def effective(self, config: str) -> dict[str, Json]:
@@ -287,7 +285,8 @@ class RunEdge:
         return at if zone is None else closes(hours, at, zone)
 
     def budget(self, step: Step, arm: tuple[str, str]) -> Budget:
-        return self._budgets.setdefault((self._path, step.name, *arm), Budget())
+        own = arm if self.is_live(arm[0]) else NO_ARM
+        return self._budgets.of(self._path, step.name, own)
 
     def names(self, state: RunState) -> dict[str, Json]:
         """What an expression may refer to: inputs, context, the run, and what steps gave."""

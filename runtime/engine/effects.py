@@ -77,8 +77,10 @@ class Effects(Family):
             self._configs.known[event.config] = event.effective
         elif isinstance(event, _LAYER_EVENTS):
             self.layers.evolve(event)
-            if isinstance(event, ExperimentEnded) and event.reason not in LET_RUN:
-                self._taken_back.add(event.experiment)
+            if isinstance(event, ExperimentEnded):
+                self._budgets.ended(event.experiment)
+                if event.reason not in LET_RUN:
+                    self._taken_back.add(event.experiment)
         elif isinstance(event, StepPoisoned):
             step = Step(event.playbook, event.version, event.step)
             self.poison.enters(step, Entry(event.deaths, event.told, recorded.at))

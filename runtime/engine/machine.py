@@ -23,10 +23,11 @@ from runtime.data.folder import DataFolder
 from runtime.engine.actor import ENDING, Actor, Listener, Parked, settle
 from runtime.engine.catalogue import Catalogue
 from runtime.engine.dispatch import Dispatch
-from runtime.engine.edge import Budgets, Configurations
+from runtime.engine.edge import Configurations
 from runtime.engine.errors import CannotSteer, EngineError, UnknownRun
 from runtime.engine.poison import Poison
 from runtime.engine.prices import LivePrices
+from runtime.engine.retry_budgets import RetryBudgets
 from runtime.engine.timers import Timers
 from runtime.ids import run_stream
 from runtime.journal.commit import Committer, CommitThreadDied
@@ -70,8 +71,7 @@ class Machine(ABC):
         self.poison = Poison()
         self._poison_lengths: dict[str, int] = {}
         self._configs = Configurations()
-        self._budgets: Budgets = {}
-        """Each server begins with empty retry budgets."""
+        self._budgets = RetryBudgets()
         self._actors: dict[str, Actor] = {}
         self.parked: dict[str, Parked] = {}
         """Runs that cannot go on here, and why."""

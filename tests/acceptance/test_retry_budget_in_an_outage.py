@@ -8,8 +8,9 @@ from pathlib import Path
 from runtime.data.folder import DataFolder
 from runtime.engine.engine import Submit
 from runtime.engine.local import open_local
+from runtime.journal.port import Append
 from runtime.playbook.bundle import load_text
-from runtime.run.events import AttemptFinished
+from runtime.run.events import AttemptFinished, ExperimentEnded, ExperimentStarted
 from runtime.run.replay import replay
 
 BOOK = """
@@ -24,7 +25,7 @@ workflow:
     retry: {attempts: 5, initial: 1ms, budget: 10%}
 """
 CODE = """
-def ask(items):
+def ask(items=()):
     raise ConnectionError("the service is down")
 """
 
@@ -52,6 +53,40 @@ def test_two_runs_in_an_outage_make_a_tenth_more_tries_than_they_have_work(tmp_p
             await engine.wait(free)
             told = list(engine.journal.read(f"run/{free}"))
             assert sum(isinstance(r.event, AttemptFinished) for r in told) == 15
+
+    asyncio.run(story())
+
+
+TRIED = """
+apiVersion: trimtab/v1
+kind: Playbook
+metadata: {path: test/tried}
+workflow:
+  - step: ask
+    tool: {kind: python, call: "outage_work:ask"}
+    retry: {attempts: 2, initial: 300ms, budget: 100%}
+"""
+
+
+def test_what_the_arms_of_a_trial_earned_is_forgotten_when_it_ends(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with open_local(DataFolder(tmp_path), slots=2) as engine:
+            await engine.register(load_text(TRIED, {"outage_work.py": CODE}), "me")
+            bound, budgets = engine.catalogue.latest("test/tried").bound("ask"), engine._budgets
+            await engine.append([Append("experiment/x", 0, 1.0, (ExperimentStarted(
+                "x", "p-1", "test/tried", "ask", "retry", "blocks", {"retry.attempts": 2},
+                {"candidate": {"retry.attempts": 2}}, {"candidate": 1.0}, "salt", bound, 1,
+            ),))])  # fmt: skip
+            runs = [await engine.submit(Submit("test/tried")) for _ in range(4)]
+            arm = ("x", "candidate")
+            while sum(budgets.of("test/tried", "ask", arm).now) < 5:
+                await asyncio.sleep(0.01)  # some wait for their second tries
+            await engine.append([Append("experiment/x", 1, 2.0, (ExperimentEnded("x", "kept"),))])
+            assert {key[2] for key in budgets._kept} <= {""}
+            for run in runs:
+                await engine.wait(run)
+            # late tries of the arm were held to the step's own budget
+            assert {key[2] for key in budgets._kept} == {""}
 
     asyncio.run(story())
 
