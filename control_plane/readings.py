@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO, Final, TypeVar
 
 from control_plane.errors import Invalid
@@ -168,23 +169,17 @@ def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, fault: BaseException | None) -> None:
-        if answer.done():
-            return
-        if fault is not None:
-            answer.set_exception(fault)
-        else:
-            answer.set_result(result)  # type: ignore[arg-type]
+    def settle(tell: Callable[[], None]) -> None:
+        if not answer.done():
+            tell()
 
     def run() -> None:
-        result: T | None = None
-        fault: BaseException | None = None
         try:
-            result = work()
+            tell = partial(answer.set_result, work())
         except Exception as error:
-            fault = error
+            tell = partial(answer.set_exception, error)
         with suppress(RuntimeError):  # the loop has closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, fault)
+            loop.call_soon_threadsafe(settle, tell)
 
     threading.Thread(target=run, name="record", daemon=True).start()
     return answer

@@ -8,7 +8,6 @@ database, so that asking again goes on where it was.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -21,6 +20,7 @@ from optimizer.search.history import History
 from optimizer.search.numeric import Numeric
 from optimizer.search.search import Step
 from optimizer.search.space import Space
+from optimizer.seeded import seeded
 from optimizer.simulate.estimate import CannotSay, Estimate
 from optimizer.simulate.question import HOURS, SIMULATED
 from runtime.journal.port import JournalReader
@@ -58,7 +58,7 @@ class Joint:
     def tried(self, values: Mapping[str, Json]) -> Row:
         """Return what the run would have taken under some values of the step's knobs."""
         changes = {str(self._scope["step"]): dict(values)}
-        rng = random.Random(self._seed)  # noqa: S311 no secret
+        rng = seeded(self._seed)
         return _row(values, ask(self._journal, self.run, changes, rng, slots=self._slots))
 
     def search(self, trials: int, progress: Callable[[int, int], None]) -> list[Row]:

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from litestar import Litestar
@@ -105,7 +105,7 @@ class Server:
         """
         waiting = asyncio.ensure_future(stop.wait())
         dead = asyncio.shield(self.parts.engine.dead)
-        ends: list[asyncio.Future[object]] = [waiting, dead, self._serving]  # type: ignore[list-item]
+        ends: list[asyncio.Future[Any]] = [waiting, dead, self._serving]
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         for ended in done:

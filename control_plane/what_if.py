@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from control_plane.errors import NotFound
+from optimizer.seeded import seeded
 from optimizer.simulate.estimate import CannotSay, Estimate
 from optimizer.simulate.shadow import Check, replay_check
 from optimizer.simulate.what_if import what_if
@@ -65,7 +66,7 @@ def rehearse(
         left_out["other_values"] = min(len(others), wanted.runs - len(asked))
     found = {}
     for arm, values in wanted.arms.items():
-        rng = random.Random(f"{wanted.seed} {arm}")  # noqa: S311 no secret
+        rng = seeded(f"{wanted.seed} {arm}")
         diff = [{"knob": knob, "to": value} for knob, value in values.items()]
         check = replay_check(
             [*others, *asked], wanted.step, diff, rng, playbook=wanted.playbook, slots=slots,

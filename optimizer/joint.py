@@ -10,7 +10,6 @@ no knob is moved past what history ran, nor past what author and policy allow.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -27,6 +26,7 @@ from optimizer.search.declared import NothingLeft, Number, Product, settings
 from optimizer.search.history import Array, History
 from optimizer.search.numeric import Log, Numeric, Remembered
 from optimizer.search.space import Space
+from optimizer.seeded import seeded
 from optimizer.simulate.question import SIMULATED
 from optimizer.simulate.work import Work
 from runtime.run.layers import digest
@@ -147,7 +147,7 @@ def _searched(
     space: Space, heard: History, replays: Replays, log: Log, seed: str
 ) -> dict[tuple[int, ...], tuple[Setting, float]]:
     """Search in replays of the latest run; return the log effects of what was tried."""
-    number = random.Random(seed).getrandbits(32)  # noqa: S311 no secret
+    number = seeded(seed).getrandbits(32)
     search = Numeric(space, heard, min(TRIALS, len(space)), log, seed=number)
     found = {}
     setting: int | None = 0  # the stable one

@@ -8,7 +8,6 @@ seed give the same words. What would change its mind is said in numbers.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -21,6 +20,7 @@ from optimizer.models.lending import NOBODY, Lending
 from optimizer.pooling import Priors
 from optimizer.proposal import Candidate
 from optimizer.regime import current
+from optimizer.seeded import seeded
 from optimizer.study import Study
 from optimizer.tries import Tries
 from optimizer.tries import tries as single
@@ -36,7 +36,7 @@ def reasoning(
     recorded: Recorded | None = None,
 ) -> dict[str, Json]:  # fmt: skip
     """Return what is thought of one step, knob by knob, and the one proposal it comes to."""
-    chance = random.Random(seed)  # noqa: S311 no secret
+    chance = seeded(seed)
     whole = tune_step(scope, history, limits, chance, tries, priors, others, lending, recorded)
     now = current(history)
     return {
@@ -78,7 +78,7 @@ def _knob(
 ) -> dict[str, Json]:  # fmt: skip
     tune = limits.within(scope["tune"][0])
     values = {**scope.get("defaults", {}), **(scope.get("stable") or {})}
-    one, two = random.Random(seed), random.Random(seed)  # noqa: S311 no secret
+    one, two = seeded(seed), seeded(seed)
     alone = tune_step(scope, history, limits, one, tries, priors, others, lending)
     study = study_of(scope, tune, current(history), limits, two, tries, lending)
     found: Candidate | Reason = alone.candidate or alone.reasons[0]

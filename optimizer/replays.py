@@ -8,7 +8,6 @@ that is says whether the rest may be believed.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -16,6 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from optimizer.direction import Setting
 from optimizer.guard import Limits
+from optimizer.seeded import seeded
 from optimizer.simulate.estimate import CannotSay, Estimate
 from optimizer.simulate.what_if import Prepared, prepared
 from optimizer.simulate.work import Cut, Work
@@ -108,7 +108,7 @@ class Replays:
         """The run with its stock: it is the same whatever is asked about it."""
         if work.run not in self.ready:
             others = [one for one in self.works if one is not work]
-            rng = random.Random(f"{self.seed} {work.run}")  # noqa: S311 no secret
+            rng = seeded(f"{self.seed} {work.run}")
             self.ready[work.run] = prepared(work, rng, others, draws=DRAWS)
         return self.ready[work.run]
 

@@ -79,9 +79,7 @@ class Record(Asking):
         """Read what `history` reads as a polars frame; it needs polars here."""
         import polars as pl
 
-        frame = pl.from_arrow(self.history(of, **filters))
-        assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table is never a series
-        return frame
+        return pl.DataFrame(self.history(of, **filters))
 
     def measures(self, by: str = "step", **filters: Json) -> list[dict[str, Json]]:
         """Return percentiles of queue, run and total time, cost, failures and throughput.

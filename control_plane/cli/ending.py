@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from control_plane.cli.talk import Code, Format, Row, emit_one, red, say
+from control_plane.cli.talk import Code, Format, Row, emit_one, put, red, say
 from control_plane.clock import span
 
 
@@ -13,7 +13,7 @@ def tell(view: Row, output: Format) -> Code:
     """Write a run's result to stdout and its end to stderr; returns the exit code."""
     if output is Format.TABLE:
         if view.get("result") is not None:
-            print(json.dumps(view["result"], indent=2, default=str))  # noqa: T201
+            put(json.dumps(view["result"], indent=2, default=str))
     else:
         emit_one(view, output, lambda _: ())
     if view["state"] == "completed":

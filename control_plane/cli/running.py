@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,7 +88,7 @@ def run_here(place: Here, wanted: Wanted) -> Mapping[str, Any]:
     from runtime.workers.process import TemplateProcess
 
     seen: list[int] = []
-    wanted.path  # noqa: B018 - refuses what is not there before anything is started
+    _ = wanted.path  # it refuses what is not there before anything is started
     template = TemplateProcess()  # it loads while we do
     try:
         return asyncio.run(_run_here(place, wanted, seen, template))
@@ -184,7 +185,7 @@ def _feed(batch: Sequence[Recorded], others: set[str], looking: Watcher) -> None
         if recorded.stream in others or not recorded.stream.startswith("run/"):
             continue
         event = recorded.event
-        looking.take(event.TYPE, lambda name, default, event=event: getattr(event, name, default))  # type: ignore[misc]
+        looking.take(event.TYPE, partial(getattr, event))
 
 
 def _view(engine: Engine, run: str) -> Mapping[str, Any]:

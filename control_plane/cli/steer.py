@@ -185,7 +185,7 @@ def retry(
     which = Which.of(
         run, playbook, status, label, since, until, in_step, error_class, all_, dry_run, yes
     )
-    how = {
+    how: dict[str, Any] = {
         "step": step, "round": round_, "failed_only": failed_only, "once": once,
         "version": version,
     }  # fmt: skip
@@ -196,7 +196,7 @@ def retry(
     place = here(ctx)
     found = find(place.runs(), which.run)
     with place.client(key_file) as client:
-        made = client.retry(found, reason=reason, **how)  # type: ignore[arg-type]
+        made = client.retry(found, reason=reason, **how)
     emit_one(made, output, _retried)
     say(f"next: trimtab run watch {made['run']}")
 

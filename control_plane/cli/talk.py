@@ -66,10 +66,10 @@ def emit_rows(rows: Iterable[Any], output: Format, columns: Columns, empty: str 
     """Write rows; ``empty`` is told where there are none and a person reads."""
     listed = [plain(row) for row in rows]
     if output is Format.JSON:
-        _write(json.dumps(listed, indent=2, default=str))
+        put(json.dumps(listed, indent=2, default=str))
     elif output is Format.NDJSON:
         for row in listed:
-            _write(json.dumps(row, default=str))
+            put(json.dumps(row, default=str))
     elif listed:
         _table([[_cell(row, column) for column in columns.values()] for row in listed], columns)
     elif empty:
@@ -80,12 +80,12 @@ def emit_one(value: Any, output: Format, lines: Callable[[Row], Iterable[str]]) 
     """Write one thing. ``lines`` tells it to a person."""
     shown = plain(value)
     if output is Format.JSON:
-        _write(json.dumps(shown, indent=2, default=str))
+        put(json.dumps(shown, indent=2, default=str))
     elif output is Format.NDJSON:
-        _write(json.dumps(shown, default=str))
+        put(json.dumps(shown, default=str))
     else:
         for text in lines(shown):
-            _write(text)
+            put(text)
 
 
 def say(text: str) -> None:
@@ -123,7 +123,7 @@ def _cell(row: Row, column: str | Callable[[Row], Any]) -> str:
 
 def _table(cells: Sequence[Sequence[str]], columns: Iterable[str]) -> None:
     for line in tabled([[column.upper() for column in columns], *cells], breadth()):
-        _write(line)
+        put(line)
 
 
 def fitted(text: str) -> list[str]:
@@ -140,5 +140,6 @@ def many(n: int, noun: str, plural: str = "") -> str:
     return f"1 {noun}" if n == 1 else f"{n:,} {plural or noun + 's'}"
 
 
-def _write(text: str) -> None:
+def put(text: str) -> None:
+    """Give a line of data."""
     print(text)  # noqa: T201

@@ -30,11 +30,10 @@ def what_if(
     output: Output = Format.TABLE,
 ) -> None:  # fmt: skip
     """Estimate what a run would have taken under other knob values; nothing is run."""
-    import random
-
     from control_plane.cli.values import overrides
     from control_plane.what_if import HISTORY, ask
     from optimizer.knobs import UnknownKnob
+    from optimizer.seeded import seeded
     from optimizer.simulate.question import BadChange
     from runtime.journal.sqlite import SqliteReader
 
@@ -45,7 +44,7 @@ def what_if(
     journal = SqliteReader.open(place.folder.journal)
     try:
         answer = ask(
-            journal, found, changes, random.Random(seed),  # noqa: S311 no secret
+            journal, found, changes, seeded(seed),
             history=0 if alone else HISTORY, slots=settings.workers.slots,
         )  # fmt: skip
     except (BadChange, UnknownKnob) as fault:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, replace
 from io import StringIO
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -26,7 +26,10 @@ class PolicyFaults(Exception):
         self.name, self.faults = name, faults
 
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def parse(source: str, name: str = "policy") -> Policy:
@@ -52,7 +55,7 @@ def _read(cls: type[T], data: Any, where: str, faults: list[str]) -> T | None:
     if not isinstance(data, Mapping):
         faults.append(f"{where or 'the policy'}: expected keys and values, got {data!r}")
         return None
-    known = {f.name: f for f in fields(cls) if f.metadata}  # type: ignore[arg-type]
+    known = {f.name: f for f in fields(cls) if f.metadata}
     written = {_field_of(str(key), known): value for key, value in data.items()}
     for key in written.keys() - known.keys():
         faults.append(f"{_at(where, key)}: unknown key" + hint(key, known))

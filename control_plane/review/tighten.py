@@ -11,12 +11,15 @@ of each field whichever is stricter: an edit can only ever make it more careful.
 from __future__ import annotations
 
 from dataclasses import Field, fields, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from control_plane.review.policy import Policy, Stage, describe
 from control_plane.review.scalars import MODES, Limit
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 Steps: TypeAlias = tuple[tuple[str, Limit], ...]
 
 
@@ -53,7 +56,7 @@ def _stricter(f: Field[Any], a: Any, b: Any) -> Any:
 
 def _tighten_part(a: T, b: T) -> T:
     changes = {f.name: _stricter(f, a, b) for f in _plain(a)}
-    return replace(a, **changes)  # type: ignore[type-var]
+    return replace(a, **changes)
 
 
 def _tighten_steps(a: Steps, b: Steps) -> Steps:

@@ -52,9 +52,9 @@ class Wanted:
             hardware=self.hardware, since=since, until=until,
         )  # fmt: skip
 
-    def address(self, **changed: str | bool) -> str:
+    def address(self, **changed: Any) -> str:
         """Return the address of the same search with something changed; "" takes it out."""
-        other: Any = replace(self, **changed)  # type: ignore[arg-type]
+        other = replace(self, **changed)
         told = {name: getattr(other, name) for name in ("q", "like", *NARROWS)}
         given = {name: value for name, value in told.items() if value}
         if other.causes:

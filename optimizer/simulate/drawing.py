@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from optimizer.seeded import seeded
 from optimizer.simulate.stock import Source, Stock
 from optimizer.simulate.work import Cut, Piece, Work
 
@@ -31,7 +32,7 @@ class Plan:
 
     def draw(self, seed: int) -> Work:
         """Draw the run once. Plans drawn with one seed share the kind of day it is."""
-        rng = random.Random(seed)  # noqa: S311 no secret
+        rng = seeded(seed)
         day = rng.randrange(self.runs)
         luck = {
             step: (rng.gauss(0.0, 1.0), math.exp(stock.levels.runs.get(day, 0.0)))

@@ -5,12 +5,12 @@ The agents read the record through `History`, whose named statements are all the
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
 from agents.loop import run_cycle
 from agents.observer import observe as look
+from optimizer.seeded import seeded
 from runtime.record.history import History
 
 PATIENCE_S = 60.0
@@ -38,7 +38,7 @@ def observe(workload: Mapping[str, Any], history: History) -> dict[str, Any]:
 
 def tune(workload: Mapping[str, Any], history: History) -> dict[str, Any]:
     """Return the candidates of this cycle, and why there are no others."""
-    rng = random.Random(workload["cycle"])  # noqa: S311 - for resampling; equal for a replay
+    rng = seeded(workload["cycle"])
     return run_cycle(
         history, workload["scopes"], workload["policy"], rng,
         workload.get("calibration"), float(workload.get("at", 0.0)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -69,7 +69,7 @@ class Answer:
     body: bytes
     format: str
     summary: dict[str, str]
-    rest: Iterator[bytes] | None = None
+    rest: Generator[bytes] | None = None
 
 
 class Engine:
@@ -169,7 +169,7 @@ def _streamed(connection: Any, request: Request, begun: float) -> Answer:
     return Answer(first, request.format, _elapsed(begun), pieces)
 
 
-def _pieces(connection: Any, request: Request) -> Iterator[bytes]:
+def _pieces(connection: Any, request: Request) -> Generator[bytes]:
     """Yield an Arrow stream: each block of the engine as one record batch, never as rows."""
     import pyarrow as pa
 

@@ -13,7 +13,7 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from concurrent import futures
 from concurrent.futures import Future
 from email.parser import BytesParser
@@ -226,7 +226,7 @@ class Endpoint:
         return Answer(b"", "TabSeparated", {})
 
     async def _stream(
-        self, answer: Answer, rest: Iterator[bytes], receive: Receive, send: Send,
+        self, answer: Answer, rest: Generator[bytes], receive: Receive, send: Send,
         said: Mapping[str, str],
     ) -> None:  # fmt: skip
         """Send an answer in pieces, each asked of the engine once the last one has left."""
@@ -241,7 +241,7 @@ class Endpoint:
                 piece = await loop.run_in_executor(self._engine.pool, next, rest, b"")
         finally:
             gone.cancel()
-            await loop.run_in_executor(self._engine.pool, rest.close)  # type: ignore[attr-defined]
+            await loop.run_in_executor(self._engine.pool, rest.close)
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -71,7 +71,8 @@ def _maker(encoding: str) -> Callable[[], Any]:
     if encoding == "lz4":
         import lz4.frame
 
-        return lz4.frame.LZ4FrameDecompressor  # type: ignore[no-any-return]
+        maker: Callable[[], Any] = lz4.frame.LZ4FrameDecompressor
+        return maker
     if encoding == "zstd":
         if sys.version_info >= (3, 14):
             from compression import zstd

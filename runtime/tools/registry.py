@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
 from runtime.errors import Permanent
 from runtime.tools.port import Tool
@@ -36,8 +36,8 @@ def tool(kind: str) -> Tool:
         known = ", ".join(sorted({*OURS, *_others()}))
         raise Permanent(f"there is no tool of kind {kind!r}; known are {known}")
     module, _, name = path.partition(":")
-    made: Any = getattr(import_module(module), name)()
-    return made  # type: ignore[no-any-return]
+    made: Tool = getattr(import_module(module), name)()
+    return made
 
 
 def kinds() -> dict[str, str]:

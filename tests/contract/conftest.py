@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -29,10 +30,10 @@ class Gateway:
     log: Path
     _names: Iterator[int] = field(default_factory=count)
 
-    def place(self, bucket: str | None = None, **more: object) -> Place:
+    def place(self, bucket: str | None = None, **more: Any) -> Place:
         """A prefix in a bucket of its own, which is made unless it is named."""
         url = f"s3://{bucket or self.make()}/some/prefix"
-        return Place(url, self.endpoint, "us-east-1", KEY_ID, SECRET, **more)  # type: ignore[arg-type]
+        return Place(url, self.endpoint, "us-east-1", KEY_ID, SECRET, **more)
 
     def make(self, bucket: str | None = None) -> str:
         """Make a bucket and return its name."""

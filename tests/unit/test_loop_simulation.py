@@ -64,7 +64,9 @@ def test_a_cycle_is_the_same_when_it_is_asked_again() -> None:
     one, two = (SimulatedLoop.seeded(1, Manners()) for _ in range(2))
     for loop in (one, two):
         loop.runs(2)
-    assert one.cycle() == two.cycle() != None  # noqa: E711
+    found = one.cycle()
+    assert found is not None
+    assert found == two.cycle()
 
 
 def test_a_step_without_history_has_a_reason() -> None:

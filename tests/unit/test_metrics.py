@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,8 +40,8 @@ def submitted(playbook: str = "etl/orders") -> RunSubmitted:
     return RunSubmitted(playbook, "hash", 1, {}, "me")
 
 
-def finished(step: str = "load", outcome: str = "succeeded", **more: object) -> AttemptFinished:
-    return AttemptFinished(f"0a/{step}/-1/1", step, 1, outcome, 2, **more)  # type: ignore[arg-type]
+def finished(step: str = "load", outcome: str = "succeeded", **more: Any) -> AttemptFinished:
+    return AttemptFinished(f"0a/{step}/-1/1", step, 1, outcome, 2, **more)
 
 
 def tally_of(*events: Event | tuple[str, Event], cap: int = 100) -> Tally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,12 +67,12 @@ steps = st.lists(
 @settings(max_examples=20)
 @given(steps, st.floats(0.0, 0.9), st.randoms(use_true_random=False))
 def test_the_order_of_steps_means_nothing_and_nobody_else_is_borrowed_from(
-    others: list[Errors], share: float, chance: object
+    others: list[Errors], share: float, chance: random.Random
 ) -> None:
     mine = error("mine", "a", FICKLE)
     one = priors(mine, others, share).of("transient").weights
     mixed = list(others)
-    chance.shuffle(mixed)  # type: ignore[attr-defined]
+    chance.shuffle(mixed)
     assert priors(mine, mixed, share).of("transient").weights == pytest.approx(one)
     alike = together([one.cells for one in others])["transient"]
     flat = alike.rates(ANYTHING, NOTHING, None).weights

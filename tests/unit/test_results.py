@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,8 +11,10 @@ from runtime.run.results import Results
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 5000), st.integers(1, 3000))
-def test_results_are_in_the_order_of_their_items(chance: object, count: int, near: int) -> None:
-    starts = sorted(range(count), key=lambda n: n + chance.random() * near)  # type: ignore[attr-defined]
+def test_results_are_in_the_order_of_their_items(
+    chance: random.Random, count: int, near: int
+) -> None:
+    starts = sorted(range(count), key=lambda n: n + chance.random() * near)
     results = Results()
     for start in starts:
         results.add(start, {"n": start})

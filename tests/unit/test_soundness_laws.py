@@ -10,6 +10,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
@@ -309,13 +310,15 @@ class Game:
         self.spread(came, done)
         return State(frozenset(came), frozenset(done), frozenset(again), frozenset(crossed))
 
-    def put(self, came: set, source: str, to: str, rounds: At, *, live: bool) -> None:  # type: ignore[type-arg]
+    def put(self, came: set[Any], source: str, to: str, rounds: At, *, live: bool) -> None:
         at = rounds[: len(self.world.chain(to)) - (to in self.world.bodies)]
         if any((s, t, r) == (source, to, at) for s, t, r, _ in came):
             raise Broken(back=False)
         came.add((source, to, at, live))
 
-    def close(self, came: set, head: str, around: At, step: str, live: frozenset[str]) -> None:  # type: ignore[type-arg]
+    def close(
+        self, came: set[Any], head: str, around: At, step: str, live: frozenset[str]
+    ) -> None:
         """The loop has ended: exits that were not taken send a dead token."""
         for source in self.world.bodies[head]:
             for to in self.world.to[source]:
@@ -324,7 +327,7 @@ class Game:
                 if left[:1] == [head] and (source, to) not in self.world.back and not taken:
                     self.put(came, source, to, around, live=False)
 
-    def spread(self, came: set, done: set) -> None:  # type: ignore[type-arg]
+    def spread(self, came: set[Any], done: set[Any]) -> None:
         """Steps that only dead tokens reach are skipped, and pass them on."""
         while True:
             settled = {(step, rounds) for step, rounds, _ in done}

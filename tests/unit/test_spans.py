@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,8 +34,8 @@ def story(*events: Event) -> list[Recorded]:
     return [Recorded(1, at, f"run/{RUN}", at, float(at), e) for at, e in enumerate(events, 1)]
 
 
-def submitted(**more: object) -> RunSubmitted:
-    return RunSubmitted("etl/orders", "hash", 3, {"who": SECRET}, "me", **more)  # type: ignore[arg-type]
+def submitted(**more: Any) -> RunSubmitted:
+    return RunSubmitted("etl/orders", "hash", 3, {"who": SECRET}, "me", **more)
 
 
 def tried(step: str, number: int = 1, batch: int = -1) -> AttemptScheduled:
@@ -44,7 +45,7 @@ def tried(step: str, number: int = 1, batch: int = -1) -> AttemptScheduled:
 
 def ended(
     step: str, *arcs: str, number: int = 1, batch: int = -1, outcome: str = "succeeded",
-    last: bool = True, **more: object,
+    last: bool = True, **more: Any,
 ) -> AttemptFinished:  # fmt: skip
     return AttemptFinished(
         f"{RUN}/{step}/{batch}/{number}",
@@ -56,7 +57,7 @@ def ended(
         result=SECRET,
         stdout=SECRET,
         arcs=list(arcs) if last else None,
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 

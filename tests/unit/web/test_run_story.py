@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from control_plane.web import gantt
 from control_plane.web.step_states import step_states
 from control_plane.web.step_story import KEPT_TRIES
@@ -41,18 +43,16 @@ def opening() -> list[Event]:
     return [RunSubmitted("etl/load", "v", 3, {"rows": 9}, "ada"), RunStarted()]
 
 
-def scheduled(
-    step: str, batch: int = -1, number: int = 1, items: int = 1, **more: object
-) -> Event:
+def scheduled(step: str, batch: int = -1, number: int = 1, items: int = 1, **more: Any) -> Event:
     name = f"r/{step}/{batch}/{number}"
-    return AttemptScheduled(name, step, number, "cfg", "key", batch=batch, items=items, **more)  # type: ignore[arg-type]
+    return AttemptScheduled(name, step, number, "cfg", "key", batch=batch, items=items, **more)
 
 
 def finished(
-    step: str, batch: int = -1, number: int = 1, outcome: str = "succeeded", **more: object
+    step: str, batch: int = -1, number: int = 1, outcome: str = "succeeded", **more: Any
 ) -> Event:
     name = f"r/{step}/{batch}/{number}"
-    return AttemptFinished(name, step, number, outcome, 0, batch=batch, **more)  # type: ignore[arg-type]
+    return AttemptFinished(name, step, number, outcome, 0, batch=batch, **more)
 
 
 def test_a_step_runs_from_its_schedule_to_its_end() -> None:
