@@ -21,7 +21,7 @@ from optimizer.gate.calibration import FEWEST_FAMILIES, Calibration, Pick, calib
 from optimizer.gate.lent import lent
 from optimizer.gate.metrics import Heard, expert_of
 from optimizer.gate.outlook import HARM, LEANS, SAVING, Outlook, outlook
-from optimizer.gate.tendency import Tendency
+from optimizer.gate.tendency import FEWEST_STEPS, Tendency
 from optimizer.search.expert import Expert
 from optimizer.search.history import History
 from optimizer.search.space import Space
@@ -38,6 +38,8 @@ ENOUGH: Final = 0.8
 MOST_HARM: Final = 0.05
 EARNED: Final = 0.1
 """By how much of its runs the worst family has to fare better for moves alone to be believed."""
+WITNESSES: Final = 4
+"""With fewer families than this moves have to be better by more, in proportion."""
 LOSS: Final = 2.0
 """Savings that one harmful pick outweighs, when views of history are compared (over 1)."""
 
@@ -66,7 +68,7 @@ def calibrated(
         groups[case.family].append(case)
     near = {family: _of_a_size(cases) for family, cases in groups.items()}
     tests = {share: _tested(near, near, share) for share in LEANS}
-    best = max(LEANS, key=lambda share: tests[share].rank(share))
+    best = max(LEANS, key=lambda share: tests[share].rank(share, _heard(history)))
     found = calibrate((p for cases in near.values() for p in picks(cases, best)), best)
     if found is None:
         return None
@@ -75,6 +77,12 @@ def calibrated(
         for family, cases in groups.items()
     }
     return tests[best].told(found, _tested(near, far, best))
+
+
+def _heard(history: History) -> bool:
+    """Whether any replay had steps enough left to learn a tendency of."""
+    fewest = min((history.families.count(one) for one in set(history.families)), default=0)
+    return len(history) - fewest >= FEWEST_STEPS
 
 
 def _of_a_size(cases: Sequence[Case]) -> list[Case]:
@@ -172,11 +180,15 @@ class Replayed:
 
     made: tuple[tuple[Made | None, ...], ...]
 
-    def rank(self, share: float) -> tuple[float, float]:
-        """How the worst family fares, less what moves have to earn, and then all of them."""
+    def rank(self, share: float, heard: bool = True) -> tuple[float, float]:
+        """How the worst family fares, less what moves have to earn, and then all of them.
+
+        ``heard`` is whether there was a tendency for moves to be better than.
+        """
+        few = max(WITNESSES / max(len(self.made), 1), 1.0) if heard else 1.0
         each = [[one.saved if one else 0.0 for one in family] for family in self.made]
         means = [sum(family) / len(family) for family in each]
-        asked = EARNED * (1.0 - share)
+        asked = EARNED * few * (1.0 - share)
         return (round(min(means) - asked, 3), sum(means)) if means else (-asked, 0.0)
 
     def told(self, found: Calibration, far: Replayed) -> Calibration:

@@ -203,8 +203,27 @@ def test_moves_are_leant_on_only_where_the_worst_family_fares_clearly_better() -
     assert ranked(0.45, lean=0.0) > tendency
 
 
-def ranked(saved: float, lean: float) -> tuple[float, float]:
-    return Replayed(((made(saved),), (made(0.6),))).rank(lean)
+def test_of_two_families_moves_have_to_fare_better_by_more_if_there_is_a_tendency() -> None:
+    tendency, moves = ranked(0.30, lean=1.0, families=2), ranked(0.45, lean=0.0, families=2)
+    assert tendency > moves
+    assert ranked(0.55, lean=0.0, families=2) > tendency
+    assert ranked(0.45, lean=0.0, families=2, heard=False) > tendency
+
+
+def test_a_tendency_that_no_replay_could_learn_is_none_that_moves_have_to_beat() -> None:
+    history = world(2, families=2)
+    one_each = History(history.rows[::2], history.families[::2])
+    known, alone = calibrated(SPACE, history), calibrated(SPACE, one_each)
+    assert known is not None
+    assert alone is not None
+    assert (known.share, alone.share) == (1.0, 0.0)
+
+
+def ranked(
+    saved: float, lean: float, families: int = 4, heard: bool = True
+) -> tuple[float, float]:
+    rest = ((made(0.6),),) * (families - 1)
+    return Replayed(((made(saved),), *rest)).rank(lean, heard)
 
 
 def made(saved: float, surprise: float = 0.0, beyond: float = 0.0) -> Made:
