@@ -29,6 +29,7 @@ from optimizer.models.recovery import Rates
 from optimizer.pooling import Priors
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
+from optimizer.verify.plan import MOST_LOST
 
 Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
@@ -39,7 +40,7 @@ LIGHT: Final = 2.0
 """The same where a class is to be left out: what surely never recovered is soon believed."""
 LEAST_FAILED: Final = 10
 """Pieces of work that must have failed at first, of which some were tried again."""
-PRICE: Final = (5.0, 100.0)
+PRICE: Final = (5.0, MOST_LOST)
 """The least and the most that failing for good is taken to cost, in tries."""
 DRAWS: Final = 60
 DRAWN: Final = 4_000

@@ -170,6 +170,9 @@ def _measured(view: Row) -> Iterator[str]:
     verdict, outcome = view["verdict"], view["outcome"]
     if verdict:
         yield f"  verdict    {_verdict(verdict)}{_after(verdict['units'])}"
+        from control_plane.web.trial import prices
+
+        yield from (f"             {said}" for said in prices(verdict["statistics"]))
     if outcome and outcome["realised"] is not None:
         inside = "inside" if outcome["covered"] else "outside"
         yield f"  realised   {100 * outcome['realised']:+.1f}%, {inside} what was predicted"

@@ -40,7 +40,7 @@ def environment() -> Environment:
         until=words.until,
         short=words.short, sign=words.sign, state_word=words.state_word, tone=words.tone,
         first_line=words.first_line, readable=readable, raw=raw, svg=Markup, option=option,
-        reason=reason, verdict=verdict, moved=words.moved,
+        reason=reason, verdict=verdict, prices=trial.prices, moved=words.moved,
     )  # fmt: skip
     env.globals.update(
         ago=words.ago, plural=words.plural, say=telling.say, step_of=telling.step_of,

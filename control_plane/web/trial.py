@@ -114,6 +114,25 @@ def replay(dossier: Dossier) -> list[str]:
     return lines
 
 
+def prices(statistics: Mapping[str, Any]) -> list[str]:
+    """Say what the effect would be if failing for good lost less, or more, than it is said to."""
+    told = [one for one in statistics.get("by_price") or () if _is_known(one)]
+    if not told:
+        return []
+    counted = f"A batch that fails for good counted as {words.seconds(statistics['lost_s'])} more."
+    return [counted, *(
+        f"Counted as {words.seconds(one['lost_s'])}, the effect would be "
+        f"{words.change(one['realised'])} ({words.change(one['gain_ci'][0])} to "
+        f"{words.change(one['gain_ci'][1])})."
+        for one in told
+    )]  # fmt: skip
+
+
+def _is_known(one: Mapping[str, Any]) -> bool:
+    numbers = (one.get("realised"), *(one.get("gain_ci") or (None,)))
+    return all(isinstance(number, int | float) for number in numbers)
+
+
 def _replayed(check: Mapping[str, Any]) -> Iterator[str]:
     effects = [_ranged(check, key) for key in ("makespan", "cost") if check.get(f"{key}_range")]
     if effects:

@@ -46,6 +46,8 @@ class Comparison:
 
     harm: Harm
     gain: Gain = field(default_factory=Gain)
+    priced: dict[float, Gain] = field(default_factory=dict)
+    """The gain if failing for good lost so many times as much."""
     losses: Difference = field(default_factory=Difference)
     sign: SignBet = field(default_factory=SignBet)
     lost: SignBet = field(default_factory=SignBet)

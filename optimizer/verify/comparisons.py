@@ -7,11 +7,12 @@ rule: when enough was seen is for `verification` to say.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
-from optimizer.sequential import ArmOdds
+from optimizer.sequential import FEW, ArmOdds, Gain
 from optimizer.verify.comparison import Comparison, Harm
-from optimizer.verify.plan import Plan
+from optimizer.verify.plan import MOST_LOST, PRICES, Plan
 from optimizer.verify.unit import Tally, Unit
 from runtime.run.layers import CONTROL
 
@@ -31,6 +32,8 @@ class Comparisons:
         self.compared = {name: Comparison(self._harm()) for name in arms}
         self._half: dict[int, dict[str, Unit]] = {}
         self.drawn = (ArmOdds(), ArmOdds())
+        self.lost_s = plan.lost_s
+        """What a batch that fails for good counts as, by what control's batches took so far."""
 
     def _harm(self) -> Harm:
         watched = self.plan.slow(1) is not None and self.plan.design == "blocks"
@@ -43,11 +46,20 @@ class Comparisons:
 
     def add(self, unit: Unit) -> None:
         """Take in one finished unit."""
+        self.lost_s = self._price(unit)
         self.tallies[unit.arm].add(unit)
         if self.plan.design == "switchback":
             self._add_half(unit)
         else:
             self._add_block(unit)
+
+    def _price(self, unit: Unit) -> float:
+        """What failing for good loses, no more than so many of control's earlier batches."""
+        control = self.tallies[CONTROL]
+        batch_s = unit.seconds_per_item * unit.items / unit.batches
+        if control.units >= FEW:
+            batch_s = control.seconds / control.batches
+        return min(self.plan.lost_s, MOST_LOST * batch_s)
 
     # ---- blocks -----------------------------------------------------------------------
 
@@ -87,16 +99,29 @@ class Comparisons:
         value = self._outcome(unit)
         if stage == len(self.plan.ramp) - 1 and value is not None and value > 0.0:
             one.gain.add(math.log(value), candidate=candidate, share=share)
+            for times, gain in self._gains(one):
+                other = self._outcome(unit, times)
+                if other is not None:
+                    gain.add(math.log(other), candidate=candidate, share=share)
             one.losses.add(unit.failed_items / unit.items, candidate=candidate, share=share)
 
-    def _outcome(self, unit: Unit) -> float | None:
-        """Seconds or cost of an item, with what was lost by failing for good."""
-        times = self._with_losses(unit) / unit.seconds_per_item
+    def _gains(self, one: Comparison) -> Iterator[tuple[float, Gain]]:
+        """The gain at other prices of failing for good, where that has one."""
+        for times in PRICES if self.plan.lost_s else ():
+            yield times, one.priced.setdefault(times, Gain())
+
+    def _outcome(self, unit: Unit, priced: float = 1.0) -> float | None:
+        """Seconds or cost of an item, with what was lost by failing for good.
+
+        That counts ``priced`` times as much as its price says.
+        """
+        times = self._with_losses(unit, priced) / unit.seconds_per_item
         value = unit.cost_per_item if self.plan.objective == "cost" else unit.seconds_per_item
         return None if value is None else value * times
 
-    def _with_losses(self, unit: Unit) -> float:
-        return unit.seconds_per_item + self.plan.lost_s * unit.failed_batches / unit.items
+    def _with_losses(self, unit: Unit, priced: float = 1.0) -> float:
+        lost_s = priced * self.lost_s * unit.failed_batches
+        return unit.seconds_per_item + lost_s / unit.items
 
     def _harm_of_block(self, one: Comparison, unit: Unit, share: float) -> None:
         candidate, harm = unit.arm != CONTROL, one.harm

@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 Json: TypeAlias = Any
 Design: TypeAlias = Literal["blocks", "switchback"]
 Failures: TypeAlias = Literal["first", "final"]
+
+MOST_LOST: Final = 100.0
+"""Failing for good never counts as more than so many batches, whatever a proposal says."""
+PRICES: Final = (0.25, 4.0)
+"""Times its price at which a gain is told too: what failing loses is said, not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +38,9 @@ class Plan:
 
     ``failures`` says which failures of a batch are harm: that of its first try, or for good
     alone, where the knob itself decides how a first try ends or what follows it. A batch that
-    fails for good loses ``lost_s``, which counts as time (and in its price as cost), and
-    ``rescues`` says whether the seconds of rescuing it count. ``zone`` is whose clock tells
-    the days on which units began.
+    fails for good loses ``lost_s``, which counts as time (and in its price as cost), as far as
+    `MOST_LOST` of control's batches go, and ``rescues`` says whether the seconds of rescuing it
+    count. ``zone`` is whose clock tells the days on which units began.
     """
 
     design: Design = "blocks"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from optimizer.sequential import (
+    Gain,
     log_mean_exp,
     median_sequence,
     proportion_sequence,
@@ -180,8 +181,23 @@ class Verification:
             "realised": _relative(middle),
             "failed_gap": self._failed_gap(name),
             "pairs": len(one.differences) if self.plan.design == "switchback" else None,
+            "lost_s": self._seen.lost_s,
+            "by_price": [self._priced(times, gain) for times, gain in one.priced.items()],
             "in_stage": {str(k): n for k, n in sorted(one.in_stage.items())},
         }
+
+    def _priced(self, times: float, gain: Gain) -> dict[str, Json]:
+        """The gain if failing for good lost so many times as much."""
+        known = gain.scores.n >= 2
+        lower, middle, upper = (
+            gain.interval(self.plan.gain_alpha, self.plan.t_opt)
+            if known
+            else (-math.inf, math.nan, math.inf)
+        )
+        return {
+            "lost_s": times * self._seen.lost_s, "realised": _relative(middle),
+            "gain_ci": [_relative(lower), _relative(upper)],
+        }  # fmt: skip
 
     def _effect(self, one: Comparison) -> tuple[float, float, float]:
         if self.plan.design == "blocks":

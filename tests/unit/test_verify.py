@@ -174,6 +174,36 @@ def test_more_tries_are_a_gain_by_what_failing_for_good_loses() -> None:
     assert read(replace(PLAN, failures="final")).verdict != "better"
 
 
+def of_retries(lost_s: float) -> dict[str, Any]:
+    """What is said of a candidate that fails less often, where a batch takes 0.4 s."""
+    check = one(replace(PLAN, failures="final", lost_s=lost_s))
+    chance, drawn = random.Random(7), random.Random(3)
+    for _ in range(240):
+        arm = CONTROL if drawn.random() < 0.5 else "candidate"
+        lost = sum(chance.random() < (0.3 if arm == CONTROL else 0.1) for _ in range(10))
+        check.add(Unit(arm, 0.5, 200, 10, 0.02, failed_items=20 * lost))
+    return last(check).statistics
+
+
+def test_a_gain_is_told_at_a_quarter_and_at_four_times_of_what_failing_for_good_is_said_to_lose(
+) -> None:  # fmt: skip
+    said = of_retries(2.0)
+    less, more = said["by_price"]
+    assert [less["lost_s"], said["lost_s"], more["lost_s"]] == [0.5, 2.0, 8.0]
+    assert less["realised"] > said["realised"] > more["realised"]
+    for priced, lost_s in ((less, 0.5), (more, 8.0)):
+        expected = of_retries(lost_s)
+        assert priced["realised"] == pytest.approx(expected["realised"])
+        assert priced["gain_ci"] == pytest.approx(expected["gain_ci"])
+    assert of_retries(0.0)["by_price"] == []
+
+
+def test_failing_for_good_loses_no_more_than_a_hundred_batches_whatever_a_proposal_says() -> None:
+    most, beyond = of_retries(40.0), of_retries(1e9)
+    assert beyond["lost_s"] == pytest.approx(40.0)
+    assert beyond["realised"] == pytest.approx(most["realised"])
+
+
 def test_missing_costs_never_move_a_proposal_forward() -> None:
     check = blocks(one(replace(PLAN, objective="cost")), 240, faster)
     assert last(check).reason != "gain_proven"

@@ -288,3 +288,13 @@ def test_every_code_of_the_verifier_has_words() -> None:
     codes = {code for found in re.findall(pattern, source) for code in found if code}
     assert len(codes) >= 5
     assert codes - {"worse", "inconclusive"} <= set(trial.REASONS)
+
+
+def test_a_verdict_says_what_the_effect_is_at_other_prices_of_failing_for_good() -> None:
+    at = {"lost_s": 0.5, "realised": -0.1, "gain_ci": [-0.2, 0.05]}
+    unknown = {"lost_s": 8.0, "realised": None, "gain_ci": [None, None]}
+    assert trial.prices({"lost_s": 2.0, "by_price": [at, unknown]}) == [
+        "A batch that fails for good counted as 2.00 s more.",
+        "Counted as 0.50 s, the effect would be 10% less (20% less to 5% more).",
+    ]
+    assert trial.prices({"lost_s": 2.0, "by_price": [unknown]}) == trial.prices({}) == []
