@@ -16,6 +16,7 @@ from agents.observer import Observation
 from optimizer.elsewhere import StepName
 from optimizer.models.lending import SEVERAL, Lender, Lending, earned_by
 from optimizer.resemblance import Described, words_of
+from optimizer.scope import step_named
 from optimizer.unsafe import curve_of
 
 
@@ -55,7 +56,7 @@ def lenders_of(
 
 
 def _name(one: Observation) -> str:
-    return f"{one.scope['playbook']}#{one.scope['step']}"
+    return step_named(one.scope)
 
 
 def _described(one: Observation, told: Mapping[StepName, Described]) -> Described:

@@ -14,6 +14,7 @@ import numpy as np
 
 from optimizer.evidence import Batches, Table, batches
 from optimizer.guard import Reason
+from optimizer.scope import step_named
 from optimizer.tries import Tries, tries
 
 Json: TypeAlias = Any
@@ -50,7 +51,7 @@ def observe(
         if len(history):
             seen.append(Observation(scope, history, float(history.seconds.sum()), single))
         else:
-            name = f"{scope['playbook']}#{scope['step']}"
+            name = step_named(scope)
             reasons.append(Reason(name, "no_history", "the record holds no batch of this step"))
     return sorted(seen, key=lambda one: -one.slot_s), reasons
 

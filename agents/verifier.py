@@ -18,11 +18,14 @@ from agents.observer import Observation
 from optimizer.distinct import distinct
 from optimizer.evidence import Batches
 from optimizer.guard import Reason
+from optimizer.scope import step_named
 
 Json: TypeAlias = Any
 
 LEAST_RUNS: Final = 6
+"""Runs of which the first third and the last can be told apart."""
 FADED: Final = 0.10
+"""By so much slower, and by three times the noise, a step is said to have faded."""
 TRUSTED: Final = 0.80
 """Below this calibration a class of predictions is said to be too sure of itself."""
 _FIELDS: Final = {"each.batch": "size", "each.in_flight": "in_flight"}
@@ -87,7 +90,7 @@ def _faded(one: Observation) -> Reason | None:
     noise = math.sqrt((np.var(first) + np.var(last)) / third) if third > 1 else math.inf
     if change < math.log1p(FADED) or change < 3.0 * noise:
         return None
-    name = f"{one.scope['playbook']}#{one.scope['step']}"
+    name = step_named(one.scope)
     return Reason(name, "faded", f"an item takes {math.expm1(change):+.0%} since the first runs")
 
 

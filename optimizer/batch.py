@@ -30,6 +30,7 @@ from optimizer.models.lending import NOBODY, Lending
 from optimizer.models.levels import Level, between_runs, within_runs
 from optimizer.models.shapes import Fan
 from optimizer.objective import Objective, choose
+from optimizer.scope import step_named
 from optimizer.study import Study
 from optimizer.tries import Tries
 from optimizer.unsafe import fan_of, too_large, too_slow
@@ -57,7 +58,7 @@ def study(
 
     ``lending`` are the curves that other steps have had, and how they resemble this one.
     """
-    name = f"{scope['playbook']}#{scope['step']} {knob.name}"
+    name = f"{step_named(scope)} {knob.name}"
     whole = history.where(history.whole).about("size")
     values = by_value(whole, "size")
     base = values.get(stable)

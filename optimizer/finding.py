@@ -20,6 +20,7 @@ from optimizer.guard import Limits, Reason, doubts
 from optimizer.knobs import knob_class, said
 from optimizer.objective import Objective, choose
 from optimizer.proposal import Candidate
+from optimizer.scope import step_named
 
 Json: TypeAlias = Any
 
@@ -37,7 +38,7 @@ class Asked:
     @property
     def name(self) -> str:
         """The scope and knob, for a reason."""
-        return f"{self.scope['playbook']}#{self.scope['step']} {self.knob}"
+        return f"{step_named(self.scope)} {self.knob}"
 
     @property
     def values(self) -> dict[str, Json]:

@@ -24,6 +24,7 @@ from optimizer.guard import Limits, Reason
 from optimizer.knobs import Range, knob_class
 from optimizer.models import concurrency
 from optimizer.models.levels import Level, from_pairs
+from optimizer.scope import step_named
 from optimizer.study import Study
 
 Json: TypeAlias = Any
@@ -55,7 +56,7 @@ def study(
     scope: Mapping[str, Json], knob: Range, stable: int, history: Batches, limits: Limits
 ) -> Study | Reason:
     """Return what history says about concurrency, or why it says nothing at all."""
-    name = f"{scope['playbook']}#{scope['step']} {knob.name}"
+    name = f"{step_named(scope)} {knob.name}"
     mine = history.about("in_flight")
     values = by_value(mine, "in_flight")
     base = values.get(stable)

@@ -35,13 +35,17 @@ Json: TypeAlias = Any
 Logs: TypeAlias = Callable[[str], Log]
 
 TRIALS: Final = 24
+"""Settings that one search replays; a replay is a run drawn many times, and not free."""
 MOST_KNOWN: Final = 256
+"""Settings that history ran at which a search begins with."""
 WORSE: Final = math.log(2.0)
 """A setting of which nothing good can be said counts as twice the worst of the others."""
 ALIKE: Final = math.log(1.25)
 """Another step's batch size that is this near tells of a setting."""
 LEAST_BATCHES: Final = 5
+"""Batches at a setting from which on their mean is heard."""
 TIE: Final = 0.02
+"""Settings whose log effects differ by less count as equally good."""
 
 
 @dataclass(frozen=True, slots=True)

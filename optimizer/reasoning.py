@@ -20,6 +20,7 @@ from optimizer.models.lending import NOBODY, Lending
 from optimizer.pooling import Priors
 from optimizer.proposal import Candidate
 from optimizer.regime import current
+from optimizer.scope import step_named
 from optimizer.seeded import seeded
 from optimizer.study import Study
 from optimizer.tries import Tries
@@ -40,7 +41,7 @@ def reasoning(
     whole = tune_step(scope, history, limits, chance, tries, priors, others, lending, recorded)
     now = current(history)
     return {
-        "scope": f"{scope['playbook']}#{scope['step']}",
+        "scope": step_named(scope),
         "objective": scope.get("objective", "cost"),
         "batches": len(now),
         "data_quality": now.quality.to_json(),

@@ -22,6 +22,7 @@ from optimizer.knobs import Range
 from optimizer.models.levels import Level
 from optimizer.objective import Objective
 from optimizer.proposal import Candidate, Kind
+from optimizer.scope import step_named
 from runtime.playbook.knobs import KnobClass
 
 Json: TypeAlias = Any
@@ -63,7 +64,7 @@ class Study:
     @property
     def name(self) -> str:
         """The scope and knob, for a reason."""
-        return f"{self.scope['playbook']}#{self.scope['step']} {self.knob.name}"
+        return f"{step_named(self.scope)} {self.knob.name}"
 
 
 def decide(study: Study, limits: Limits, suppressed: Collection[str]) -> Candidate | Reason:

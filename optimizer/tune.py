@@ -40,6 +40,7 @@ from optimizer.models.lending import NOBODY, Lending
 from optimizer.pooling import Priors
 from optimizer.proposal import Candidate
 from optimizer.regime import current
+from optimizer.scope import step_named
 from optimizer.study import Study, decide
 from optimizer.tries import Tries
 
@@ -88,7 +89,7 @@ def tune_step(
     ``others`` what those took on which hardware, and ``lending`` by batch size. ``recorded``
     are runs of it that can be replayed, where its knobs are to be looked at together.
     """
-    name = f"{scope['playbook']}#{scope['step']}"
+    name = step_named(scope)
     if scope.get("live"):
         return Tuned(None, (Reason(name, "live", "a proposal of this step is under way"),))
     if scope.get("effect") == "once":
@@ -142,7 +143,7 @@ def _together(
     """Return what leads to the joint best, or why each knob is looked at by itself."""
     if recorded is None or not limits.joint:
         return None, ()
-    name = f"{scope['playbook']}#{scope['step']}"
+    name = step_named(scope)
     found = towards(scope, history, recorded, limits, f"{rng.getrandbits(64)}")
     if not isinstance(found, Direction):
         return None, (Reason(name, "joint", found),)
@@ -161,7 +162,7 @@ def study_of(
 ) -> Study | Reason:  # fmt: skip
     """Return the study of a knob whose values are a ladder, or why there is none."""
     name = str(tune["name"])
-    where = f"{scope['playbook']}#{scope['step']} {name}"
+    where = f"{step_named(scope)} {name}"
     try:
         known = knob_class(name)
     except UnknownKnob as error:

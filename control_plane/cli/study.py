@@ -22,6 +22,7 @@ from control_plane.cli.output import (
 )
 from control_plane.cli.progress import counting
 from optimizer.knobs import change_said, said
+from optimizer.scope import step_named
 
 if TYPE_CHECKING:
     from control_plane.rehearsing import Joint
@@ -107,9 +108,9 @@ def _joint(
 
 def _scope(given: Mapping[str, Any], step: str) -> Mapping[str, Any]:
     for scope in given["scopes"]:
-        if f"{scope['playbook']}#{scope['step']}" == step:
+        if step_named(scope) == step:
             return dict(scope)
-    known = ", ".join(f"{s['playbook']}#{s['step']}" for s in given["scopes"]) or "none"
+    known = ", ".join(step_named(s) for s in given["scopes"]) or "none"
     raise Refusal(
         f"{step} is no step that may be tuned; there are: {known}", code=Code.NOT_FOUND,
         hint="give the step a `tune` block and register its playbook",

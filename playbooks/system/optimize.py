@@ -10,6 +10,7 @@ from typing import Any
 
 from agents.loop import run_cycle
 from agents.observer import observe as look
+from optimizer.scope import step_named
 from optimizer.seeded import seeded
 from runtime.record.history import History
 
@@ -25,7 +26,7 @@ def observe(workload: Mapping[str, Any], history: History) -> dict[str, Any]:
     return {
         "steps": [
             {
-                "scope": f"{one.scope['playbook']}#{one.scope['step']}",
+                "scope": step_named(one.scope),
                 "batches": len(one.history),
                 "slot_s": one.slot_s,
                 "data_quality": one.history.quality.to_json(),

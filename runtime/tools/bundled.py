@@ -21,6 +21,7 @@ from typing import Any, Final
 from runtime.errors import Permanent
 
 _KEPT: Final = 8
+"""Bundles whose modules stay loaded while another one runs."""
 
 
 class Bundles(MetaPathFinder):
