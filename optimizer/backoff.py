@@ -27,6 +27,7 @@ Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
 
 LEAST_RETRIES: Final = 40
+"""Retries from which on history tells what waiting is worth."""
 CLEAR: Final = 6.63
 """Twice the gain in log likelihood from which on waiting is taken to help (1 in 100)."""
 ENOUGH: Final = 0.8
@@ -34,7 +35,9 @@ ENOUGH: Final = 0.8
 AT_ONCE: Final = np.linspace(0.0, 0.98, 50)
 RESAMPLES: Final = 40
 BINS: Final = 48
+"""Pauses are told apart in so many groups of equally many retries."""
 GROWTH: Final = 2.0
+"""An exponential delay grows by so much from one try to the next."""
 JITTER: Final = 0.5
 """A delay of full jitter is half of what was computed, on average."""
 

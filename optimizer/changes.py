@@ -28,12 +28,17 @@ DAY_S: Final = 86_400
 WINDOWS: Final = (3, 4, 5, 6, 8, 11, 16, 22, 32, 45, 64, 90)
 """How many of the latest points are held against those before them."""
 _FAR: Final = 3.0
+"""Points further off, in spreads, count as being so far: one outlier is no new level."""
 _MAD: Final = 1.4826
+"""Median absolute deviations to a standard deviation, where noise is normal."""
 _LEAST: Final = float(np.log(1.01))
 """No series is thought to be steadier than one in a hundred."""
 _KEPT: Final = 500
+"""The latest points that tell of the level and of likeness between days."""
 _DAYS: Final = 14
+"""The latest days that a slot of the day remembers."""
 _SEASON: Final = 0.35
+"""Rank correlation of a day with the day before, from which on days are alike."""
 
 
 @dataclass(frozen=True, slots=True)

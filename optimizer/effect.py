@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 LEVEL: Final = 0.90
+"""The share of true effects that intervals are to hold."""
 REACH: Final = 1.645
 """Standard errors to either end of a 90% interval, where noise is well known."""
 WIDEST: Final = 0.30

@@ -28,7 +28,9 @@ StepName: TypeAlias = tuple[str, str]
 FEWEST_RUNS: Final = 2
 """A setting under which a step ran less often says nothing yet."""
 FEWEST_SETTINGS: Final = 2
+"""A step that ran under fewer tells nothing of one beside another."""
 MOST_FAILED: Final = 0.99
+"""What always failed counts as if one in a hundred had worked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

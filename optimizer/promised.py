@@ -26,6 +26,7 @@ Array: TypeAlias = NDArray[Any]
 
 TAIL: Final = 0.95
 LIKELY: Final = 0.5
+"""A choice is left alone that more likely than not breaks the limit."""
 _FEWEST: Final = 2
 """So many other steps must know the stable choice and another."""
 

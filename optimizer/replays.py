@@ -23,6 +23,7 @@ from optimizer.simulate.work import Cut, Work
 Json: TypeAlias = Any
 
 DRAWS: Final = 5
+"""Times that a run is drawn for one setting; the same chances serve every setting."""
 MOST_PIECES: Final = 1_000
 """A run of more pieces is not replayed, and with its like not more than the next are kept."""
 MOST_OF_ALL: Final = 8 * MOST_PIECES

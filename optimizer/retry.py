@@ -44,6 +44,7 @@ PRICE: Final = (5.0, MOST_LOST)
 """The least and the most that failing for good is taken to cost, in tries."""
 DRAWS: Final = 60
 DRAWN: Final = 4_000
+"""Pieces of work that one way to try again is played on."""
 Way: TypeAlias = tuple[int, Collection[str]]
 
 

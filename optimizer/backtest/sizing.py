@@ -30,6 +30,7 @@ Fit: TypeAlias = Callable[[Array, Array], Callable[[Array], Array]]
 
 OURS: Final = "trimtab"
 MARGIN: Final = 1.05
+"""A baseline keeps this far from the limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ LEAST_SIZES: Final = 5
 SEVERAL: Final = 3
 """Sizes from which on a step counts as one that knows several; with fewer it knows one."""
 FORETOLD: Final = 12
+"""Of a lender's other sizes so many at most are foretold when lending is judged."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

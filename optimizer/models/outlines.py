@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 
 MANY: Final = 1500
+"""Outlines that are drawn; each is weighed by what was measured."""
 FLAT: Final = 0.4
 """Share of outlines that are flat until they rise; the others rise from the first item on."""
 NO_FIXED, NO_LINE, BENT = 0.15, 0.2, 0.5

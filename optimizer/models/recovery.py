@@ -32,6 +32,7 @@ NEVER: Final = 0.25
 FULL: Final = 400.0
 """A unit with more tries than this counts as if it had so many: it is known well enough."""
 ROUNDS: Final = 60
+"""Steps of expectation and maximisation."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

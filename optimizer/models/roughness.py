@@ -26,7 +26,9 @@ Curve: TypeAlias = tuple[Sequence[float], Sequence[float]]
 FEWEST: Final = 5
 """Sizes from which on a curve tells how rough it is."""
 LEAST: Final = 1e-4
+"""No curve is thought to be smoother than this."""
 ROUNDS: Final = 4
+"""Fits, each weighed by the curve of the one before."""
 
 
 @dataclass(frozen=True, slots=True)

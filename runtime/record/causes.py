@@ -20,6 +20,7 @@ from runtime.record.wording import name_of
 ALIKE: Final = 0.8
 """Failures whose errors are at least so near to each other have one cause."""
 MOST: Final = 5_000
+"""Kinds of failure that are grouped in one answer; comparing all with all grows fast."""
 _EXAMPLE: Final = ("text", "message", "playbook", "step", "run", "attempt", "stream", "stream_seq")
 
 

@@ -38,7 +38,9 @@ _ENDINGS: Final = (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("s", 
 _K1: Final = 1.2
 _B: Final = 0.5
 _MEAN_WORDS: Final = 48.0
+"""BM25's saturation, its weight of length, and the words of a usual text."""
 _REMEMBERED: Final = 20_000
+"""Texts whose vectors are not made again; errors come many times."""
 
 Dense = list[float]
 Sparse = tuple[list[int], list[float]]

@@ -28,6 +28,7 @@ BATCH_EVENTS: Final = 16_000
 BATCH_BYTES: Final = 16 << 20
 _PAGE: Final = 1_000
 _REMEMBERED: Final = 20_000
+"""Earlier facts that are not read from the journal again."""
 _LOOKED_UP: Final = (AttemptScheduled, ConfigStored, ProposalDrafted, RunSubmitted)
 
 

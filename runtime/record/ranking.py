@@ -33,9 +33,11 @@ _LIKELY: Final = 0.1
 _SECOND: Final = 0.7
 """An error's second kind is a guess more often than its first."""
 _DEEP: Final = 100
+"""Hits by words and by meaning that are weighed against each other, at least."""
 FACETS: Final = ("kind", "playbook", "step", "state", "hardware")
 _BREAKS: Final = re.compile(r"[.;:]\s+")
 _PHRASE: Final = 200
+"""Characters of a text that stand for it where texts are compared."""
 _SHOWN: Final = (
     "kind", "text", "playbook", "step", "state", "count", "first_at", "last_at", "stream",
     "stream_seq",

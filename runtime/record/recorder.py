@@ -46,6 +46,7 @@ _THREADS: Final = 32
 _MEMORY_MB: Final = 1_500
 _GIVE_BACK_S: Final = 10.0
 _NICE: Final = 5
+"""Runs come first: the record may lag behind, they may not."""
 _GARBAGE: Final = (50_000, 20, 100)
 """A batch makes hundreds of thousands of small values and no cycles among them."""
 

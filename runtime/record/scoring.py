@@ -23,6 +23,7 @@ from statistics import fmean
 from typing import Any, Final, TypeAlias
 
 DEPTH: Final = 10
+"""Hits from the top that are judged."""
 RANKINGS: Final = {"bm25": "words", "dense": "meaning", "hybrid": "both"}
 """What a ranking is called in reports → what a search calls it."""
 Ask: TypeAlias = Callable[[str, str, str | None], Sequence[Mapping[str, Any]]]

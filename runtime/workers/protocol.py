@@ -34,6 +34,7 @@ HEADER: Final = 4
 ASIDE: Final = 1 << 31
 """Added to the length of a message that is no report."""
 LONGEST_ASIDE: Final = 4096
+"""Bytes that a word of progress may have; a longer one is a broken worker's."""
 
 
 class Progress(msgspec.Struct, frozen=True):

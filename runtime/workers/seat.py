@@ -39,6 +39,7 @@ WINDOW_S: Final = 0.006
 _LONGEST_REPORT: Final = 64 << 20
 _CHUNK: Final = 1 << 18
 _GENERATIONS: Final = 256
+"""They are told by one byte."""
 _DECODE: Final = msgspec.msgpack.Decoder(Report).decode
 _DECODE_ASIDE: Final = msgspec.msgpack.Decoder(Progress).decode
 
