@@ -136,6 +136,19 @@ def search(told: Told) -> Iterator[str]:
         yield from _table(f"{dataset}, {objective}", rows)
 
 
+def expected(told: Told) -> Iterator[str]:
+    """Return what ours expected of a trial, and what came of it."""
+    rows = [r for r in searches(told["rows"]) if r["method"] == OURS and "saves" in r]
+    if not rows:
+        yield "Not measured yet."
+        return
+    yield "| data set, objective | expected to save, % | saved, % | expected price | paid |"
+    yield "|---|---:|---:|---:|---:|"
+    for row in rows:
+        cells = " | ".join(_said(row[name]) for name in ("saves", "saved", "price", "paid"))
+        yield f"| {row['dataset']} {row['objective']} | {cells} |"
+
+
 def harder(told: Told) -> Iterator[str]:
     """Return the same with noise, and with the same program in history."""
     rows = [r for r in told["rows"] if r.get("noise") or r.get("same_family")]
@@ -221,8 +234,8 @@ def measured(told: Told) -> Iterator[str]:
 
 
 PARTS: Final[Mapping[str, Callable[[Told], Iterator[str]]]] = {
-    "targets": targets, "never_worse": never_worse, "search": search, "harder": harder,
-    "others": others, "evidence": evidence, "measured": measured,
+    "targets": targets, "never_worse": never_worse, "search": search, "expected": expected,
+    "harder": harder, "others": others, "evidence": evidence, "measured": measured,
 }  # fmt: skip
 
 

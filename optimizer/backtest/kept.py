@@ -69,12 +69,14 @@ def read(path: Path) -> dict[str, tuple[Played, ...]]:
 
 def _plain(search: dict[str, Any]) -> dict[str, Json]:
     search["seconds"] = round(search["seconds"], 6)
-    search["told"] = [round(outcome, 9) for outcome in search["told"]]
+    for name in ("told", "saves", "prices"):
+        search[name] = [None if v is None else round(v, 9) for v in search[name]]
     return {name: value for name, value in search.items() if value not in ((), [])}
 
 
 def _played(line: dict[str, Json]) -> Played:
-    many = {name: tuple(line.get(name, ())) for name in ("trials", "told", "chosen")}
+    names = ("trials", "told", "chosen", "saves", "prices")
+    many = {name: tuple(line.get(name, ())) for name in names}
     return Played(stopped=line["stopped"], seconds=line["seconds"], **many)
 
 

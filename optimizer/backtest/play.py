@@ -6,9 +6,10 @@ own outcome, and where it would have stopped: enough to judge it anew without pl
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -31,7 +32,9 @@ class Played:
     """One search: its trials in order, after how many it would have stopped, its CPU time.
 
     ``told`` is empty where every trial was told the table's own log outcome. ``chosen``
-    is the setting in use after each trial; empty means the best told so far.
+    is the setting in use after each trial; empty means the best told so far. ``saves`` and
+    ``prices`` are what ours expected each trial to save and to cost (see `Step`), None where
+    it expected nothing.
     """
 
     trials: tuple[int, ...]
@@ -39,6 +42,8 @@ class Played:
     seconds: float
     told: tuple[float, ...] = ()
     chosen: tuple[int, ...] = ()
+    saves: tuple[float | None, ...] = ()
+    prices: tuple[float | None, ...] = ()
 
 
 @dataclass(slots=True)
@@ -84,13 +89,13 @@ def play(
     hearing = _Hearing(table, seed, noise)
     began = time.process_time()
     ours = method == OURS
-    stopped, chosen = _ours(hearing, history) if ours else _theirs(method, hearing, history)
+    played = _ours(hearing, history) if ours else _theirs(method, hearing, history)
     seconds = time.process_time() - began
     told = tuple(hearing.told) if noise is not None else ()
-    return Played(tuple(hearing.trials), stopped, seconds, told, chosen if told else ())
+    return replace(played, seconds=seconds, told=told, chosen=played.chosen if told else ())
 
 
-def _theirs(method: str, hearing: _Hearing, history: History) -> tuple[int, tuple[int, ...]]:
+def _theirs(method: str, hearing: _Hearing, history: History) -> Played:
     table = hearing.table
     rng = np.random.default_rng([hearing.seed, zlib.crc32(table.name.encode())])
     search = METHODS[method].play(table, history, rng)
@@ -101,13 +106,13 @@ def _theirs(method: str, hearing: _Hearing, history: History) -> tuple[int, tupl
             setting = search.send(outcome)
     except StopIteration:
         pass  # every setting was tried
-    return min(FORCED, len(hearing.trials)), ()
+    return Played(tuple(hearing.trials), min(FORCED, len(hearing.trials)), 0.0)
 
 
-def _ours(hearing: _Hearing, history: History) -> tuple[int, tuple[int, ...]]:
+def _ours(hearing: _Hearing, history: History) -> Played:
     """Play the shipped search on, past where it would have stopped."""
     search = shipped(hearing.table.space, history, HORIZON)
-    stopped, chosen = 0, []
+    stopped, chosen, steps = 0, [], []
     while len(search.tried) < BUDGET and (step := search.next()) is not None:
         if not step.worthwhile and not stopped:
             stopped = len(search.tried)
@@ -118,4 +123,13 @@ def _ours(hearing: _Hearing, history: History) -> tuple[int, tuple[int, ...]]:
             metrics = hearing.metrics(step.setting)
             search.tell(step.setting, outcome, failed=failed, over=over, metrics=metrics)
         chosen.append(search.best)
-    return stopped or len(search.tried), tuple(chosen)
+        steps.append(step)
+    return Played(
+        tuple(hearing.trials), stopped or len(search.tried), 0.0, chosen=tuple(chosen),
+        saves=tuple(_known(step.saves) for step in steps),
+        prices=tuple(_known(step.price) for step in steps),
+    )  # fmt: skip
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.backtest.expected import Expected, borne_out, expected
 from optimizer.backtest.methods import HORIZON
 from optimizer.backtest.play import BUDGET, Played
 from optimizer.backtest.table import Table
@@ -60,7 +61,8 @@ RULES: Final[Mapping[str, Rule]] = {
 class Score:
     """One search, judged. ``gaps`` are the setting in use after 1, 3, 6 and 12 trials.
 
-    ``by_rule`` is the net regret with each of `RULES`.
+    ``by_rule`` is the net regret with each of `RULES`; ``expected`` is what was expected of
+    single trials, and what came of it.
     """
 
     k5: int
@@ -71,6 +73,7 @@ class Score:
     trials: int
     ms_per_proposal: float
     by_rule: tuple[float, ...]
+    expected: tuple[Expected, ...] = ()
 
 
 def score(table: Table, played: Played) -> Score:
@@ -88,6 +91,7 @@ def score(table: Table, played: Played) -> Score:
         played.stopped,
         1000.0 * played.seconds / len(trials),
         tuple(_net(gap, used, rule(told)) for rule in RULES.values()),
+        tuple(expected(table, played, used)),
     )
 
 
@@ -125,6 +129,7 @@ def summary(scores: Sequence[Score]) -> dict[str, float]:
         "trials": float(np.mean([s.trials for s in scores])),
         "failed_trials": float(np.mean([s.failed_trials for s in scores])),
         "ms": float(np.mean([s.ms_per_proposal for s in scores])),
+        **borne_out([trial for s in scores for trial in s.expected]),
     }
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
@@ -163,7 +163,7 @@ class Numeric:
             return None
         search = self._searched()
         step = search.next()
-        return None if step is None else Step(self._pool[step.setting], step.worthwhile)
+        return None if step is None else replace(step, setting=self._pool[step.setting])
 
     # -- the pool
 

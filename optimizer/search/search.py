@@ -19,6 +19,7 @@ either are beliefs of their own, beside that of the outcome (see `failing` and `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -44,10 +45,17 @@ _WASTE: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The next trial, and whether it is worth its price over the runs still to come."""
+    """The next trial, and whether it is worth its price over the runs still to come.
+
+    ``saves`` is what a run is expected to save by it, as a share of one under the best so far,
+    and ``price`` what the trial is expected to cost, as a multiple of one; NaN while nothing
+    that is good was tried.
+    """
 
     setting: int
     worthwhile: bool
+    saves: float = math.nan
+    price: float = math.nan
 
 
 @dataclass(slots=True)
@@ -120,7 +128,9 @@ class Search:
         best = int(np.argmax(value))
         left = self.horizon - len(self.tried)
         worthwhile = not self.tried or (left - 1) * gain[best] > price[best] - now
-        return Step(best, bool(worthwhile))
+        if now != 1.0 or not self.tried:
+            return Step(best, bool(worthwhile))
+        return Step(best, bool(worthwhile), float(gain[best]), float(price[best]))
 
     def good(self) -> Array:
         """Return the chance by setting that a run neither fails nor breaks the limit."""

@@ -176,6 +176,34 @@ def test_regret_is_what_fifty_runs_cost_above_the_best(data: Path) -> None:
     assert summary([judged])["s3"] == 100.0
 
 
+def test_what_was_expected_of_a_trial_stands_beside_what_came(data: Path) -> None:
+    table = load(data, "scout_multi")["time_s"][0]
+    best, worst = int(np.argmin(table.gap)), int(np.argmax(np.where(table.failed, 0, table.gap)))
+    ratio = 1.0 + float(table.gap[worst])
+    said = Played((worst, best), 2, 0.01, saves=(None, 0.25), prices=(None, 1.5))
+    told = summary([score(table, said)])
+    assert (told["saves"], told["price"]) == (25.0, 1.5)
+    assert (told["saved"], told["paid"]) == pytest.approx((100.0 - 100.0 / ratio, 1.0 / ratio))
+    dearer = Played((best, worst), 2, 0.01, saves=(None, 0.25), prices=(None, 1.5))
+    told = summary([score(table, dearer)])
+    assert (told["saved"], told["paid"]) == pytest.approx((0.0, min(ratio, 11.0)))
+    assert "saves" not in summary([score(table, Played((worst, best), 2, 0.01))])
+
+
+def test_what_ours_expects_of_each_trial_is_kept(data: Path, tmp_path: Path) -> None:
+    tables = load(data, "scout_multi")["time_s"]
+    played = play(OURS, tables[0], tables[0].known(tables), 0)
+    assert len(played.saves) == len(played.prices) == len(played.trials)
+    assert played.saves[0] is None
+    assert all(value is not None for value in played.saves[2:])
+    (tmp_path / "kept.jsonl").write_text(
+        kept_lines.written("a key", {}, [played]), encoding="utf-8"
+    )
+    (again,) = kept_lines.read(tmp_path / "kept.jsonl")["a key"]
+    assert again.trials == played.trials
+    assert again.saves == tuple(v if v is None else round(v, 9) for v in played.saves)
+
+
 def test_a_change_of_ours_leaves_what_the_others_did(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
