@@ -74,7 +74,7 @@ class History:
         failed = None if self.failed is None else self.failed[keep]
         over = None if self.over is None else self.over[keep]
         metrics = None if self.metrics is None else self.metrics[keep]
-        return History(self.rows[keep], families, failed, over, metrics)
+        return type(self)(self.rows[keep], families, failed, over, metrics)
 
     @property
     def seen(self) -> Array:
@@ -87,7 +87,7 @@ class History:
         failed = None if self.failed is None else self.failed[:, index]
         over = None if self.over is None else self.over[:, index]
         metrics = None if self.metrics is None else self.metrics[:, index]
-        return History(self.rows[:, index], self.families, failed, over, metrics)
+        return type(self)(self.rows[:, index], self.families, failed, over, metrics)
 
     def anchors(self) -> Array:
         """Return the log outcome that each step's distances are from, as a column.

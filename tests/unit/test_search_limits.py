@@ -150,3 +150,14 @@ def test_a_step_that_is_of_another_size_than_all_before_is_believed_after_a_tria
     believed = Keeping(SPACE, past, KERNELS)
     assert believed.chance([], []).max() < 0.3
     assert believed.chance([4], [-1.5 + shape[4]]).min() > 0.9
+
+
+def test_some_of_a_history_of_quantities_are_quantities_too() -> None:
+    class Plain(History):
+        def warped(self) -> np.ndarray:
+            return self.rows
+
+    past = history(0)
+    plain, some = Plain(past.rows, past.families), np.asarray([0, 2])
+    np.testing.assert_array_equal(plain.of_steps(some).warped(), past.rows[some])
+    np.testing.assert_array_equal(plain.of_settings(some).warped(), past.rows[:, some])
