@@ -172,6 +172,10 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+Stage = Callable[..., None]
+"""Plays a story with a bench; ``slots`` says with how many workers."""
+
+
 @pytest.fixture(params=[LocalPool], ids=["local"])
 def make_pool(request: pytest.FixtureRequest) -> Callable[..., Pool]:
     return request.param  # type: ignore[no-any-return]
@@ -185,14 +189,12 @@ def folder(tmp_path: Path) -> DataFolder:
 
 
 @pytest.fixture
-def with_bench(
-    make_pool: Callable[..., Pool], folder: DataFolder
-) -> Callable[[Callable[[Bench], Any]], None]:
-    """Run a story against a pool of two, and see that it leaves nothing behind."""
+def with_bench(make_pool: Callable[..., Pool], folder: DataFolder) -> Stage:
+    """Run a story against a pool, of two unless said, and see that it leaves nothing behind."""
 
     @contextlib.asynccontextmanager
-    async def opened() -> AsyncIterator[Bench]:
-        pool = make_pool(2, folder)
+    async def opened(slots: int) -> AsyncIterator[Bench]:
+        pool = make_pool(slots, folder)
         bench = Bench(pool, folder)
         pool.start(asyncio.get_running_loop(), bench.heard)
         try:
@@ -204,14 +206,11 @@ def with_bench(
                 await bench.gone(pid)
             assert max(Counter(r.slot for _, r in bench.reports).values(), default=1) == 1
 
-    async def story(tell: Callable[[Bench], Any]) -> None:
-        async with opened() as bench:
+    async def story(tell: Callable[[Bench], Any], slots: int) -> None:
+        async with opened(slots) as bench:
             await tell(bench)
 
-    return lambda tell: asyncio.run(story(tell))
-
-
-Stage = Callable[[Callable[[Bench], Any]], None]
+    return lambda tell, slots=2: asyncio.run(story(tell, slots))
 
 
 class TestOneReportATask:
@@ -350,19 +349,15 @@ class TestOneReportATask:
         with_bench(tell)
 
     def test_a_worker_that_dies_again_and_again_is_replaced_more_slowly(
-        self, make_pool: Callable[..., Pool], folder: DataFolder
+        self, with_bench: Stage
     ) -> None:
-        async def story() -> None:
-            pool = make_pool(1, folder)
-            bench = Bench(pool, folder)
-            pool.start(asyncio.get_running_loop(), bench.heard)
+        async def tell(bench: Bench) -> None:
             pauses = [await _pause(bench) for _ in range(6)]
             assert all(pauses[n] > 0.04 * 2 ** (n - 1) for n in range(1, 6))
             assert (await bench.run("echo", args={"value": 1})).result == 1
             assert await _pause(bench) < pauses[5]
-            await pool.stop(0)
 
-        asyncio.run(story())
+        with_bench(tell, slots=1)
 
     def test_a_pool_whose_idle_workers_die_pauses_and_goes_on_by_itself(
         self, make_pool: Callable[..., Pool], folder: DataFolder
@@ -388,28 +383,22 @@ class TestOneReportATask:
 
         asyncio.run(story())
 
-    def test_a_task_that_waits_for_a_new_process_can_be_cancelled(
-        self, make_pool: Callable[..., Pool], folder: DataFolder
-    ) -> None:
-        async def story() -> None:
-            pool = make_pool(1, folder)
-            bench = Bench(pool, folder)
-            pool.start(asyncio.get_running_loop(), bench.heard)
+    def test_a_task_that_waits_for_a_new_process_can_be_cancelled(self, with_bench: Stage) -> None:
+        async def tell(bench: Bench) -> None:
             for _ in range(4):
                 await bench.run("leaves", args={"code": 1})
-            await bench.until(lambda: pool.free() == 1 and len(bench.pids()) == 1)
+            await bench.until(lambda: bench.pool.free() == 1 and len(bench.pids()) == 1)
             (pid,) = bench.pids()
             os.kill(pid, signal.SIGSTOP)
             sent = await bench.send("echo", args={"value": 5})
             os.kill(pid, signal.SIGKILL)
             await bench.until(lambda: bench.pool.workers()[0]["state"] == "down")
-            pool.kill(bench.reports[-1][1].slot + 1, "cancelled")
+            bench.pool.kill(bench.reports[-1][1].slot + 1, "cancelled")
             assert (await asyncio.wait_for(sent, PATIENCE_S)).outcome == "cancelled"
             assert (await bench.run("echo", args={"value": 6})).result == 6
             assert len(bench.reports) == 6
-            await pool.stop(0)
 
-        asyncio.run(story())
+        with_bench(tell, slots=1)
 
     def test_a_child_that_a_tool_forked_answers_nothing(self, with_bench: Stage) -> None:
         async def tell(bench: Bench) -> None:
@@ -538,23 +527,19 @@ class TestShortTasks:
         with_bench(tell)
 
     def test_a_process_that_read_its_tasks_and_began_none_loses_none(
-        self, make_pool: Callable[..., Pool], folder: DataFolder
+        self, with_bench: Stage
     ) -> None:
-        async def story() -> None:
-            pool = make_pool(1, folder)
-            bench = Bench(pool, folder)
-            pool.start(asyncio.get_running_loop(), bench.heard)
+        async def tell(bench: Bench) -> None:
             await bench.run("pid")
             (pid,) = bench.pids()
             os.kill(pid, signal.SIGSTOP)
             sent = [bench.send_short("echo", args={"value": n}) for n in range(30)]
-            pool.flush()
+            bench.pool.flush()
             os.kill(pid, signal.SIGKILL)
             reports = await asyncio.wait_for(asyncio.gather(*sent), PATIENCE_S)
             assert [r.result for r in reports] == list(range(30))
-            await pool.stop(0)
 
-        asyncio.run(story())
+        with_bench(tell, slots=1)
 
     def test_one_that_takes_long_after_all_holds_up_no_other(
         self, with_bench: Stage, tmp_path: Path
@@ -589,25 +574,19 @@ class TestShortTasks:
         with_bench(tell)
 
     @pytest.mark.parametrize("outcome", ["cancelled", "timed_out"])
-    def test_one_that_no_process_began_can_be_ended(
-        self, make_pool: Callable[..., Pool], folder: DataFolder, outcome: str
-    ) -> None:
-        async def story() -> None:
-            pool = make_pool(1, folder)
-            bench = Bench(pool, folder)
-            pool.start(asyncio.get_running_loop(), bench.heard)
+    def test_one_that_no_process_began_can_be_ended(self, with_bench: Stage, outcome: str) -> None:
+        async def tell(bench: Bench) -> None:
             await bench.run("pid")
             (pid,) = bench.pids()
             os.kill(pid, signal.SIGSTOP)
             sent = await bench.send("echo", args={"value": 1})
-            pool.kill(bench._slots, outcome)
+            bench.pool.kill(bench._slots, outcome)
             assert (await asyncio.wait_for(sent, PATIENCE_S)).outcome == outcome
             after = await bench.send("pid")
             os.kill(pid, signal.SIGCONT)
             assert (await asyncio.wait_for(after, PATIENCE_S)).result == pid
-            await pool.stop(0)
 
-        asyncio.run(story())
+        with_bench(tell, slots=1)
 
     def test_one_that_waits_can_be_cancelled_and_harms_no_other(
         self, with_bench: Stage, tmp_path: Path
