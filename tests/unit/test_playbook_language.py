@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import dedent, indent
+from textwrap import indent
 
 import pytest
 
+from playbook_text import BASE, steps
 from runtime.net.faults import flow_faults, refuse_flow
 from runtime.playbook.bundle import load, load_text, step_bound
 from runtime.playbook.knobs import defaults
 from runtime.playbook.model import Arc, Hedge, Join, Limit, Playbook, Reduce, Repeat, Start
 from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
-
-BASE = (Path(__file__).parents[1] / "data" / "faults" / "base.yaml").read_text(encoding="utf-8")
-HEAD = "apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {path: demo/p}\n"
-
-
-def steps(text: str, before: str = "") -> str:
-    """Return a playbook with these steps; they begin in line 5 when nothing stands before."""
-    return HEAD + before + "workflow:\n" + indent(dedent(text).strip("\n"), "  ") + "\n"
 
 
 def faults_of(text: str) -> list[PlaybookFault]:

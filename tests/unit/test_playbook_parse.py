@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from textwrap import dedent, indent
-
 import pytest
 
+from playbook_text import BASE, faults_of, steps
 from runtime.playbook.arcs import CATCHABLE
 from runtime.playbook.knobs import KNOBS, defaults
 from runtime.playbook.model import Arc, Each, Knob, Place, Playbook, Publishes, Retry, Slo
 from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
 from runtime.run.events import ERROR_CLASSES
-
-HEAD = "apiVersion: trimtab/v1\nkind: Playbook\nmetadata: {path: demo/p}\n"
-BASE = (Path(__file__).parents[1] / "data" / "faults" / "base.yaml").read_text(encoding="utf-8")
-
-
-def steps(text: str, before: str = "") -> str:
-    """Return a playbook with these steps; they begin in line 5 when nothing stands before."""
-    return HEAD + before + "workflow:\n" + indent(dedent(text).strip("\n"), "  ") + "\n"
-
-
-def faults_of(text: str) -> list[PlaybookFault]:
-    with pytest.raises(PlaybookFaults) as caught:
-        parse(text)
-    return caught.value.faults
 
 
 def only_fault_of(text: str) -> PlaybookFault:

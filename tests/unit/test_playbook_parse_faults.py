@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from playbook_text import BASE, faults_of
 from runtime.net.faults import refuse_flow
-from runtime.playbook.parse import PlaybookFault, PlaybookFaults, parse
+from runtime.playbook.parse import PlaybookFaults, parse
 
 FOLDER = Path(__file__).parents[1] / "data" / "faults"
-BASE = (FOLDER / "base.yaml").read_text(encoding="utf-8")
 MARK = "§"
 
 
@@ -55,12 +55,6 @@ def unmarked(text: str, names: list[str]) -> tuple[str, list[tuple[int, int]]]:
         places[text[start + 1 : end]] = (line + 1, start - (text.rfind("\n", 0, start) + 1) + 1)
         text = text[:start] + text[end + 1 :]
     return text, [places[name] for name in names]
-
-
-def faults_of(text: str) -> list[PlaybookFault]:
-    with pytest.raises(PlaybookFaults) as caught:
-        parse(text)
-    return caught.value.faults
 
 
 def test_the_playbook_that_the_corpus_spoils_has_no_fault() -> None:

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from playbook_text import BASE
 from runtime.playbook import keys
 from runtime.playbook.bundle import load_text
 from runtime.playbook.knobs import KNOBS
@@ -20,7 +21,6 @@ from runtime.playbook.starter import FILES
 from runtime.playbook.tools import LATER, TOOLS
 
 ROOT = Path(__file__).parents[2]
-BASE = (ROOT / "tests" / "data" / "faults" / "base.yaml").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "reference" / "playbook.md").read_text(encoding="utf-8")
 SCHEMA = json_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
