@@ -94,6 +94,17 @@ def batch_raised_with_a_release(chance: Chance) -> History:
     return History(rows, BATCH, 25, lambda size: 1.1 if size > 25 else 1.0)
 
 
+def batch_mostly_after_a_release(chance: Chance) -> History:
+    """One day all work became faster; batches of 100 ran seldom before it and mostly after."""
+    rows: list[Row] = []
+    for n in range(40):
+        since = n >= 20
+        big = bool(chance.random() < (0.8 if since else 0.2))
+        seconds = _times(linear, (1.1 if big else 1.0) * (0.6 if since else 1.0))
+        rows += run_of(f"r{n}", 100 if big else 25, 500, begun(n), seconds, chance)
+    return History(rows, BATCH, 25, lambda size: 1.1 if size > 25 else 1.0)
+
+
 def batch_between_runs(chance: Chance) -> History:
     """Each run has one size, by turns, at all hours and on inputs of all sizes."""
     rows: list[Row] = []

@@ -35,6 +35,12 @@ TRUTHS: Final = (
         False,
         by_batch.batch_raised_with_a_release,
     ),
+    Truth(
+        "batch, mostly after a release",
+        "100 two days in ten before all became faster, eight in ten since",
+        False,
+        by_batch.batch_mostly_after_a_release,
+    ),
     Truth("batch, new regime", "half-way a limit of 100 came", True, by_batch.batch_new_regime),
     Truth(
         "batch, heavy tails", "no size is better, Pareto 1.5", False, by_batch.batch_heavy_tails

@@ -30,11 +30,13 @@ Array: TypeAlias = NDArray[Any]
 class Measured:
     """A choice in a trial: its effect, that in all, and in words that it fails more, or "".
 
-    ``began`` is when its work began.
+    ``in_all_se`` is how far chance may have dealt large work to one side; ``began`` is when its
+    work began.
     """
 
     effect: Effect
     in_all: float
+    in_all_se: float
     fails: str
     began: Array = field(compare=False)
 
@@ -42,12 +44,18 @@ class Measured:
         """Say what speaks against the choice, whatever its mean effect is; "" if nothing does."""
         if self.fails:
             return f"{value}: {self.fails}"
-        if self.in_all > math.log(1.0 - limits.min_gain) > self.effect.log:
-            return (
-                f"{value} takes {math.expm1(self.effect.log):+.0%} for most units and "
-                f"{math.expm1(self.in_all):+.0%} in all: what is gained on small work is lost on "
-                "large"
-            )
+        least = math.log(1.0 - limits.min_gain)
+        if self.effect.log >= least:
+            return ""
+        most = f"{value} takes {math.expm1(self.effect.log):+.0%} for most units"
+        if self.in_all > least:
+            told = f"{math.expm1(self.in_all):+.0%} in all"
+            return f"{most} and {told}: what is gained on small work is lost on large"
+        all_ = Effect(self.in_all, self.in_all_se, 0.0, self.effect.freedom)
+        if all_.chance_of(limits.min_gain) < limits.confidence:
+            low, middle, high = all_.interval()
+            told = f"in all {middle:+.0%} ({low:+.0%} to {high:+.0%})"
+            return f"{most}, but large work was too rare to tell whether all of it gains: {told}"
         return ""
 
 
@@ -66,8 +74,9 @@ def measured(asked: Asked, limits: Limits) -> Iterator[tuple[str, Measured]]:
                     effect = _effect(mine, arm, asked, limits)
                     if effect is not None:
                         fails = _fails(mine, arm, limits)
-                        in_all, began = _in_all(mine, arm, asked), mine.start[mine.arm == arm]
-                        yield str(value), Measured(effect, in_all, fails, began)
+                        in_all, se = _in_all(mine, arm, asked)
+                        began = mine.start[mine.arm == arm]
+                        yield str(value), Measured(effect, in_all, se, fails, began)
 
 
 def _as_told(all_: Batches, asked: Asked, told: Mapping[str, str]) -> Batches:
@@ -89,13 +98,22 @@ def _effect(mine: Batches, arm: str, asked: Asked, limits: Limits) -> Effect | N
     return Effect(log, math.sqrt(sum(variances)), spread, freedom)
 
 
-def _in_all(mine: Batches, arm: str, asked: Asked) -> float:
-    """The log ratio of what all work took an item: large units count by what they are."""
-    sides = [mine.where(mine.arm == one) for one in (arm, "control")]
-    here, there = (
-        float(_taken(one, asked).sum()) / float(np.maximum(one.items, 1).sum()) for one in sides
-    )
-    return math.log(here / there) if here > 0.0 < there else 0.0
+def _in_all(mine: Batches, arm: str, asked: Asked) -> tuple[float, float]:
+    """The log ratio of what all work took an item, and its standard error.
+
+    Large units count by what they are, and where they are rare it is chance which side had them.
+    """
+    sides = [_sums(mine.where(mine.arm == one), asked) for one in (arm, "control")]
+    if not all(taken.sum() > 0.0 for taken, _ in sides):
+        return 0.0, 0.0
+    here, there = (float(taken.sum() / items.sum()) for taken, items in sides)
+    return math.log(here / there), math.hypot(*(_ratio_se(*side) for side in sides))
+
+
+def _ratio_se(taken: Array, items: Array) -> float:
+    """The standard error of the log of a ratio of sums, by the delta method."""
+    left = taken - items * (taken.sum() / items.sum())
+    return float(left.std(ddof=1) / (math.sqrt(len(taken)) * taken.mean()))
 
 
 def _fails(mine: Batches, arm: str, limits: Limits) -> str:
@@ -112,11 +130,17 @@ def _taken(side: Batches, asked: Asked) -> Array:
     return np.asarray(side.cost if asked.objective == "cost" else side.seconds)
 
 
-def _units(side: Batches, asked: Asked) -> Array:
-    """The log outcome an item of each unit: a block, or without blocks a run."""
+def _sums(side: Batches, asked: Asked) -> tuple[Array, Array]:
+    """What each unit took, and its items: a block, or without blocks a run."""
     taken = _taken(side, asked)
     names = np.char.add(np.char.add(side.run.astype(str), "/"), side.block.astype(str))
     _, unit = np.unique(names, return_inverse=True)
     sums = np.bincount(unit, weights=taken)
     items = np.bincount(unit, weights=np.maximum(side.items, 1))
+    return sums, items
+
+
+def _units(side: Batches, asked: Asked) -> Array:
+    """The log outcome an item of each unit."""
+    sums, items = _sums(side, asked)
     return np.log(sums[sums > 0.0] / items[sums > 0.0])

@@ -2,7 +2,8 @@
 
 What ran at night is compared with what ran at night: the load, the prices and the data of
 other hours are others. What ran after a change of anything is not compared with what ran
-before it. Times that overlap are still adjusted for, by the hour and by the trend.
+before it. Times that overlap are still adjusted for, by the hour and by the trend, and as if
+everything had changed at the moment that leaves least of an effect (`changes`).
 
 >>> same_times(Times(np.arange(9.0) * 2), Times(np.arange(9.0) * 2 + 1))
 True
@@ -25,8 +26,12 @@ NEAR_S: Final = 7_200.0
 """Runs that began within two hours of each other by the clock ran at the same hour."""
 SAME: Final = 0.8
 """Share of a value's runs that need a run of the other value at their hour."""
-MIXED: Final = 0.25
+MIXED: Final = 0.10
 """The least chance that a run of one value began before one of the other, and after it."""
+A_SIDE: Final = 3
+"""Runs before a day, and after it, that can tell of a change on it."""
+MOMENTS: Final = 32
+"""Moments that are tried, spread over the runs."""
 ROWS_A_COLUMN: Final = 5
 """Runs for each thing that is adjusted for: with fewer, the adjustment is noise itself."""
 
@@ -53,6 +58,16 @@ def same_times(mine: Times, base: Times) -> bool:
     apart = np.abs(mine.hour_s[:, None] - base.hour_s[None, :])
     apart = np.minimum(apart, DAY_S - apart)
     return bool((apart.min(axis=1) <= NEAR_S).mean() >= SAME)
+
+
+def changes(times: Times) -> list[Array]:
+    """Return a column for each moment at which everything may have changed, once and for good."""
+    order = np.sort(times.began)
+    moments = np.unique(order[A_SIDE : len(order) - A_SIDE + 1])
+    if len(moments) > MOMENTS:
+        moments = moments[np.linspace(0, len(moments) - 1, MOMENTS).astype(int)]
+    columns = [(times.began >= moment).astype(float) for moment in moments]
+    return [one - one.mean() for one in columns]
 
 
 def time_columns(times: Times, others: int) -> list[Array]:

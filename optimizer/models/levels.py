@@ -4,8 +4,8 @@ Values that were tried side by side in a run are compared within it: whatever ma
 fast or slow as a whole (its workload, the hour, the machine) cancels. That is weighted
 least squares with one effect a run; chains of experiments connect values that never met.
 Values that only ever ran in different runs are compared between runs, adjusted for the
-workload's size and its hour, and only where sizes and times overlap (`models.alike`). Else
-there is no level: history cannot say.
+workload's size and its hour, and only where sizes and times overlap (`models.alike`), with a
+change of everything on any one day allowed for. Else there is no level: history cannot say.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.distinct import distinct
-from optimizer.models.alike import Times, same_times, time_columns
+from optimizer.effect import REACH
+from optimizer.models.alike import Times, changes, same_times, time_columns
 
 Array: TypeAlias = NDArray[Any]
 
@@ -153,7 +154,7 @@ def between_runs(
         if min(len(mine), len(base)) < LEAST_RUNS or not _overlaps(mine[:, 2], base[:, 2]):
             continue
         if same_times(Times(mine[:, 3]), Times(base[:, 3])):
-            found[v] = _adjusted(mine, base)
+            found[v] = _least_sure(mine, base)
     return found
 
 
@@ -164,12 +165,21 @@ def _overlaps(mine: Array, base: Array) -> bool:
     return bool(inside.mean() >= 0.8)
 
 
-def _adjusted(mine: Array, base: Array) -> Level:
+def _least_sure(mine: Array, base: Array) -> Level:
+    """The level under the change, on any one day, that leaves least of it."""
+    began = Times(np.vstack([base, mine])[:, 3])
+    found = [_adjusted(mine, base, one) for one in changes(began)] or [_adjusted(mine, base)]
+    return min(found, key=lambda level: abs(level.log) - REACH * level.se)
+
+
+def _adjusted(mine: Array, base: Array, changed: Array | None = None) -> Level:
     both = np.vstack([base, mine])
     is_mine = np.r_[np.zeros(len(base)), np.ones(len(mine))]
     columns = [np.ones(len(both)), is_mine]
     if np.ptp(both[:, 2]) > 0.05:
         columns.append(both[:, 2] - both[:, 2].mean())
+    if changed is not None:
+        columns.append(changed)
     columns += time_columns(Times(both[:, 3]), len(columns))
     design = np.column_stack(columns)
     solved, *_ = np.linalg.lstsq(design, both[:, 1], rcond=None)

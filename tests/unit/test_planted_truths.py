@@ -11,7 +11,8 @@ import pytest
 from bench.planted_histories import Truth, ask
 from bench.planted_truths import TRUTHS
 from optimizer.elsewhere import elsewhere
-from optimizer.models.alike import Times, same_times, time_columns
+from optimizer.models.alike import DAY_S, MOMENTS, Times, changes, same_times, time_columns
+from optimizer.models.levels import between_runs
 
 SEEDS = 100
 WRONG = 0.02
@@ -101,3 +102,29 @@ def test_workers_of_the_same_hours_are_compared_with_the_hours_taken_out() -> No
     told = elsewhere(classes(rows))
     gain = told.of("time", ("p", "s"), "fast") - told.of("time", ("p", "s"), "day")
     assert gain == pytest.approx(-0.5)
+
+
+def test_a_change_of_everything_on_any_one_day_is_allowed_for_between_runs() -> None:
+    days = np.arange(40.0) * DAY_S
+    run, items = np.arange(40), dict.fromkeys(range(40), 500.0)
+    late = np.isin(run % 5, (0, 1, 2, 3)) == (run >= 20)  # 100 one day in five, then four in five
+    value = np.where(late, 100, 25)
+    y = np.where(run >= 20, -0.5, 0.0) + 0.02 * np.sin(7.0 * run)
+    began = dict(zip(run.tolist(), days.tolist(), strict=True))
+    released = between_runs(run, value, y, items, 25, began)[100]
+    assert released.naive < -0.2
+    assert abs(released.log) < 0.05
+    real = between_runs(run, value, y - 0.4 * (value == 100), items, 25, began)[100]
+    assert real.log == pytest.approx(-0.4, abs=0.05)
+    assert between_runs(run, np.where(run >= 20, 100, 25), y, items, 25, began) == {}
+    many = Times(np.arange(10_000.0))
+    assert len(changes(many)) == MOMENTS
+
+
+def test_a_trial_in_which_one_side_had_the_large_work_by_chance_does_not_speak_for_a_choice() -> (
+    None
+):
+    truth = next(one for one in TRUTHS if one.name == "alternative, small inputs")
+    told = [ask(truth, seed) for seed in (19, 36, 38)]  # 5 and 12 of the 17 large inputs
+    assert [one.said for one in told] == ["abstained"] * 3
+    assert "large work was too rare" in told[0].why
