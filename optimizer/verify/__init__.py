@@ -1,12 +1,8 @@
 """Verification: what the units of an experiment say so far, at any look.
 
-A `Verification` is a fold over finished units. Two designs. ``blocks``: each block of
-items was drawn to an arm with a known share; outcomes count per item. ``switchback``:
-drained blocks alternate in pairs of random order; a pair is one comparison, and the
-objective is wall time per item of a block. Harm is tested from the first unit on. A gain
-counts only when it is proven beyond the least worthwhile one, failures are not worse
-beyond a margin, and each stage has its samples. Everything in a `Plan` was frozen before
-the first unit.
+A `Verification` is a fold over finished units. Harm is tested from the first unit on. A gain
+counts only when it is proven beyond the least worthwhile one, failures are not worse beyond a
+margin, and each stage has its samples. Everything in a `Plan` was frozen before the first unit.
 
 >>> plan = Plan(design="blocks", kind="change", objective="time")
 >>> check = Verification(plan, ("candidate",))

@@ -9,6 +9,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 Json: TypeAlias = Any
 Design: TypeAlias = Literal["blocks", "switchback"]
+"""``blocks``: each block of items was drawn to an arm with a known share; outcomes count per
+item. ``switchback``: drained blocks alternate in pairs of random order; a pair is one
+comparison, and the objective is wall time per item of a block."""
 Failures: TypeAlias = Literal["first", "final"]
 
 MOST_LOST: Final = 100.0
