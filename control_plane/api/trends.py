@@ -47,7 +47,8 @@ async def measures(
 
     Per bucket and line: a playbook, step, class of hardware, configuration, arm of an
     experiment, version, or value of a run's ``label``. ``grain`` stands for the seconds of a
-    minute, hour or day. Without times the last day.
+    minute, hour or day. Without times the last day. ``cost_usd`` is of the ``priced`` attempts,
+    what their tools spent included; ``spend_usd`` is of all. Idle slots are in `/api/costs`.
     """
     start, end = _span(since, until, clock)
     return await readings.measures(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
 from typing import Annotated, Any, Final
 
@@ -10,7 +10,7 @@ import typer
 
 from control_plane.cli.figures import dollars, spark
 from control_plane.cli.here import KeyFile, here
-from control_plane.cli.output import Columns, Format, Output, Row, emit_rows, say
+from control_plane.cli.output import Columns, Format, Output, Row, emit_rows, many, say
 from control_plane.clock import local, span, wall
 from control_plane.measures import ADDED, GRAINS, MEASURES, Dimension, Figure, Grain
 
@@ -65,9 +65,32 @@ def trends(
         emit_rows(lines(rows, measure, GRAINS[grain]), output, _lines(measure), empty=_NOTHING)
         for change in moved:
             say(_sentence(change))
+    if output is Format.TABLE and rows:
+        for text in left_out(rows, measure):
+            say(text)
 
 
 _NOTHING: Final = "nothing ran in that time"
+
+
+def left_out(rows: Iterable[Mapping[str, Any]], measure: str) -> Iterator[str]:
+    """Say what a cost over time leaves out: attempts without a price, and slots that stood idle.
+
+    >>> row = {"attempts": 10, "priced": 8, "spend_usd": 0.5}
+    >>> next(left_out([row], "cost_usd"))
+    '2 of 10 attempts have no price: their slot time and what their tools spent are left out'
+    """
+    if measure not in ("cost_usd", "cost_per_item_usd"):
+        return
+    listed = list(rows)
+    attempts, priced = (sum(row[name] for row in listed) for name in ("attempts", "priced"))
+    if unpriced := attempts - priced:
+        have = "has" if unpriced == 1 else "have"
+        told = f"{unpriced:,} of {many(attempts, 'attempt')} {have} no price"
+        yield f"{told}: their slot time and what their tools spent are left out"
+        if any(row["spend_usd"] for row in listed):
+            yield "what tools spent, with a price or without: trimtab trends --measure spend_usd"
+    yield "slots that stood idle are not in it, as trends are of attempts: trimtab cost days"
 
 
 def _needs_changes(measure: str, only: bool, output: Format) -> bool:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.cli.figures import LEVELS, bar, spark
-from control_plane.cli.trends import lines, narrowed, said
+from control_plane.cli.trends import left_out, lines, narrowed, said
 
 VALUES = st.lists(st.none() | st.floats(-1e6, 1e6), max_size=300)
 
@@ -59,3 +59,18 @@ def test_a_figure_is_said_in_its_unit() -> None:
         ("cost_usd", None),
     )]  # fmt: skip
     assert told == ["$0.00042", "1m15s", "12.5/s", "1,200", ""]
+
+
+def test_a_cost_over_time_says_what_it_leaves_out() -> None:
+    rows = [
+        {"attempts": 9, "priced": 9, "spend_usd": 0.0},
+        {"attempts": 1, "priced": 0, "spend_usd": 0.2},
+    ]
+    told = list(left_out(rows, "cost_usd"))
+    assert (
+        told[0] == "1 of 10 attempts has no price: its slot and what its tool spent are left out"
+    )
+    assert "spend_usd" in told[1]
+    assert "idle" in told[2]
+    assert list(left_out(rows[:1], "cost_per_item_usd")) == told[2:]
+    assert list(left_out(rows, "spend_usd")) == []
