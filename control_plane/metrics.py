@@ -172,7 +172,8 @@ def _of_engine(engine: Engine) -> Samples:
     status = engine.status
     workers = Counter(str(line["state"]) for line in status["workers"])
     return _alone({
-        "trimtab_runs_live": status["runs"], "trimtab_attempts_ready": status["ready"],
+        "trimtab_runs_live": status["runs"], "trimtab_steps_held": status["held"],
+        "trimtab_attempts_ready": status["ready"],
         "trimtab_attempts_in_flight": status["in_flight"],
         "trimtab_experiments_live": len(engine.layers.experiments),
         "trimtab_poison_steps": len(status["poison"]),

@@ -112,7 +112,8 @@ def list_(
     runs = here(ctx).runs()
     rows = runs.page(state=state, playbook=playbook, system=None if all_ else False, limit=limit)
     emit_rows(rows, output, {
-        "run": "run", "playbook": lambda r: f"{r['playbook']}@{r['number']}", "state": _state,
+        "run": "run", "playbook": lambda r: f"{r['playbook']}@{r['number']}",
+        "state": lambda r: _state(r, short=True),
         "started": lambda r: local(r["started_at"] or r["submitted_at"]),
         "took": lambda r: span(r["wall_s"]), "by": "actor",
     }, empty="no runs")  # fmt: skip
@@ -240,10 +241,16 @@ def _lines(view: Row) -> Iterable[str]:
         yield f"result     {json.dumps(view['result'], default=str)[:2000]}"
 
 
-def _state(run: Row) -> str:
-    """The run's state; of one that waits for hours of the day, until when."""
+def _state(run: Row, *, short: bool = False) -> str:
+    """The run's state; of one that waits for hours of the day, until when.
+
+    ``short`` leaves the year and the seconds out, which are nought.
+    """
     held = run.get("waits")
-    return f"waiting until {local(held['due'])}" if held else str(run["state"])
+    if not held:
+        return str(run["state"])
+    due = local(held["due"])
+    return f"waiting until {due[5:16] if short else due}"
 
 
 def _kin(view: Row) -> Iterator[str]:

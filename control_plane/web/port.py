@@ -75,6 +75,8 @@ class PlaybookLine:
     registered: PlaybookRegistered
     registered_at: float
     last: Sequence[RunRow]
+    waits: Mapping[str, Waits] = field(default_factory=dict)
+    """What runs among the last wait for, by run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class PlaybookView:
     versions: Sequence[tuple[int, str, float]]
     last: Sequence[RunRow]
     knobs: Sequence[KnobLine]
+    waits: Mapping[str, Waits] = field(default_factory=dict)
+    """What runs among the last wait for, by run."""
 
 
 @dataclass(frozen=True, slots=True)

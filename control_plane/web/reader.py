@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -20,7 +20,7 @@ from control_plane.readings import MeasuresQuestion, Readings
 from control_plane.readings import TrendQuestion as Asked
 from control_plane.run_views import ProgressView, progress_of
 from control_plane.schedule import Schedules, ScheduleView
-from control_plane.waits import WAITING
+from control_plane.waits import WAITING, Waits
 from control_plane.watch import marks_in
 from control_plane.web.dossier import Dossier, gather
 from control_plane.web.hits import found_by, narrow_to
@@ -253,7 +253,12 @@ class JournalPages:
     def _playbook_line(self, path: str) -> PlaybookLine:
         told = self._engine.catalogue.latest(path).registered
         last = self._engine.journal.runs(playbook=path, system=None, limit=10)
-        return PlaybookLine(told, self._registered_at(path, told.number), last)
+        at = self._registered_at(path, told.number)
+        return PlaybookLine(told, at, last, self._waits(last))
+
+    def _waits(self, rows: Sequence[RunRow]) -> dict[str, Waits]:
+        found = {row.run: waits.of_row(self._engine.journal, row) for row in rows}
+        return {run: why for run, why in found.items() if why is not None}
 
     def _registered_at(self, path: str, number: int) -> float:
         recorded = self._engine.journal.event(f"playbook/{path}", number)
@@ -271,7 +276,7 @@ class JournalPages:
         last = self._engine.journal.runs(playbook=path, system=None, limit=10)
         playbook = self._playbook(path, version.registered.version)
         knobs = self._knobs(version, playbook) if playbook is not None else []
-        return PlaybookView(version.registered, playbook, versions, last, knobs)
+        return PlaybookView(version.registered, playbook, versions, last, knobs, self._waits(last))
 
     def _knobs(self, version: Version, playbook: Playbook) -> list[KnobLine]:
         layers, path = self._engine.layers, playbook.path

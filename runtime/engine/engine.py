@@ -320,7 +320,7 @@ class Engine(Branching):
     def status(self) -> dict[str, Json]:
         """What the engine is doing, for people and probes."""
         return {
-            "runs": len(self._actors), "ready": len(self._dispatch.ready),
+            "runs": len(self._actors), "ready": len(self._dispatch.ready), "held": self._held(),
             "in_flight": self._dispatch.in_flight, "stalled": self._commit.stalled,
             "draining": self._draining, "pool": self._pool.health(),
             "poison": [
@@ -335,6 +335,11 @@ class Engine(Branching):
             "writer": self._writing.writer, "commits": self._writing.commits,
             "workers": self._pool.workers(), "hardware": dict(self.hardware.slots),
         }  # fmt: skip
+
+    def _held(self) -> int:
+        """How many steps wait for their hours of the day."""
+        states = (actor.state for actor in self._actors.values())
+        return sum(pause.is_held for state in states for pause in state.pauses.values())
 
     async def clear(self, playbook: str, step: str, actor: str, reason: str = "") -> int:
         """Let a step that is poison run again; returns how many versions of it were."""

@@ -67,6 +67,7 @@ METRICS: Final = (
     Metric("trimtab_steps_poisoned_total", "counter", "Step versions that became poison."),
     Metric("trimtab_experiments_live", "gauge", "Experiments that draw units, or are paused."),
     Metric("trimtab_runs_live", "gauge", "Runs that have not ended."),
+    Metric("trimtab_steps_held", "gauge", "Steps that wait for their hours of the day."),
     Metric("trimtab_attempts_ready", "gauge", "Attempts that wait for a worker."),
     Metric("trimtab_attempts_in_flight", "gauge", "Attempts that workers have."),
     Metric("trimtab_poison_steps", "gauge", "Step versions that are poison now."),

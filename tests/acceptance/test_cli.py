@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from control_plane.cli.output import Code
 from control_plane.cli.refusals import _BY_NAME
 from control_plane.settings import load
 from runtime.data.folder import DataFolder
+from runtime.journal.port import Append
+from runtime.journal.sqlite import SqliteJournal
+from runtime.run.events import RunStarted, RunSubmitted, StepHeld
 from trimtab import Client
 
 ROOT = Path(__file__).parents[2]
@@ -384,6 +387,24 @@ def test_what_nothing_holds_is_shown_and_then_collected(used: Cli) -> None:
     assert stray.exists()
     assert "removed 1 objects (0.0 MB)" in used("db", "gc")[0]
     assert not stray.exists()
+
+
+def test_a_run_that_waits_for_hours_says_so_without_a_server_too(cli: Cli) -> None:
+    folder = DataFolder(cli.folder / "data")
+    folder.prepare()
+    submitted = RunSubmitted("nightly", "v", 1, {}, "me")
+    held = StepHeld("dear", 1_800_000_000.0, "22-6", "c", zone="Europe/Berlin")
+    with closing(SqliteJournal(folder.journal, 1.0)) as journal:
+        for run, events in (("a" * 32, (held,)), ("b" * 32, ())):
+            journal.append([Append(f"run/{run}", 0, 1.0, (submitted, RunStarted(), *events))])
+    listed, _ = cli("run", "list", TZ="UTC")
+    assert "waiting until 01-15 08:00" in listed
+    assert listed.count("running") == 1
+    (line,) = cli.json("run", "list", "--state", "waiting")
+    assert (line["run"], line["state"], line["waits"]["hours"]) == ("a" * 32, "running", "22-6")
+    shown, _ = cli("run", "show", "a" * 32)
+    assert "state      waiting until 2027-01-15" in shown
+    assert "dear             waiting" in shown
 
 
 def test_the_data_folder_may_be_named_anywhere() -> None:

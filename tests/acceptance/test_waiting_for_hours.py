@@ -64,7 +64,7 @@ async def held_at_noon(folder: DataFolder) -> str:
     await engine.register(load_text(BOOK, {}), "me")
     run = await engine.submit(Submit("test/nightly"))
     await until(lambda: any(isinstance(r.event, StepHeld) for r in events(folder, run)))
-    assert (engine.status["ready"], engine.status["in_flight"]) == (0, 0)
+    assert [engine.status[name] for name in ("ready", "in_flight", "held")] == [0, 0, 1]
     await engine.close()
     return run
 

@@ -48,6 +48,8 @@ def test_the_pages_say_that_it_waits_and_not_that_it_runs(api: Any, waiting: str
     assert "waiting until" in listed
     assert waiting in listed
     assert "waiting until" in shown
+    assert "waiting until" in api.ask("GET", "/playbooks/tests/tonight", "viewer").text
+    assert "waiting for hours" in api.ask("GET", "/playbooks", "viewer").text
     assert "waiting for hours" in shown
 
 
