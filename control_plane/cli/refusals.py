@@ -15,14 +15,14 @@ _BY_STATUS: Final = {
     409: Code.CONFLICT, 422: Code.USAGE, 429: Code.TIMEOUT, 503: Code.UNREACHABLE,
 }  # fmt: skip
 _BY_NAME: Final[dict[str, tuple[Code, str]]] = {
-    "trimtab.Unreachable": (Code.UNREACHABLE, "trimtab dev"),
-    "trimtab.BadName": (Code.USAGE, ""),
-    "trimtab.TookTooLong": (Code.TIMEOUT, ""),
+    "trimtab.faults.Unreachable": (Code.UNREACHABLE, "trimtab dev"),
+    "trimtab.faults.BadName": (Code.USAGE, ""),
+    "trimtab.faults.TookTooLong": (Code.TIMEOUT, ""),
     "control_plane.errors.NotFound": (Code.NOT_FOUND, ""),
     "control_plane.errors.Forbidden": (Code.REFUSED, ""),
     "control_plane.errors.Conflict": (Code.CONFLICT, ""),
     "control_plane.errors.Invalid": (Code.USAGE, ""),
-    "control_plane.settings.SettingFault": (Code.USAGE, "trimtab config list"),
+    "control_plane.settings.named.SettingFault": (Code.USAGE, "trimtab config list"),
     "control_plane.cron.CronFault": (Code.USAGE, ""),
     "control_plane.auth.KeyFault": (Code.USAGE, ""),
     "control_plane.ground.PortTaken": (Code.CONFLICT, "trimtab dev --port 0"),
@@ -47,7 +47,7 @@ def refusal_of(fault: Exception) -> Refusal | None:
     if isinstance(fault, Refusal):
         return fault
     names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(fault).__mro__]
-    if "trimtab.ApiError" in names:
+    if "trimtab.faults.ApiError" in names:
         return _refused(fault)
     if (full := _full_disk(fault)) is not None:
         return full

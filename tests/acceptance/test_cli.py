@@ -431,5 +431,7 @@ def test_every_foreseen_error_is_one_that_exists() -> None:
     from importlib import import_module
 
     for name in _BY_NAME:
-        module, _, cls = name.rpartition(".")
-        assert issubclass(getattr(import_module(module), cls), Exception), name
+        module, _, word = name.rpartition(".")
+        cls = getattr(import_module(module), word)
+        assert issubclass(cls, Exception), name
+        assert f"{cls.__module__}.{cls.__qualname__}" == name  # it is known by where it is defined
