@@ -96,36 +96,49 @@ class Luck:
         return sorted(v for v in found if self.curve.still(v) * self.tries >= LEAST_BEYOND)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plays:
+    """The same luck played under the rule of now and under others, as a trial would see it."""
+
+    asked: Asked
+    luck: Luck
+    rule: Rule
+    limits: Limits
+    explain: Callable[[float], tuple[str, dict[str, Json]]]
+    drawn: Array
+    now: Array
+    seed: int
+
+    def finding(self, value: float) -> Finding:
+        """Return what the value does to the tries of history."""
+        luck, rule, stable = self.luck, self.rule, self.asked.stable
+        logs = [_log(rule(s, value), rule(s, stable)) for s in map(luck.seconds, luck.resamples)]
+        run_batches = self.asked.history.run_batches()
+        batches, chance = batches_a_block(run_batches), np.random.default_rng(self.seed)
+        then = rule(self.drawn, value)
+        here, there = (spread_of_blocks(one, batches, chance) for one in (self.now, then))
+        log = _log(then, self.now)
+        error = noise(log, (here, there), run_batches, self.limits)
+        effect = Effect(log, float(np.std(logs)), error, 60.0)
+        note, facts = self.explain(value)
+        facts = {**facts, "luck": _told(luck, value), "trial": {"batches": batches}}
+        return Finding(value, effect, "replay of tries", luck.tries, note, 3, facts)
+
+
 def best(
     asked: Asked, luck: Luck, rule: Rule, values: Sequence[float], limits: Limits,
     suppressed: Collection[str], explain: Callable[[float], tuple[str, dict[str, Json]]],
 ) -> Candidate | Reason:  # fmt: skip
     """Return the value under which units take least, if that is surely worth a change."""
     drawn = luck.seconds(luck.curve)
-    now = rule(drawn, asked.stable)
     lessons = Lessons.of(asked.scope.get("last") or (), asked.knob, asked.stable)
     against = {v: lessons.against(v) for v in values if v != asked.stable}
     means = {v: float(rule(drawn, v).mean()) for v, said in against.items() if not said}
-    run_batches = asked.history.run_batches()
-    batches = batches_a_block(run_batches)
     if not means:
         text = "no other value is within bounds and known of"
         return asked.no("not_worthwhile", _with(text, against))
-
-    def finding(value: float) -> Finding:
-        logs = [
-            _log(rule(s, value), rule(s, asked.stable)) for s in map(luck.seconds, luck.resamples)
-        ]
-        then = rule(drawn, value)
-        chance = np.random.default_rng(len(values))
-        here, there = (spread_of_blocks(one, batches, chance) for one in (now, then))
-        log = math.log(float(then.mean()) / now.mean())
-        error = noise(log, (here, there), run_batches, limits)
-        effect = Effect(log, float(np.std(logs)), error, 60.0)
-        note, facts = explain(value)
-        facts = {**facts, "luck": _told(luck, value), "trial": {"batches": batches}}
-        return Finding(value, effect, "replay of tries", luck.tries, note, 3, facts)
-
+    now = rule(drawn, asked.stable)
+    finding = _Plays(asked, luck, rule, limits, explain, drawn, now, len(values)).finding
     value = min(means, key=lambda v: (means[v], v))
     near = _rounded(limits.nearest(asked.knob, asked.stable or value, value))
     low, high = asked.ends
@@ -135,11 +148,11 @@ def best(
         if isinstance(step, Candidate):
             return step
     answer = towards(asked, finding(value), finding, limits, suppressed)
-    if isinstance(answer, Reason) and luck.curve.remaining(value) <= luck.curve.remaining(0.0):
+    if isinstance(answer, Reason):
+        if luck.curve.remaining(value) > luck.curve.remaining(0.0):
+            return asked.no(answer.reason, _with(answer.text, against))
         text = "the time still to come does not grow with the time already spent"
         return asked.no("not_worthwhile", _with(f"{text} ({answer.text})", against))
-    if isinstance(answer, Reason):
-        return asked.no(answer.reason, _with(answer.text, against))
     return answer
 
 
