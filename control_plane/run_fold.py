@@ -13,6 +13,7 @@ from runtime.run.events import (
     AttemptFinished,
     AttemptScheduled,
     EachCut,
+    Event,
     Fault,
     ProductPublished,
     Recorded,
@@ -52,17 +53,14 @@ class _Folding:
         self._held: dict[str, float] = {}
 
     def take(self, recorded: Recorded) -> None:
+        """Take the next event into account."""
         event, at = recorded.event, recorded.at
         match event:
             case RunSubmitted():
                 self.view = replace(
-                    self.view,
-                    workload=event.workload,
-                    overrides=event.overrides,
-                    labels=event.labels,
-                    forked=event.forked,
-                    retried=event.retried,
-                )
+                    self.view, workload=event.workload, overrides=event.overrides,
+                    labels=event.labels, forked=event.forked, retried=event.retried,
+                )  # fmt: skip
             case RunCompleted():
                 self.view = replace(self.view, result=event.result)
             case RunFailed() | RunFailing():
@@ -72,6 +70,11 @@ class _Folding:
                 self._cut_off(at)
             case ProductPublished():
                 self.view.products.append(msgspec.to_builtins(event))
+            case _:
+                self._take_of_step(event, at)
+
+    def _take_of_step(self, event: Event, at: float) -> None:
+        match event:
             case StepHeld():
                 step = self._under_way(event.step, at)
                 step.config = event.config
@@ -90,7 +93,7 @@ class _Folding:
                 step.ended_at, step.fault, step.waits = at, event.fault, None
                 step.state = _ended_as(event.fault)
             case _:
-                pass
+                pass  # what moves the run alone stands in its line
 
     def _stopped(self, event: RunFailed | RunFailing, at: float) -> None:
         """The step that fails the run has failed, and what was under way at the end is over."""
