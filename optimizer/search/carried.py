@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from optimizer.search.history import History
 from optimizer.search.kernels import LENGTHS, Kernels
+from optimizer.search.recalled import Recalled, name_of
 from optimizer.search.space import Column, Space
 
 Array: TypeAlias = NDArray[Any]
@@ -30,6 +31,7 @@ RIDGE: Final = 0.01
 EDGE: Final = 1e-9
 FEWEST: Final = 4
 """A step that knows fewer settings is left as it is."""
+_CARRIED: Final[Recalled[Array]] = Recalled(16)
 
 
 def carried(space: Space, history: History, *, unseen: bool = False) -> History:
@@ -39,18 +41,25 @@ def carried(space: Space, history: History, *, unseen: bool = False) -> History:
     measured, and of what nobody ran the search says itself how unsure it is.
     """
     known = np.isfinite(history.rows)
-    ran = known.any(axis=0) | unseen
+    ran = np.asarray(known.any(axis=0) | unseen)
     partly = ~known.all(axis=1) & (known.sum(axis=1) >= FEWEST)
     if not partly.any():
         return history
-    views = _views(space)
-    rows = history.rows.copy()
+    kernels = Kernels.of(space)
+    name = name_of([history.rows, space.features, kernels.features], unseen)
+    rows = _CARRIED.of(name, lambda: _carried(space, kernels, history.rows, partly, ran))
+    return replace(history, rows=rows.copy())
+
+
+def _carried(space: Space, kernels: Kernels, told: Array, partly: Array, ran: Array) -> Array:
+    """All rows, those filled that know a part."""
+    known, rows = np.isfinite(told), told.copy()
+    views = _views(kernels)
     for here, steps in _alike(known, np.flatnonzero(partly)):
         asked = np.flatnonzero(_reached(space.features, here) & ran & ~here)
         if len(asked):
-            told = history.rows[np.ix_(steps, here)]
-            rows[np.ix_(steps, asked)] = _filled(told, here, asked, views)
-    return replace(history, rows=rows)
+            rows[np.ix_(steps, asked)] = _filled(told[np.ix_(steps, here)], here, asked, views)
+    return rows
 
 
 def lent(space: Space, other: Space, outcomes: Array) -> Array:
@@ -106,8 +115,8 @@ def _filled(told: Array, known: Array, asked: Array, views: Sequence[_View]) -> 
     return filled
 
 
-def _views(space: Space) -> list[_View]:
-    kernels, every = Kernels.of(space), np.arange(len(space))
+def _views(kernels: Kernels) -> list[_View]:
+    every = np.arange(len(kernels.features))
     return [_View(kernels.near(every, every, view)) for view in range(len(LENGTHS))]
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from optimizer.search.history import History
 from optimizer.search.kernels import LENGTHS, Kernels
+from optimizer.search.recalled import Recalled, name_of
 from optimizer.search.sized import Known, telling
 
 Array: TypeAlias = NDArray[Any]
@@ -52,6 +53,7 @@ DOUBT: Final = 2.0
 """What is not learnt counts as much as so many families."""
 JITTER: Final = 1e-8
 _NOTHING: Final = 1e-12
+_WEIGHTS: Final[Recalled[Array]] = Recalled(64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +149,9 @@ def chosen(kernels: Kernels, history: History, *, sized: bool = True) -> Compone
     if len(set(history.families)) < 2:
         return plain
     every = many(len(kernels), sized=sized)
-    weights = _learnt_weights(every, kernels, history)
+    seen = [kernels.features, kernels.lengths, kernels.linear, history.rows, history.warped()]
+    name = name_of(seen, history.families, sized)
+    weights = _WEIGHTS.of(name, lambda: _learnt_weights(every, kernels, history))
     best = np.concatenate(
         [_best(weights, every.uses > 0, KEPT[0]), _best(weights, every.uses == 0, KEPT[1])]
     )

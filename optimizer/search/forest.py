@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from optimizer.search.history import History, centred
 from optimizer.search.kernels import Kernels
+from optimizer.search.recalled import Recalled, name_of
 from optimizer.search.space import Space
 
 Array: TypeAlias = NDArray[Any]
@@ -29,6 +30,9 @@ LEAF: Final = 5
 """The fewest pairs that a leaf of a tree speaks for."""
 PAIRS: Final = 3000
 """About so many pairs are learnt from, spread evenly over steps."""
+KEPT: Final = 16
+"""So many forests are kept in memory, of a few MB each: history is asked of more than once."""
+_GROWN: Final[Recalled[tuple[Any, ...]]] = Recalled(KEPT)
 _LEAST: Final = 1e-9
 
 
@@ -79,13 +83,9 @@ class Forest:
 
     @classmethod
     def of(cls, seen: Seen, history: History) -> Forest:
-        """Grow a forest on the steps of a history."""
-        from sklearn.ensemble import ExtraTreesRegressor
-
-        inputs, told, weights = _lessons(seen, history)
-        forest = ExtraTreesRegressor(TREES, min_samples_leaf=LEAF, random_state=0)
-        forest.fit(inputs, told, sample_weight=weights)
-        return cls(seen, tuple(tree.tree_ for tree in forest.estimators_))
+        """Grow a forest on the steps of a history; the same lessons grow the same once."""
+        lessons = _lessons(seen, history)
+        return cls(seen, _GROWN.of(name_of(lessons), lambda: _grown(*lessons)))
 
     def told(self, source: int, metrics: Array) -> Array:
         """Return what each tree makes of one trial's metrics: trees × settings."""
@@ -117,6 +117,14 @@ def ordered(history: History) -> History:
     rows = np.nan_to_num(history.rows, nan=np.inf)
     families = np.unique(history.families, return_inverse=True)[1]
     return history.of_steps(np.lexsort([*rows.T, families]))
+
+
+def _grown(inputs: Array, told: Array, weights: Array) -> tuple[Any, ...]:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    forest = ExtraTreesRegressor(TREES, min_samples_leaf=LEAF, random_state=0)
+    forest.fit(inputs, told, sample_weight=weights)
+    return tuple(tree.tree_ for tree in forest.estimators_)
 
 
 def _lessons(seen: Seen, history: History) -> tuple[Array, Array, Array]:

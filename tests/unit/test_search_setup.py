@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from optimizer.search import failing
 from optimizer.search.carried import FEWEST, RIDGE, SURE, carried
+from optimizer.search.components import chosen
 from optimizer.search.expert import Expert
 from optimizer.search.forest import Seen
 from optimizer.search.history import History
 from optimizer.search.kernels import LENGTHS, Kernels
 from optimizer.search.learnt import Learnt, positive
+from optimizer.search.recalled import Recalled, name_of
 from optimizer.search.space import Column, Space
 
 CPUS, NODES = (2.0, 4.0, 8.0, 16.0), (1.0, 2.0, 3.0, 4.0, 6.0)
@@ -151,3 +153,28 @@ def test_what_metrics_say_is_conditioned_as_every_setting_with_every_other() -> 
         assert np.allclose(said.mean[part], mean + pull @ (told - mean[tried]), atol=1e-6)
         left = np.diag(whole) - (pull * whole[:, tried]).sum(axis=1)
         assert np.allclose(said.variance[part], np.maximum(left, 1e-8), atol=1e-6)
+
+
+def test_a_search_on_a_history_that_was_searched_before_believes_the_same() -> None:
+    rng = np.random.default_rng(4)
+    rows = drawn(rng, 8, 0.3)
+    told = History.of(list(rows), list("aabbccdd"), len(SPACE))
+    first, again = (carried(SPACE, told) for _ in range(2))
+    assert first.rows is not again.rows
+    assert np.array_equal(first.rows, again.rows, equal_nan=True)
+    beliefs = [chosen(Kernels.of(SPACE), history).log_prior for history in (first, again)]
+    assert np.array_equal(*beliefs)
+    other = History.of(list(rows), list("abcdabcd"), len(SPACE))
+    assert not np.array_equal(chosen(KERNELS, carried(SPACE, other)).log_prior, beliefs[0])
+
+
+def test_what_is_recalled_is_bounded_and_hangs_on_all_it_was_made_from() -> None:
+    kept: Recalled[int] = Recalled(2)
+    made = [kept.of(name_of([np.arange(n)]), lambda n=n: n) for n in (1, 2, 1, 3, 1, 2)]
+    assert made == [1, 2, 1, 3, 1, 2]
+    assert len(kept) == 2
+    zeros = np.zeros((2, 3))
+    others = (zeros.T, zeros.astype(np.float32), zeros + 1.0)
+    assert name_of([zeros], "a") == name_of([zeros.copy()], "a")
+    assert all(name_of([zeros], "a") != name_of([other], "a") for other in others)
+    assert name_of([zeros], "a") != name_of([zeros], "b")
