@@ -34,6 +34,8 @@ TRUSTS: Final = (
 FLAT_SCALES: Final = (0.5, 1.0, 3.0)
 FLAT_SHARE: Final = 0.15
 """The prior weight of the components that know no history's mean."""
+HELD: Final = 0.1
+"""They keep so much of it, whatever history says: it may mislead."""
 ALONE_VARIANCES: Final = (0.05, 0.2, 0.8, 3.0)
 """Variances of the components when there is no history at all."""
 NOISES: Final = (0.02, 0.08)
@@ -152,25 +154,39 @@ def chosen(kernels: Kernels, history: History, *, sized: bool = True) -> Compone
     seen = [kernels.features, kernels.lengths, kernels.linear, history.rows, history.warped()]
     name = name_of(seen, history.families, sized)
     weights = _WEIGHTS.of(name, lambda: _learnt_weights(every, kernels, history))
+    weights = _doubted(weights, every.uses == 0)
     best = np.concatenate(
         [_best(weights, every.uses > 0, KEPT[0]), _best(weights, every.uses == 0, KEPT[1])]
     )
-    share = (1.0 - DEFAULT_SHARE) * _doubted(weights[best], every.uses[best] == 0)
-    rest = plain.believed(np.arange(len(plain)), DEFAULT_SHARE * np.exp(plain.log_prior))
+    share = (1.0 - DEFAULT_SHARE) * weights[best] / weights[best].sum()
+    doubt = DEFAULT_SHARE * _by_kind(plain, every, weights)
+    rest = plain.believed(np.arange(len(plain)), doubt)
     return Components.joined(every.believed(best, share), rest)
 
 
-def _best(weights: Array, among: Array, many: int) -> Array:
-    """The greatest of some weights, by index."""
-    return np.argsort(np.where(among, -weights, 1.0), kind="stable")[:many]
+def _by_kind(plain: Components, every: Components, weights: Array) -> Array:
+    """Shares of 1 of the plain components: a kind of mean has what history has learnt of it.
+
+    They are kept for doubt about how settings are alike, not about what they are about.
+    """
+    one, other = (2.0 * c.uses + 4.0 * c.sized for c in (plain, every))
+    learnt = np.asarray([weights[other == kind].sum() for kind in one])
+    alike = np.asarray([(one == kind).sum() for kind in one])
+    share = learnt / alike
+    return np.asarray(share / share.sum())
 
 
 def _doubted(weights: Array, flat: Array) -> Array:
     """Shares of 1 in which no history is believed beyond all doubt."""
     share = weights / weights.sum()
-    held = max(float(share[flat].sum()), FLAT_SHARE)
-    within = np.where(flat, weights[flat].sum(), weights[~flat].sum()) + _NOTHING
-    return np.asarray(np.where(flat, held, 1.0 - held) * (weights + _NOTHING) / within)
+    held = max(float(share[flat].sum()), HELD)
+    within = np.where(flat, share[flat].sum(), share[~flat].sum())
+    return np.asarray(np.where(flat, held, 1.0 - held) * share / within)
+
+
+def _best(weights: Array, among: Array, many: int) -> Array:
+    """The greatest of some weights, by index."""
+    return np.argsort(np.where(among, -weights, 1.0), kind="stable")[:many]
 
 
 def _learnt_weights(every: Components, kernels: Kernels, history: History) -> Array:
