@@ -33,7 +33,7 @@ from optimizer.objective import Objective, choose
 from optimizer.scope import step_named
 from optimizer.study import Study
 from optimizer.tries import Tries
-from optimizer.unsafe import fan_of, too_large, too_slow
+from optimizer.unsafe import cut_off, fan_of, too_large, too_slow
 
 Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
@@ -86,6 +86,7 @@ def study(
     asked = {*effects, *ladder}
     harmful |= too_large(scope, tries, stable, asked)
     harmful |= together(scope, knob.name, asked, history.run_items())
+    harmful |= cut_off(scope, whole, tries, fan, stable, asked)
     harmful |= too_slow(scope, whole, fan, stable, asked)
     curve, risk = _curves(values, good, stable)
     known = fan if good or lending.lenders else None

@@ -1,4 +1,4 @@
-"""Batch sizes that would likely break what the step is held to: its SLO, or its memory.
+"""Batch sizes that would likely break what the step is held to: its SLO, timeout or memory.
 
 How long a size that was not tried takes is what the fan of shapes says (`models.shapes`),
 with the curves that other steps have had; 95% of attempts are slower than that by as much as
@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from optimizer.evidence import Batches
+from optimizer.knobs import said
 from optimizer.models import service_time
 from optimizer.models.lending import Lending
 from optimizer.models.levels import Level
@@ -30,6 +31,8 @@ FULL: Final = 0.9
 TAIL: Final = 0.95
 CAP: Final = 0.03
 """No price is put on risk here, as `models.sizing` does, and so less of it is allowed."""
+LIKELY: Final = 0.5
+"""A timeout that is too short for a size shows in its trial: it is left out if likely so."""
 LEAST, LEAST_SIZES = 8, 3
 """Batches of a size, and sizes, from which on a step's curve may be borrowed."""
 
@@ -71,6 +74,32 @@ def too_slow(
         n: f"over 5% of its attempts would take longer than {limit_s:g} s ({chance:.0%} likely)"
         for n, chance in zip(asked, chances, strict=True)
         if chance > CAP
+    }
+
+
+def cut_off(
+    scope: Mapping[str, Json], whole: Batches, tries: Tries | None, fan: Fan, stable: int,
+    sizes: Iterable[int],
+) -> dict[int, str]:  # fmt: skip
+    """Return the sizes whose tries would likely be cut off by the step's own timeout.
+
+    How long the slow ones are is taken from tries that came to their end: one that hangs does so
+    in a batch of any size.
+    """
+    values = {**scope.get("defaults", {}), **(scope.get("stable") or {})}
+    limit_s, asked = values.get("timeout"), sorted(n for n in sizes if n > stable)
+    if tries is None or not isinstance(limit_s, int | float) or not asked:
+        return {}
+    ended = tries.seconds[tries.whole & (tries.error == "") & (tries.size == stable)]
+    if len(ended) < LEAST:
+        return {}
+    tail = float(np.quantile(ended, TAIL) / whole.seconds[whole.size == stable].mean())
+    chances = fan.chance_above(asked, float(limit_s) / tail)
+    return {
+        n: f"over 5% of its tries would be cut off by the timeout of {said('timeout', limit_s)} "
+        f"({chance:.0%} likely)"
+        for n, chance in zip(asked, chances, strict=True)
+        if chance > LIKELY
     }
 
 

@@ -138,6 +138,21 @@ def test_a_size_that_would_break_the_slo_is_neither_proposed_nor_asked_about() -
     assert none is None or max(none.diff[0]["values"]) < 200
 
 
+def test_a_size_that_the_step_s_own_timeout_would_cut_off_is_left_alone() -> None:
+    table = attempts(*explored(50, 100, 200))
+
+    def within(timeout_s: float) -> Tuned:
+        scope = {**SCOPE, "stable": {"timeout": timeout_s}}
+        return tune_step(scope, batches(table), Limits(), random.Random(1), tries(table))
+
+    short, long = within(0.12).candidate, within(10.0).candidate
+    assert short is not None
+    assert short.diff[0]["to"] == 100  # 5% of those of 200 take 0.14 s
+    assert "cut off by the timeout of 0.12 s" in short.evidence["harmful"]["200"]
+    assert long is not None
+    assert long.diff[0]["to"] == 200
+
+
 def test_a_size_that_would_need_too_much_memory_is_left_alone() -> None:
     grown = [
         {**part, "also": {"rss_peak": 1_000_000 * part.get("size", 25)}}
