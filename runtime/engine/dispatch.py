@@ -149,7 +149,6 @@ class Dispatch:
         rendered = tried.args if tried.args is not None else self._render(state, step, edge, tried)
         if isinstance(rendered, Fault):
             return rendered
-        self.look_at_hardware()
         values = edge.effective(tried.config)
         hardware = _class(step, values)
         if why := self.hardware.why_not(hardware):

@@ -28,8 +28,9 @@ class Sending(Machine):
     """Between the queue of durable attempts and the workers."""
 
     def _pump(self) -> None:
-        """Send what is ready to workers that have room."""
+        """Send what is ready to workers that have room, in the classes that there are now."""
         queue = self._dispatch.ready
+        self._dispatch.look_at_hardware()
         while not self._draining:
             ready, again = queue.next(self._clock(), self._dispatch.fits)
             if ready is None:
