@@ -22,6 +22,7 @@ from optimizer.finding import Asked, Finding, propose
 from optimizer.guard import Limits, Reason
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
+from optimizer.words import counted
 
 Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
@@ -113,7 +114,7 @@ def study(
     """Return what history says of another first delay, or why it says nothing."""
     seen = retries_of(tries)
     if len(seen.unit) < LEAST_RETRIES or np.ptp(seen.after_s) <= 0.0:
-        text = f"{len(seen.unit)} retries are known; {LEAST_RETRIES} are needed"
+        text = f"{counted(len(seen.unit), 'retry', 'retries')}; {LEAST_RETRIES} are needed"
         return asked.no("too_little_history", text)
     recovery, gain = fit(seen.after_s, seen.good)
     most = int(asked.values.get("retry.attempts", 1)) - 1

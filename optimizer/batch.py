@@ -34,6 +34,7 @@ from optimizer.scope import step_named
 from optimizer.study import Study
 from optimizer.tries import Tries
 from optimizer.unsafe import cut_off, fan_of, too_large, too_slow
+from optimizer.words import counted
 
 Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
@@ -64,7 +65,8 @@ def study(
     base = values.get(stable)
     if base is None or base.batches < limits.least_batches:
         seen = base.batches if base else 0
-        text = f"{seen} batches of {stable} are known; {limits.least_batches} are needed"
+        told = counted(seen, "batch", "batches", f" of {stable}")
+        text = f"{told}; {limits.least_batches} are needed"
         return Reason(name, "too_little_history", text)
     objective = choose("batch", scope.get("objective", "cost"), history.quality.cost_coverage)
     y = np.log(_outcome(whole, objective) / whole.items)

@@ -36,6 +36,7 @@ from optimizer.promised import too_slow
 from optimizer.proposal import Candidate
 from optimizer.search.history import History
 from optimizer.search.posterior import Posterior
+from optimizer.words import counted
 
 Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
@@ -123,7 +124,7 @@ def _unmeasured(
 ) -> Candidate | Reason:  # fmt: skip
     runs = len(distinct(asked.history.run)[0])
     if runs < FEWEST_RUNS:
-        return asked.no("too_little_history", f"{runs} runs are known; {FEWEST_RUNS} are needed")
+        return asked.no("too_little_history", f"{counted(runs, 'run')}; {FEWEST_RUNS} are needed")
     view = _View.of(asked, choices, others, Terms(
         horizon=min(runs, LONGEST), least_chance=limits.confidence,
     ))  # fmt: skip

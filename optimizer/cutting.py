@@ -24,6 +24,7 @@ from optimizer.lessons import Lessons
 from optimizer.models.durations import Durations
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
+from optimizer.words import counted
 
 Json: TypeAlias = Any
 Array: TypeAlias = NDArray[Any]
@@ -164,8 +165,8 @@ def _with(text: str, against: Mapping[float, str]) -> str:
 
 def few(tries: int) -> str:
     """Say that there are too few tries."""
-    known = "1 try is" if tries == 1 else f"{tries:,} tries are"
-    return f"{known} known, too few to say how long the slow ones take: {LEAST_TRIES} are needed"
+    told = counted(tries, "try", "tries")
+    return f"{told}, too few to say how long the slow ones take: {LEAST_TRIES} are needed"
 
 
 def settled(seconds: Array) -> Array:

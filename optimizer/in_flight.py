@@ -26,6 +26,7 @@ from optimizer.models import concurrency
 from optimizer.models.levels import Level, from_pairs
 from optimizer.scope import step_named
 from optimizer.study import Study
+from optimizer.words import counted
 
 Json: TypeAlias = Any
 
@@ -62,7 +63,8 @@ def study(
     base = values.get(stable)
     if base is None or base.batches < limits.least_batches:
         seen = base.batches if base else 0
-        text = f"{seen} batches at {stable} are known; {limits.least_batches} are needed"
+        told = counted(seen, "batch", "batches", f" at {stable}")
+        text = f"{told}; {limits.least_batches} are needed"
         return Reason(name, "too_little_history", text)
     if len(history) / len(distinct(history.run)[0]) < LEAST_BATCHES_A_RUN:
         return Reason(name, "run_too_small", "a run has too few batches to fill two blocks")

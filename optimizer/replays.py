@@ -19,6 +19,7 @@ from optimizer.seeded import seeded
 from optimizer.simulate.estimate import CannotSay, Estimate
 from optimizer.simulate.what_if import Prepared, prepared
 from optimizer.simulate.work import Cut, Work
+from optimizer.words import many
 
 Json: TypeAlias = Any
 
@@ -69,7 +70,7 @@ class Replays:
         """Return why the replays are not to be trusted, or None."""
         if (found := len(self.asked)) < self.least:
             large = f"; {self.large} have more than {self.most} batches" if self.large else ""
-            return f"{found} runs on its values can be replayed, not {self.least}{large}"
+            return f"{many(found, 'run')} on its values can be replayed, not {self.least}{large}"
         for work in self.asked:
             if self.effect(work, self.stable) is None:
                 return "its runs cannot be replayed as they were"

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from msgspec import to_builtins
 
 from control_plane.cli.tabling import breadth, folded, tabled
+from optimizer.words import many as many
 
 
 class Code(IntEnum):
@@ -129,15 +130,6 @@ def _table(cells: Sequence[Sequence[str]], columns: Iterable[str]) -> None:
 def fitted(text: str) -> list[str]:
     """Return a line of prose as the lines that a terminal has room for; elsewhere as it is."""
     return folded(text, breadth())
-
-
-def many(n: int, noun: str, plural: str = "") -> str:
-    """Return a count with its noun.
-
-    >>> many(1, "batch", "batches"), many(1200, "run")
-    ('1 batch', '1,200 runs')
-    """
-    return f"1 {noun}" if n == 1 else f"{n:,} {plural or noun + 's'}"
 
 
 def put(text: str) -> None:

@@ -215,7 +215,7 @@ def test_replays_that_are_too_far_off_give_no_direction() -> None:
     world = settled(explored(), START)
     strict = Limits(joint=True, replay_error=1e-9)
     assert "off, more than" in str(pointed(world, START, strict))
-    assert "1 runs on its values" in str(pointed(World(world.rows), {"each.batch": 30}))
+    assert "1 run on its values" in str(pointed(World(world.rows), {"each.batch": 30}))
 
 
 def test_a_valley_between_here_and_the_joint_best_is_said_and_not_crossed() -> None:
