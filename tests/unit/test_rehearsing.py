@@ -22,14 +22,14 @@ SCOPE = {
 class Counted(Joint):
     """Counts what is replayed; a large batch is best."""
 
-    def __init__(self, kept: Path) -> None:
-        super().__init__(None, kept, SCOPE, "r1", None, None, 1)  # type: ignore[arg-type]
+    def __init__(self, kept: Path, scope: Mapping[str, Any] = SCOPE) -> None:
+        super().__init__(None, kept, scope, "r1", None, None, 1)  # type: ignore[arg-type]
         self.asked = 0
 
     def tried(self, values: Mapping[str, Any]) -> dict[str, Any]:
         self.asked += 1
         assert self.asked < 40, "it asks without end"
-        return {"values": dict(values), "log_outcome": 1 / values["each.batch"]}
+        return {"values": dict(values), "log_outcome": 1 / values.get("each.batch", 1)}
 
 
 def test_a_search_ends_where_its_pool_is_tried_though_more_trials_were_asked_for(
@@ -42,3 +42,17 @@ def test_a_search_ends_where_its_pool_is_tried_though_more_trials_were_asked_for
     assert SCOPE["defaults"] in [row["values"] for row in rows]
     again = Counted(tmp_path / "trials.db")
     assert again.search(6, lambda _done, _of: None) == rows
+
+
+HOURS = {"name": "start.hours", "choices": ["any", "22-6"]}
+
+
+def test_declared_hours_are_each_tried_by_themselves_beside_a_search_of_what_counts(
+    tmp_path: Path,
+) -> None:
+    alone = Counted(tmp_path / "trials.db", {**SCOPE, "tune": [HOURS]})
+    tried = [{"start.hours": "any"}, {"start.hours": "22-6"}]
+    assert [row["values"] for row in alone.search(4, lambda _done, _of: None)] == tried
+    beside = Counted(tmp_path / "trials.db", {**SCOPE, "tune": [*SCOPE["tune"], HOURS]})
+    rows = [row["values"] for row in beside.search(4, lambda _done, _of: None)]
+    assert (len(rows), rows[-2:]) == (6, tried)
