@@ -23,7 +23,6 @@ from control_plane.cli.output import (
 )
 from control_plane.cli.progress import counting
 from control_plane.cli.study import simulate, study
-from optimizer.knobs import change_said
 
 if TYPE_CHECKING:
     from trimtab import Client
@@ -218,6 +217,8 @@ def _cycle(client: Client, run: str, timeout_s: float) -> dict[str, Any]:
 
 
 def _lines(told: Row) -> Iterator[str]:
+    from optimizer.knobs import change_said
+
     for view in told["proposals"]:
         change = ", ".join(change_said(line) for line in view["diff"])
         yield f"{view['id']}  {view['state']}  {view['playbook']}#{view['step']}  {change}"

@@ -12,7 +12,6 @@ import typer
 from control_plane.cli.here import Here, KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows, fitted, say
 from control_plane.clock import local
-from optimizer.knobs import change_said
 
 app = typer.Typer(no_args_is_help=True, help="Read proposals, decide on them, take them back.")
 Id = Annotated[str, typer.Argument(help="The proposal's id.")]
@@ -126,6 +125,8 @@ def _decided(view: Row, output: Format) -> None:
 
 
 def _change(view: Row) -> str:
+    from optimizer.knobs import change_said
+
     return ", ".join(change_said(line) for line in view["diff"])
 
 
@@ -138,6 +139,8 @@ def _expected(view: Row) -> str:
 
 
 def _lines(view: Row) -> Iterator[str]:
+    from optimizer.knobs import change_said
+
     yield f"{view['id']}  {view['kind']}  {view['state']}  {view['reason_words'] or ''}".rstrip()
     yield f"  step       {view['playbook']}#{view['step']}"
     for line in view["diff"]:

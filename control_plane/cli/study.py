@@ -21,7 +21,6 @@ from control_plane.cli.output import (
     say,
 )
 from control_plane.cli.progress import counting
-from optimizer.knobs import change_said, said
 from optimizer.scope import step_named
 
 if TYPE_CHECKING:
@@ -162,6 +161,8 @@ def _reasons(told: Row) -> Iterator[str]:
 
 
 def _proposed(found: Row | None) -> Iterator[str]:
+    from optimizer.knobs import change_said
+
     if found is None:
         yield "it proposes nothing now: the reasons stand with each knob above"
         return
@@ -172,6 +173,8 @@ def _proposed(found: Row | None) -> Iterator[str]:
 
 
 def _knob(knob: Row) -> Iterator[str]:
+    from optimizer.knobs import said
+
     name, answer = knob["knob"], ANSWERS.get(knob["answer"], knob["answer"])
     yield f"{name}, now {said(name, knob['stable'])}: {answer}"
     yield f"  {knob['text']}"
