@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from optimizer.search.components import TEMPER
 from optimizer.search.history import History
 from optimizer.search.kernels import Kernels
+from optimizer.search.recalled import Recalled, name_of
 
 Array: TypeAlias = NDArray[Any]
 
@@ -35,6 +36,7 @@ SHARP: Final = 2.0
 AT_ONCE: Final = 32
 """Steps that are summed up side by side: one product instead of many."""
 _LEAST: Final = 1e-3
+_LEARNT: Final[Recalled[tuple[Array, Array]]] = Recalled(64)
 
 
 class Failing:
@@ -62,21 +64,25 @@ class Failing:
 class _Learnt:
     """What history says of failures.
 
-    ``near`` is views × settings × settings, ``begins`` the chance that a new step begins from,
-    views × settings, ``weights`` what is believed, worths × views.
+    ``begins`` is the chance that a new step begins from, views × settings, ``weights`` what is
+    believed, worths × views.
     """
 
-    near: Array
+    kernels: Kernels
     begins: Array
     weights: Array
 
     @classmethod
     def of(cls, told: Array, families: Sequence[str], kernels: Kernels) -> _Learnt:
+        name = name_of([told, kernels.features, kernels.lengths], families)
+        return cls(kernels, *_LEARNT.of(name, lambda: cls._anew(told, families, kernels)))
+
+    @staticmethod
+    def _anew(told: Array, families: Sequence[str], kernels: Kernels) -> tuple[Array, Array]:
         size = len(kernels.features)
         near = np.empty((len(kernels) + 1, size, size))
         for setting in range(size):
-            near[:-1, setting] = kernels.nearness(setting) ** SHARP
-        near[-1] = np.eye(size)  # that a setting is like no other
+            near[:, setting] = _near(kernels, setting)
         every = _Counted.of(near, told, families)
         logs = np.zeros((len(WORTH), len(near)))
         order = np.random.default_rng(0).permutation(size)
@@ -85,24 +91,33 @@ class _Learnt:
             others = every.without(_Counted.of(near, rows, (family,) * len(rows))).begins()
             logs += sum(_foretold(near, others, rows, order)) / len(rows)
         weights = np.exp(TEMPER * (logs - logs.max()))
-        return cls(near, every.begins(), weights / weights.sum())
+        return every.begins(), weights / weights.sum()
 
     def chance(self, tried: Array, failed: Array) -> Array:
-        by_view = _after(self.near, self.begins, tried, failed)
-        weights = self.weights * self._likely(tried, failed)
+        near = np.zeros((*self.begins.shape, len(tried)))
+        for place, setting in enumerate(tried):
+            near[:, :, place] = _near(self.kernels, setting)
+        by_view = _after(near, self.begins, np.arange(len(tried)), failed)
+        weights = self.weights * self._likely(near, tried, failed)
         return np.asarray(np.einsum("wv,wvn->n", weights / weights.sum(), by_view))
 
-    def _likely(self, tried: Array, failed: Array) -> Array:
+    def _likely(self, beside: Array, tried: Array, failed: Array) -> Array:
         """How likely a step's own trials were, each by those before it: worths × views."""
         likely = np.ones(self.weights.shape)
         for k, setting in enumerate(tried):
-            near = self.near[:, setting, tried[:k]]
+            near = beside[:, setting, :k]
             worth = np.asarray(WORTH)[:, None]
             chance = (worth * self.begins[:, setting] + near @ failed[:k]) / (
                 worth + near.sum(axis=1)
             )
             likely *= np.abs(1.0 - failed[k] - np.clip(chance, _LEAST, 1.0 - _LEAST))
         return likely
+
+
+def _near(kernels: Kernels, setting: int) -> Array:
+    """How near a setting is to all by view, and, last, that it is like no other."""
+    alone = np.arange(len(kernels.features)) == setting
+    return np.concatenate([kernels.nearness(setting) ** SHARP, alone[None]])
 
 
 def _failures(history: History) -> Array:

@@ -178,3 +178,22 @@ def test_what_is_recalled_is_bounded_and_hangs_on_all_it_was_made_from() -> None
     assert name_of([zeros], "a") == name_of([zeros.copy()], "a")
     assert all(name_of([zeros], "a") != name_of([other], "a") for other in others)
     assert name_of([zeros], "a") != name_of([zeros], "b")
+
+
+def test_the_chance_of_failing_after_trials_is_that_of_all_settings_beside_all() -> None:
+    rng = np.random.default_rng(8)
+    bad = (rng.random((4, len(SPACE))) < 0.2).astype(float)
+    rows = np.where(bad > 0.0, np.nan, drawn(rng, 4, 0.0))
+    told = History.of(list(rows), list("aabb"), len(SPACE), failed=list(bad))
+    found = failing.Failing(told, KERNELS).chance([3, 7], [True, False])
+    learnt = failing._Learnt.of(bad, told.families, KERNELS)
+    near = np.stack([failing._near(KERNELS, s) for s in range(len(SPACE))], axis=1)
+    failed = np.asarray([1.0, 0.0])
+    by_view = failing._after(near, learnt.begins, np.asarray([3, 7]), failed)
+    worth = np.asarray(failing.WORTH)[:, None]
+    first = learnt.begins[:, 3]
+    second = (worth * learnt.begins[:, 7] + near[:, 7, 3]) / (worth + near[:, 7, 3])
+    likely = np.clip(first, 1e-3, 0.999) * (1.0 - np.clip(second, 1e-3, 0.999))
+    weights = learnt.weights * likely
+    plain = np.einsum("wv,wvn->n", weights / weights.sum(), by_view)
+    assert np.allclose(found, plain, rtol=EXACT)
