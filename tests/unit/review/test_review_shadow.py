@@ -79,6 +79,15 @@ def test_a_proposal_for_less_cost_is_judged_by_its_cost(kit) -> None:
     assert reason(check(0.5, cost_delta=None)) == "cannot_simulate"
 
 
+def test_hours_are_not_held_to_how_long_a_run_waits_for_them(kit) -> None:
+    drafted = draft(kit.change(50), "opt", "p-1", "").but(knob_class="schedule")
+    ruling = judge(drafted, Shadow(), Replayed({"candidate": check(40.0)}))
+    assert ruling.reason is Reason.CANNOT_SIMULATE
+    cost = check(40.0, cost_delta=Band(-0.3, -0.2, -0.1))
+    priced = judge(drafted.but(objective="cost"), Shadow(), Replayed({"candidate": cost}))
+    assert priced.reason is Reason.SIMULATED
+
+
 def test_an_experiment_never_fails_and_tells_what_is_said_of_each_arm(kit) -> None:
     drafted = draft(kit.experiment([10, 50]), "opt", "p-1", "")
     arms = {"candidate.1": WORSE, "candidate.2": NOBODY}
