@@ -127,7 +127,8 @@ def gates_of(drafted: ProposalDrafted, policy: Policy) -> Gates:
 
 def _shadow(drafted: ProposalDrafted, policy: Policy) -> Shadow:
     settings = policy.verify.shadow
-    limit = settings.max_worse if drafted.kind == "change" else None
+    timed = drafted.knob_class == "schedule" and drafted.objective != "cost"
+    limit = settings.max_worse if drafted.kind == "change" and not timed else None
     return Shadow(settings.runs, drafted.objective, limit)
 
 

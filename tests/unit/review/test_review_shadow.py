@@ -105,6 +105,8 @@ def test_what_will_happen_is_said_before_the_approval(kit, demo) -> None:
     assert "latest 5 runs" in said(kit.change(50))
     assert "ends here if they clearly took over 20% more time" in said(kit.change(50))
     assert "the experiment goes on" in said(kit.experiment([10, 50]))
+    hours = draft(kit.change(50), "opt", "p-1", "").but(knob_class="schedule")
+    assert "ends here" not in explain(plan(hours, demo))[1]
 
 
 def test_of_two_policies_the_one_that_fails_a_change_sooner_holds(demo) -> None:
