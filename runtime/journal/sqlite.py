@@ -216,7 +216,7 @@ class SqliteJournal(SqliteReader):
             raise
         self.commits += 1
         self._pos += len(recorded)
-        self._remember(recorded)
+        self._remember(appends)
         return recorded
 
     def head(self, stream: str) -> int:
@@ -263,11 +263,11 @@ class SqliteJournal(SqliteReader):
         if moves:
             self._db.executemany(_MOVE, moves)
 
-    def _remember(self, recorded: Iterable[Recorded]) -> None:
+    def _remember(self, appends: Iterable[Append]) -> None:
         if len(self._heads) > _HEADS_KEPT:
             self._heads.clear()
-        for r in recorded:
-            self._heads[r.stream] = r.stream_seq
+        for append in appends:
+            self._heads[append.stream] = append.expected + len(append.events)
 
 
 def _values(r: Recorded) -> tuple[Any, ...]:
