@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from optimizer.blocks import batches_a_block, noise, spread_of_blocks
 from optimizer.effect import Effect
-from optimizer.finding import Asked, Finding, is_far, propose, towards
+from optimizer.finding import Asked, Finding, is_far, propose, towards, tried
 from optimizer.guard import Limits, Reason
-from optimizer.lessons import Lessons
+from optimizer.lessons import NEAR, Lessons
 from optimizer.models.durations import Durations
 from optimizer.proposal import Candidate
 from optimizer.tries import Tries
@@ -140,7 +140,7 @@ def best(
         return asked.no("not_worthwhile", _with(text, against))
     now = rule(drawn, asked.stable)
     finding = _Plays(asked, luck, rule, limits, explain, drawn, now, len(values)).finding
-    value = min(means, key=lambda v: (means[v], v))
+    value = _as_tried(asked, min(means, key=lambda v: (means[v], v)), lessons, limits)
     near = _rounded(limits.nearest(asked.knob, asked.stable or value, value))
     low, high = asked.ends
     far = near != value and is_far(asked, value, limits)
@@ -155,6 +155,17 @@ def best(
         text = "the time still to come does not grow with the time already spent"
         return asked.no("not_worthwhile", _with(f"{text} ({answer.text})", against))
     return answer
+
+
+def _as_tried(asked: Asked, value: float, lessons: Lessons, limits: Limits) -> float:
+    """Return a value that was tried instead of one just below it: no trial tells them apart.
+
+    The longer of two is the safer: it cuts less, and has fewer second tries.
+    """
+    if not is_far(asked, value, limits):
+        return value
+    near = [v for v in tried(asked) if value < v <= value * math.exp(NEAR) and v != asked.stable]
+    return min((v for v in near if not lessons.against(v)), default=value)
 
 
 def _with(text: str, against: Mapping[float, str]) -> str:

@@ -129,7 +129,7 @@ def _edge(asked: Asked, value: Json, limits: Limits) -> float | None:
     if not isinstance(value, int | float) or not isinstance(asked.stable, int | float):
         return None
     down = value < asked.stable
-    ends = [v for v in _tried(asked) if value <= v <= asked.stable or asked.stable <= v <= value]
+    ends = [v for v in tried(asked) if value <= v <= asked.stable or asked.stable <= v <= value]
     last = min(ends) if down else max(ends)
     if max(value / last, last / value) <= limits.reach * (1.0 + 1e-9):
         return None
@@ -139,7 +139,7 @@ def _edge(asked: Asked, value: Json, limits: Limits) -> float | None:
     return float(f"{(math.ceil(steps) if down else math.floor(steps)) * digits:.3g}")
 
 
-def _tried(asked: Asked) -> list[float]:
+def tried(asked: Asked) -> list[float]:
     """The stable value, and those that experiments tried without harm."""
     found = [asked.stable]
     for one in asked.scope.get("last") or []:
@@ -162,8 +162,8 @@ def is_far(asked: Asked, value: Json, limits: Limits) -> bool:
         return False
     if abs(limits.nearest(asked.knob, asked.stable, value) - value) <= 1e-9 * abs(value):
         return False
-    tried = _tried(asked)
-    return not min(tried) <= value <= max(tried)
+    known = tried(asked)
+    return not min(known) <= value <= max(known)
 
 
 def _says(asked: Asked, found: Finding) -> str:

@@ -89,6 +89,15 @@ def test_second_tries_that_a_trial_saw_cut_again_leave_its_timeout_and_shorter_o
     assert cold.evidence["second_tries"]["timeout"] is None
 
 
+def test_a_value_just_below_one_that_was_tried_is_not_tried_by_itself() -> None:
+    found = asked(record(0.0), TRIAL, least=0.031).candidate
+    assert found is not None
+    assert (found.kind, found.diff[0].get("to")) == ("change", 0.0375)
+    alone = asked(record(0.0), least=0.031).candidate
+    assert alone is not None
+    assert alone.diff[0].get("to", 0.0) != 0.0375
+
+
 def test_after_an_experiment_that_did_harm_what_is_left_is_proposed() -> None:
     line = {"knob": "timeout", "from": NOW, "values": [0.0194]}
     harmed = {"proposal": "p-2", "content": "d", "state": "rolled_back", "reason": "harm"}
