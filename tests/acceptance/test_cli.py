@@ -315,7 +315,7 @@ def test_one_step_is_studied_and_its_knobs_are_tried_in_the_simulator(used: Cli)
     told = used.json("optimize", "study", "hello#greet")
     assert [knob["knob"] for knob in told["knobs"]] == ["each.batch", "each.in_flight"]
     assert all(knob["text"] for knob in told["knobs"])
-    assert "each.batch (now 5)" in used("optimize", "study", "hello#greet")[0]
+    assert "each.batch, now 5" in used("optimize", "study", "hello#greet")[0]
     rows = used.json("optimize", "simulate", "hello#greet", "--trials", "3", "--most", "40")
     assert len(rows) == 3
     assert rows[0]["values"] == {"each.batch": 5, "each.in_flight": 2}
