@@ -137,6 +137,7 @@ def _slo(playbook: Row, step: str) -> Row:
 
 @app.command()
 def backtest(
+    ctx: typer.Context,
     data: Annotated[Path, typer.Option(help="The folder above the data sets.", exists=True)],
     sets: Annotated[str, typer.Option(help="Data sets, with commas between; else all.")] = "",
     methods: Annotated[str, typer.Option(help="Methods, with commas between; else all.")] = "",
@@ -145,8 +146,8 @@ def backtest(
         bool, typer.Option("--quick", help="Two seeds, a sample of the rest: about a minute.")
     ] = False,
     kept: Annotated[
-        Path, typer.Option(help="Where finished jobs are kept, to go on from.")
-    ] = Path(".trimtab/backtest.jsonl"),
+        Path | None, typer.Option(help="Where finished jobs are kept; else in the data folder.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     noise: Annotated[
         bool, typer.Option("--noise", help="Outcomes as noisy as measured runs are.")
@@ -164,6 +165,8 @@ def backtest(
     from optimizer.backtest.command import NoSuchMethod, run, sampled
     from optimizer.backtest.datasets import NoData, UnknownDataset
 
+    kept = kept or here(ctx).folder.root / "backtest.jsonl"
+    _must_be_writable(kept)
     try:
         with counting("jobs") as progress:
             found = run(
@@ -179,6 +182,21 @@ def backtest(
     if quick:
         searches = [row for row in found if row.get("kind", "search") == "search"]
         say(sampled(searches))
+
+
+def _must_be_writable(kept: Path) -> None:
+    """Refuse before hours of work what could not keep any of it."""
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        known = kept.exists()
+        kept.open("a").close()
+        if not known:
+            kept.unlink()
+    except OSError as error:
+        raise Refusal(
+            f"finished jobs cannot be kept in {kept}: {error.strerror}",
+            hint="--kept FILE names another place", code=Code.USAGE,
+        ) from error  # fmt: skip
 
 
 def _listed(text: str) -> list[str]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from control_plane.cli.backtest import show
-from control_plane.cli.main import hoisted
+from control_plane.cli.main import hoisted, main
 from optimizer.backtest import kept as kept_lines
 from optimizer.backtest.command import NoSuchMethod, run, sampled
 from optimizer.backtest.datasets import NoData, UnknownDataset, load
@@ -315,6 +315,35 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(
 def test_the_data_of_a_backtest_is_not_the_folder_of_runs() -> None:
     line = ["optimize", "backtest", "--data", "measured"]
     assert hoisted(line) == line
+
+
+def asked(data: Path, *more: str) -> int:
+    """Ask for a quick backtest on the command line, and return how it ended."""
+    words = ["optimize", "backtest", "--data", str(data), "--quick", "--methods", "random"]
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--workers", "1", *more])
+    return int(left.value.code or 0)
+
+
+def test_finished_jobs_are_kept_in_the_data_folder_and_make_none_of_the_folder_here(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("TRIMTAB_DATA", str(tmp_path / "runs"))
+    assert asked(data) == 0
+    assert list(Path.cwd().iterdir()) == []
+    assert (tmp_path / "runs" / "backtest.jsonl").read_text(encoding="utf-8")
+
+
+def test_a_place_where_nothing_can_be_kept_is_refused_before_anything_runs(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert asked(data, "--kept", str(tmp_path)) == 2
+    assert capsys.readouterr().err == (
+        f"error: finished jobs cannot be kept in {tmp_path}: Is a directory\n"
+        "hint: --kept FILE names another place\n"
+    )
 
 
 def test_lines_of_a_backtest_are_json(data: Path, tmp_path: Path) -> None:
