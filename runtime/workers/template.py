@@ -59,8 +59,7 @@ class Template:
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             for pid in self._pids:
-                self._cages[pid].kill()
-                kernel.kill_group(pid)
+                self._end(pid)
             kernel.end_children()
             for caged in self._cages.values():
                 caged.remove()
@@ -155,10 +154,15 @@ class Template:
         now = time.monotonic()
         for pid, due in self._asked.items():
             if due <= now:
-                self._cages[pid].kill()
-                kernel.kill_group(pid)
+                self._end(pid)
         left = [due - now for due in self._asked.values() if due > now]
         return int(min(left) * 1000) + 1 if left else None
+
+    def _end(self, pid: int) -> None:
+        """Kill a worker first: one that meets its shut cage would tell of that as a fault."""
+        kernel.kill(pid)
+        self._cages[pid].kill()
+        kernel.kill_group(pid)
 
     def _reap(self) -> None:
         """Bury every child that ended; with a worker, all that it started."""
