@@ -23,6 +23,7 @@ from control_plane.cli.output import (
 )
 from control_plane.cli.progress import counting
 from control_plane.cli.study import simulate, study
+from control_plane.writable import unwritable
 
 if TYPE_CHECKING:
     from trimtab import Client
@@ -166,7 +167,9 @@ def backtest(
     from optimizer.backtest.datasets import NoData, UnknownDataset
 
     kept = kept or here(ctx).folder.root / "backtest.jsonl"
-    _must_be_writable(kept)
+    if fault := unwritable(kept):
+        raise Refusal(f"finished jobs cannot be kept in {kept}: {fault}",
+                      hint="--kept FILE names another place", code=Code.USAGE)  # fmt: skip
     try:
         with counting("jobs") as progress:
             found = run(
@@ -182,21 +185,6 @@ def backtest(
     if quick:
         searches = [row for row in found if row.get("kind", "search") == "search"]
         say(sampled(searches))
-
-
-def _must_be_writable(kept: Path) -> None:
-    """Refuse before hours of work what could not keep any of it."""
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        known = kept.exists()
-        kept.open("a").close()
-        if not known:
-            kept.unlink()
-    except OSError as error:
-        raise Refusal(
-            f"finished jobs cannot be kept in {kept}: {error.strerror}",
-            hint="--kept FILE names another place", code=Code.USAGE,
-        ) from error  # fmt: skip
 
 
 def _listed(text: str) -> list[str]:

@@ -22,6 +22,7 @@ from control_plane.cli.output import (
     leave,
     say,
 )
+from control_plane.writable import unwritable
 
 if TYPE_CHECKING:
     from runtime.playbook.model import Playbook
@@ -49,7 +50,10 @@ def init(
     if there:
         raise Refusal(f"{' and '.join(there)} would be overwritten", hint="choose another --name",
                       code=Code.CONFLICT)  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
+    for path in texts:
+        if fault := unwritable(path):
+            raise Refusal(f"{path} cannot be written: {fault}",
+                          hint="trimtab playbook init FOLDER names another place")  # fmt: skip
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")
         typer.echo(str(path))
@@ -138,6 +142,8 @@ def schema(
     if to is None:
         typer.echo(text)
         return
+    if fault := unwritable(to):
+        raise Refusal(f"{to} cannot be written: {fault}", hint="--to FILE names another place")
     to.write_text(text + "\n", encoding="utf-8")
     say(f"wrote {to}; a playbook beside it begins with this line:")
     typer.echo(f"# yaml-language-server: $schema={to.name}")

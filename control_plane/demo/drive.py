@@ -16,9 +16,11 @@ from typing import Any, Final, TypeAlias
 
 from control_plane.demo.judge import Check, checks
 from control_plane.demo.play import FIRST_RUNS, LAST_RUNS, PLAYBOOK, DidNotClose, Play
+from control_plane.demo.processes import DidNotStart
 from control_plane.demo.report import Outside, report
 from control_plane.demo.screen import Screen
 from control_plane.demo.stage import Stage, fresh_folder, set_up
+from control_plane.writable import unwritable
 from runtime.journal.sqlite import SqliteReader
 
 Json: TypeAlias = Any
@@ -44,6 +46,7 @@ class Options:
 
 def drive(options: Options, screen: Screen, clock: Callable[[], float] = time.time) -> int:
     """Play the demo and return the exit status: 0 when every promise was kept."""
+    _must_be_writable(options)
     root = fresh_folder(options.parent)
     screen.say(f"data folder    {root}")
     with set_up(root, options.service, options.keep) as stage:
@@ -60,6 +63,12 @@ def drive(options: Options, screen: Screen, clock: Callable[[], float] = time.ti
         held = _judge(screen, told)
         _farewell(stage, screen, options)
     return 0 if closed and held else 1
+
+
+def _must_be_writable(options: Options) -> None:
+    for flag, file in (("--data", options.parent / REPORT), ("--report", options.report)):
+        if fault := unwritable(file):
+            raise DidNotStart(f"{file} cannot be written: {fault}; {flag} names another place")
 
 
 def _play(play: Play, options: Options) -> str:

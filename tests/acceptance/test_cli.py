@@ -378,6 +378,24 @@ def test_schedules_are_made_and_removed(used: Cli) -> None:
     assert "early" not in [row["name"] for row in used.json("schedule", "list")]
 
 
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (("playbook", "init"), ""),
+        (("playbook", "schema"), "--to"),
+        (("demo", "--stage", "1"), "--report"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_done(
+    cli: Cli, words: tuple[str, ...], flag: str
+) -> None:
+    (cli.folder / "file").touch()
+    at = str(cli.folder / "file" / "x")
+    told = "".join(cli(*words, *([flag] if flag else []), at, code=1))
+    assert f"{at}{'' if flag else '/hello.yaml'} cannot be written: " in told
+    assert "names another place" in told
+
+
 def test_what_nothing_holds_is_shown_and_then_collected(used: Cli) -> None:
     stray = used.folder / "data" / "objects" / "ab" / ("ab" * 32 + ".json")
     stray.parent.mkdir(exist_ok=True)
