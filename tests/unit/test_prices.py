@@ -147,8 +147,8 @@ def test_a_changed_file_is_read_again_and_one_with_faults_leaves_the_prices(
     now = [0.0]
     prices = LivePrices(tmp_path, lambda: now[0])
 
-    def written(text: str) -> bool:
-        (tmp_path / "hardware.yaml").write_text(text, encoding="utf-8")
+    def written(text: str, encoding: str = "utf-8") -> bool:
+        (tmp_path / "hardware.yaml").write_text(text, encoding=encoding)
         os.utime(tmp_path / "hardware.yaml", (now[0], now[0]))
         now[0] += LOOK_S
         return prices.changed()
@@ -157,6 +157,9 @@ def test_a_changed_file_is_read_again_and_one_with_faults_leaves_the_prices(
     assert written(GOOD)
     assert prices.now.usd_per_hour("gpu-l4", at("2026-01-01")) == 0.71
     assert not written("hardware: [")
+    assert not written(GOOD, "utf-16")
+    with pytest.raises(BadCatalogue, match=r"hardware\.yaml:1:1 the file must be UTF-8"):
+        load_prices(tmp_path)
     assert prices.now.usd_per_hour("gpu-l4", at("2026-01-01")) == 0.71
     assert not prices.changed()
 
