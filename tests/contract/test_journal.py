@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runtime.journal.memory import MemoryJournal
 from runtime.journal.port import Append, Journal, StreamMoved
 from runtime.journal.sqlite import SqliteJournal, SqliteReader, schema
 from runtime.run.events import (
     ContextSet,
+    Event,
     RunCompleted,
     RunPaused,
     RunResumed,
@@ -140,6 +143,36 @@ class TestJournal:
         assert found is not None
         assert found.event == RunStarted()
         assert journal.event("run/1", 3) is None
+
+
+MOVES: dict[str, Event] = {
+    "start": RunStarted(), "pause": RunPaused("me"), "go on": RunResumed("me"),
+    "end": RunCompleted(3), "else": ContextSet({"n": 1}),
+}  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(
+    st.tuples(st.sampled_from("abc"), st.lists(st.sampled_from(sorted(MOVES)), max_size=4)),
+    min_size=1, max_size=4,
+), max_size=5))  # fmt: skip
+def test_both_journals_tell_the_same_of_runs_however_their_events_come_together(
+    groups: list[list[tuple[str, list[str]]]],
+) -> None:
+    """One keeps the lines of runs without reading them; the other makes them event by event."""
+    memory, sqlite = MemoryJournal(), SqliteJournal(Path(":memory:"), 0.0)
+    lengths = dict.fromkeys("abc", 0)
+    for at, group in enumerate(groups):
+        appends = []
+        for run, moves in group:
+            events = [MOVES[move] for move in moves]
+            events = events if lengths[run] else [submitted(), *events]
+            appends.append(Append(f"run/{run}", lengths[run], float(at), tuple(events)))
+            lengths[run] += len(events)
+        assert memory.append(appends) == sqlite.append(appends)
+        assert memory.runs() == sqlite.runs()
+        assert [sqlite.head(f"run/{run}") for run in "abc"] == list(lengths.values())
+    sqlite.close()
 
 
 def test_the_ddl_is_the_golden_one() -> None:

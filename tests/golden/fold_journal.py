@@ -19,22 +19,11 @@ LAYERS = ("overlay/", "experiment/", "kill")
 
 def fold(rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
     """Return what runs, layers and proposals come to; ``rows`` as they stand in the journal."""
-    streams: dict[str, list[tuple[float, Any]]] = defaultdict(list)
-    layers = Layers()
-    for writer, pos, stream, _, type_, version, at, body in sorted(rows, key=lambda r: r[:2]):
-        event = decode(type_, version, body.encode())
-        assert (writer, pos) > (0, 0)
-        streams[stream].append((at, event))
-        if stream.startswith(LAYERS):
-            layers.evolve(event)
-    nets = {
-        event.version: compile_net(load_text(event.source, event.files).playbook)
-        for s in streams
-        if s.startswith("playbook/")
-        for _, event in streams[s]
-        if isinstance(event, PlaybookRegistered)
-    }
-    runs = {s[4:]: _run(s[4:], events, nets) for s, events in streams.items() if s[:4] == "run/"}
+    streams, layers = _streams(rows), Layers()
+    for row in sorted(rows, key=_place):
+        if row[2].startswith(LAYERS):
+            layers.evolve(_event(row))
+    runs = runs_of(rows)
     return {
         "events": len(rows),
         "runs": {run: _told(state) for run, state in runs.items()},
@@ -49,6 +38,35 @@ def fold(rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
             if s.startswith("proposal/")
         },
     }
+
+
+def runs_of(rows: Sequence[Sequence[Any]]) -> dict[str, RunState]:
+    """Return the state of every run of a journal."""
+    streams = _streams(rows)
+    nets = {
+        event.version: compile_net(load_text(event.source, event.files).playbook)
+        for s in streams
+        if s.startswith("playbook/")
+        for _, event in streams[s]
+        if isinstance(event, PlaybookRegistered)
+    }
+    return {s[4:]: _run(s[4:], events, nets) for s, events in streams.items() if s[:4] == "run/"}
+
+
+def _streams(rows: Sequence[Sequence[Any]]) -> dict[str, list[tuple[float, Any]]]:
+    streams: dict[str, list[tuple[float, Any]]] = defaultdict(list)
+    for row in sorted(rows, key=_place):
+        assert _place(row) > (0, 0)
+        streams[row[2]].append((row[6], _event(row)))
+    return streams
+
+
+def _place(row: Sequence[Any]) -> tuple[int, int]:
+    return row[0], row[1]
+
+
+def _event(row: Sequence[Any]) -> Any:
+    return decode(row[4], row[5], row[7].encode())
 
 
 def _run(run: str, events: list[tuple[float, Any]], nets: dict[str, Any]) -> RunState:

@@ -49,6 +49,21 @@ def nets(draw: st.DrawFn) -> Net:
     return Net(net.first, joined)
 
 
+NAMES = st.sampled_from("abcd")
+
+
+@given(
+    st.dictionaries(NAMES, st.dictionaries(NAMES, st.booleans())), st.lists(NAMES, unique=True)
+)  # fmt: skip
+def test_what_goes_into_a_trace_is_every_token_by_its_place_and_what_may_fire(
+    waiting: dict[str, dict[str, bool]], ready: list[str]
+) -> None:
+    """Ends of recorded runs hold its hash: it may never be told in another way."""
+    marking = Marking(waiting, ready)
+    tokens = ",".join(f"{place}={kind}" for place, kind in marking.tokens().items())
+    assert marking.text() == f"{tokens}|{','.join(ready)}"
+
+
 @given(nets(), st.randoms())
 def test_whatever_arcs_are_taken_in_whatever_order_the_net_ends_empty(
     net: Net, chance: random.Random
