@@ -37,7 +37,7 @@ def held() -> Iterator[None]:
     try:
         yield
     finally:
-        _held.remove(came)
+        _held.pop()
         if came:
             raise KeyboardInterrupt
 

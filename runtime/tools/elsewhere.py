@@ -35,14 +35,15 @@ def cancelling(cancel: Callable[[], None]) -> Iterator[None]:
     heard, wake = os.pipe()
     os.set_blocking(wake, False)
     watch = threading.Thread(target=_watch, args=(heard, cancel), daemon=True)
-    old_handler = signal.signal(signal.SIGTERM, lambda *_: None)
-    old_wake = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     watch.start()
+    old_wake = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    # Only while the watch is told is a signal taken from the process: none is lost between.
+    old_handler = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         yield
     finally:
-        signal.set_wakeup_fd(old_wake)
         signal.signal(signal.SIGTERM, old_handler)
+        signal.set_wakeup_fd(old_wake)
         os.write(wake, _DONE)
         watch.join()  # for ever, when it is ending the process
         os.close(wake)

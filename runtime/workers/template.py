@@ -41,6 +41,7 @@ class Template:
         self._cages: dict[int, Cage] = {}
         self._asked: dict[int, float] = {}
         """Workers that were asked to end → until when they may."""
+        self._told_to_end = False
         self._buffer = bytearray()
         self._sockets: list[int] = []
         self._wake, wake = socket.socketpair()
@@ -51,13 +52,12 @@ class Template:
     def run(self) -> None:
         """Serve the pool until it is gone; then end every worker."""
         signal.signal(signal.SIGCHLD, _noted)
-        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGTERM, self._stop)
         signal.set_wakeup_fd(self._wake_end.fileno(), warn_on_full_buffer=False)
         try:
             with suppress(ConnectionError):  # the pool went in the middle of a word
                 self._serve()
         finally:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             for pid in self._pids:
                 self._end(pid)
             kernel.end_children()
@@ -71,11 +71,15 @@ class Template:
         while self._sockets:
             os.close(self._sockets.pop())
 
+    def _stop(self, sig: int, frame: FrameType | None) -> None:
+        """End at the next look: an exception could fall into a fork or the clearing away."""
+        self._told_to_end = True
+
     def _serve(self) -> None:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
-        while True:
+        while not self._told_to_end:
             for fd, _ in poll.poll(self._kill_late()):
                 if fd == self._wake.fileno():
                     self._wake.recv(4096)
@@ -132,7 +136,7 @@ class Template:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self.close()
             with suppress(ConnectionError):  # the pool closed while we spoke
-                if os.getppid() == parent:
+                if os.getppid() == parent and not self._told_to_end:
                     serve(sock, tickets, self._setting, own)
             code = 0
         finally:
@@ -189,10 +193,6 @@ def _first_dead() -> int | None:
 
 def _noted(sig: int, frame: FrameType | None) -> None:
     """A child ended; the wake-up descriptor carries the news."""
-
-
-def _stop(sig: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def main(fd: int, parent: int) -> None:

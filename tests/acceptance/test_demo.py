@@ -103,10 +103,26 @@ processes.end()
 """
 
 
+NESTS = """
+import signal
+from control_plane.demo.interrupts import held, listen
+listen()
+try:
+    with held():
+        with held():
+            pass
+        signal.raise_signal(signal.SIGINT)
+        print("held", end=" ")
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
 @pytest.mark.parametrize(
-    ("program", "heard"), [(SWALLOWS, "heard\n"), (STARTS, "heard sleeper\n")]
+    ("program", "heard"),
+    [(SWALLOWS, "heard\n"), (STARTS, "heard sleeper\n"), (NESTS, "held heard\n")],
 )
-def test_an_interrupt_in_the_middle_of_a_fork_is_heard(
+def test_an_interrupt_in_the_middle_of_a_fork_or_while_held_is_heard(
     tmp_path: Path, program: str, heard: str
 ) -> None:
     done = subprocess.run(
