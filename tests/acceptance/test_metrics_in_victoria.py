@@ -137,7 +137,7 @@ def told(victoria: Victoria, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     viewer = keys.make("viewer", ["viewer"])[1]
     keys.close()
     with embedded(folder, settings, sources, record=True) as url, httpx2.Client(
-        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30
+        base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=240
     ) as http:  # fmt: skip
         victoria.scrape(url.removeprefix("http://"), viewer)
         # A rate needs a value from before: the first runs come after the first samples.

@@ -7,7 +7,6 @@ import json
 import os
 import sqlite3
 import sys
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -328,9 +327,7 @@ class TestShell:
         assert (room.root / "runs" / "r" / "made").exists()
 
     def test_what_it_leaves_running_is_not_waited_for(self, room: Bench) -> None:
-        started = time.monotonic()
-        out = room.run({"kind": "shell", "run": "sleep 30 & echo $!"})["stdout"]
-        assert time.monotonic() - started < 20
+        out = room.run({"kind": "shell", "run": "sleep 60 & echo $!"})["stdout"]
         assert Path(f"/proc/{int(out)}").exists()
         os.kill(int(out), 9)
 

@@ -65,7 +65,7 @@ class Api:
     url: str
     folder: DataFolder
     keys: dict[str, str]
-    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=30))
+    http: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=240))
 
     def ask(self, method: str, path: str, who: str | None = "author", **more: Any) -> Any:
         headers = dict(more.pop("headers", {}))
@@ -83,11 +83,11 @@ class Api:
         assert answer.status_code < 300, answer.text
         return answer.json()
 
-    def run(self, wait_s: float = 30.0, **workload: Any) -> dict[str, Any]:
+    def run(self, wait_s: float = 240.0, **workload: Any) -> dict[str, Any]:
         line = self.post("/api/runs", {"playbook": "tests/double", "workload": workload})
         return self.ended(line["run"], wait_s)
 
-    def ended(self, run: str, wait_s: float = 30.0) -> dict[str, Any]:
+    def ended(self, run: str, wait_s: float = 240.0) -> dict[str, Any]:
         return until(lambda: ended(self.get(f"/api/runs/{run}")), within_s=wait_s)
 
     def events(self, run: str, after: int = 0) -> Iterator[tuple[str, str, Any]]:

@@ -34,7 +34,7 @@ workflow:
 def run(api: Any) -> str:
     api.post("/api/playbooks", {"source": PLAYBOOK})
     line = api.post("/api/runs", {"playbook": "tests/history"})
-    assert api.ended(line["run"], 60)["state"] == "failed"
+    assert api.ended(line["run"])["state"] == "failed"
     await_caught_up(api.folder, api.written(), 240, ("clickhouse",))
     return str(line["run"])
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from patience import until
+
 BOOK = """
 apiVersion: trimtab/v1
 kind: Playbook
@@ -26,9 +28,7 @@ def waiting(api: Any) -> str:
         "/api/playbooks", {"source": BOOK.replace("HOURS", f"{first}-{(first + 1) % 24 or 24}")}
     )
     run: str = api.post("/api/runs", {"playbook": "tests/tonight"})["run"]
-    end = time.monotonic() + 60
-    while not api.get(f"/api/runs/{run}/line")["waits"]:
-        assert time.monotonic() < end
+    until(lambda: api.get(f"/api/runs/{run}/line")["waits"], "it waits for its hours")
     return run
 
 

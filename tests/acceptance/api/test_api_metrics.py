@@ -109,7 +109,7 @@ def test_a_server_that_ends_has_sent_its_metrics_and_the_traces_of_its_runs(
     )
     headers = {"Authorization": f"Bearer {key}"}
     with embedded(data, settings, sources, record=False) as url, httpx2.Client(
-        base_url=url, headers=headers, timeout=30
+        base_url=url, headers=headers, timeout=240
     ) as http:  # fmt: skip
         assert http.post("/api/playbooks", json={"source": source}).status_code < 300
         run = http.post("/api/runs", json={"playbook": "tests/one"}).json()["run"]

@@ -120,7 +120,7 @@ def test_a_second_server_is_refused_and_a_run_is_submitted_to_the_first(
     init = trimtab("playbook", "init", str(data.root.parent), data=data)
     init.communicate(timeout=PATIENCE_S)
     run = trimtab("run", str(data.root.parent / "hello.yaml"), data=data)
-    out, told = run.communicate(timeout=60)
+    out, told = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 0, told
     assert '"greeted": 200' in out
     assert read_json(data.server_json)["url"] in told
