@@ -1,4 +1,8 @@
-"""Timers: when which run has something due. One wake-up of the loop for all of them."""
+"""Timers: when which run has something due. One wake-up of the loop for all of them.
+
+The loop's clock stands still while a machine sleeps, and the engine's may be set. A long wait
+is therefore looked at again now and then: what has come due meanwhile is soon noticed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from collections.abc import Callable
 from typing import Final
 
 _LOG: Final = logging.getLogger("trimtab.engine")
+LOOK_S: Final = 60.0
+"""The longest time for which the two clocks are trusted to go alike."""
 
 
 class Timers:
@@ -42,7 +48,7 @@ class Timers:
     def _arm(self) -> None:
         if self._handle is not None:
             self._handle.cancel()
-        wait = max(self._heap[0][0] - self._clock(), 0.0)
+        wait = min(max(self._heap[0][0] - self._clock(), 0.0), LOOK_S)
         self._handle = self._loop.call_later(wait, self._fire)
 
     def _fire(self) -> None:

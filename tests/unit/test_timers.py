@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from runtime.engine import timers as clockwork
 from runtime.engine.timers import Timers
 
 
@@ -26,3 +29,29 @@ def test_a_run_that_fails_when_it_is_due_keeps_no_other_from_its_time() -> None:
         return woken
 
     assert sorted(asyncio.run(story())) == ["beside", "fails", "later"]
+
+
+def test_what_comes_due_while_the_machine_sleeps_is_noticed_soon_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The loop's clock has not moved then; the engine's has."""
+    monkeypatch.setattr(clockwork, "LOOK_S", 0.01)
+
+    async def story() -> list[str]:
+        loop, woken, over = asyncio.get_running_loop(), list[str](), asyncio.Event()
+        slept_s = [0.0]
+
+        def due(run: str) -> None:
+            woken.append(run)
+            if run == "tonight":
+                over.set()
+
+        timers = Timers(loop, lambda: loop.time() + slept_s[0], due)
+        timers.at(loop.time() + 36_000, "tonight")
+        timers.at(loop.time() + 72_000, "tomorrow")
+        loop.call_soon(slept_s.__setitem__, 0, 36_001.0)
+        await asyncio.wait_for(over.wait(), 30)
+        timers.close()
+        return woken
+
+    assert asyncio.run(story()) == ["tonight"]
