@@ -56,6 +56,12 @@ With the interpreter's own threshold of 700 a sixth of a step's time went into t
 """
 
 
+def seek_cycles_seldom() -> None:
+    """Have this process look for cycles no oftener than `_GARBAGE`; its own choice may be less."""
+    if 0 < gc.get_threshold()[0] < _GARBAGE[0]:
+        gc.set_threshold(*_GARBAGE)
+
+
 class Engine(Branching):
     """Runs playbooks. Open it with `open`; use it from the loop it was opened on."""
 
@@ -83,7 +89,7 @@ class Engine(Branching):
             ) from None
         FolderStore(folder.objects).sweep(math.inf)
         folder.sweep()
-        gc.set_threshold(*_GARBAGE)
+        seek_cycles_seldom()
         engine = cls(
             folder, pool, lock, clock, chance or random.SystemRandom(), services or {},
             attempt or AttemptLimits(),

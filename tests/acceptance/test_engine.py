@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sqlite3
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from runtime.data.folder import DataFolder
-from runtime.engine.engine import Engine, Submit
+from runtime.engine.engine import Engine, Submit, seek_cycles_seldom
 from runtime.engine.errors import (
     BadOverride,
     BadWorkload,
@@ -437,6 +438,21 @@ def test_one_who_fails_on_the_news_of_a_commit_keeps_it_from_nobody_else(
 
     asyncio.run(story())
     assert "no room" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("own", "then"), [((700, 10, 10), 10_000), ((50_000, 20, 100), 50_000), ((0, 10, 10), 0)]
+)
+def test_an_engine_in_a_process_that_seeks_cycles_seldom_or_never_leaves_it_so(
+    own: tuple[int, int, int], then: int
+) -> None:
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(*own)
+        seek_cycles_seldom()
+        assert gc.get_threshold()[0] == then
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_what_was_put_before_the_end_is_written(folder: DataFolder) -> None:
