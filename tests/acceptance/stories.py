@@ -11,7 +11,7 @@ from runtime.data.folder import DataFolder
 from runtime.engine.engine import Engine
 from runtime.engine.local import open_local
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 def play(folder: DataFolder, story: Callable[[Engine], Awaitable[Any]], slots: int = 3) -> Any:

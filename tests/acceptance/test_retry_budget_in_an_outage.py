@@ -12,6 +12,7 @@ from runtime.journal.port import Append
 from runtime.playbook.bundle import load_text
 from runtime.run.events import AttemptFinished, ExperimentEnded, ExperimentStarted
 from runtime.run.replay import replay
+from stories import until
 
 BOOK = """
 apiVersion: trimtab/v1
@@ -25,7 +26,17 @@ workflow:
     retry: {attempts: 5, initial: 1ms, budget: 10%}
 """
 CODE = """
+import time
+from pathlib import Path
+
 def ask(items=()):
+    raise ConnectionError("the service is down")
+
+def ask_again(tried):
+    tried = Path(tried)
+    while tried.exists() and not tried.with_name("go").exists():
+        time.sleep(0.01)
+    tried.touch()
     raise ConnectionError("the service is down")
 """
 
@@ -61,10 +72,12 @@ TRIED = """
 apiVersion: trimtab/v1
 kind: Playbook
 metadata: {path: test/tried}
+workload: {tried: {type: string}}
 workflow:
   - step: ask
-    tool: {kind: python, call: "outage_work:ask"}
-    retry: {attempts: 2, initial: 300ms, budget: 100%}
+    tool: {kind: python, call: "outage_work:ask_again"}
+    with: {tried: "{{ workload.tried }}"}
+    retry: {attempts: 2, initial: 1ms, budget: 100%}
 """
 
 
@@ -77,12 +90,13 @@ def test_what_the_arms_of_a_trial_earned_is_forgotten_when_it_ends(tmp_path: Pat
                 "x", "p-1", "test/tried", "ask", "retry", "blocks", {"retry.attempts": 2},
                 {"candidate": {"retry.attempts": 2}}, {"candidate": 1.0}, "salt", bound, 1,
             ),))])  # fmt: skip
-            runs = [await engine.submit(Submit("test/tried")) for _ in range(4)]
+            workloads = [{"tried": str(tmp_path / f"{n}.tried")} for n in range(4)]
+            runs = [await engine.submit(Submit("test/tried", given)) for given in workloads]
             arm = ("x", "candidate")
-            while sum(budgets.of("test/tried", "ask", arm).now) < 5:
-                await asyncio.sleep(0.01)  # some wait for their second tries
+            await until(lambda: budgets.of("test/tried", "ask", arm).now[1] > 0)
             await engine.append([Append("experiment/x", 1, 2.0, (ExperimentEnded("x", "kept"),))])
             assert {key[2] for key in budgets._kept} <= {""}
+            (tmp_path / "go").touch()  # until now no second try has ended
             for run in runs:
                 await engine.wait(run)
             # late tries of the arm were held to the step's own budget
