@@ -44,6 +44,11 @@ def __getattr__(name: str) -> object:
     return found
 
 
+def __dir__() -> list[str]:
+    """Name what is loaded later too, as notebooks complete names by it."""
+    return sorted({*globals(), *_ROOMS})
+
+
 __all__ = [
     "ApiError", "BadName", "Client", "ClientError", "TookTooLong", "Unreachable", "errors",
     "progress",

@@ -14,6 +14,7 @@ LOADED = """
 import sys
 from trimtab import errors, progress, spend
 import trimtab.errors
+assert "Client" in dir(trimtab)
 print(sorted(m for m in sys.modules if m.startswith("trimtab.") and m != "trimtab.errors"))
 print("httpx2" in sys.modules)
 """
