@@ -20,14 +20,17 @@ FLAGS: Final = frozenset(_ONE | _MANY)
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
-    given = read(sys.argv[1:])
-    if given is None:
-        from control_plane.cli.main import main as whole
+    """Run the command line and exit with its code; a Ctrl-C while it loads is one too."""
+    try:
+        given = read(sys.argv[1:])
+        if given is None:
+            from control_plane.cli.main import main as whole
 
-        whole()
-    else:
-        sys.exit(_run(given))
+            whole()
+        else:
+            sys.exit(_run(given))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def read(arguments: Sequence[str]) -> dict[str, list[str]] | None:
@@ -63,8 +66,6 @@ def _run(given: dict[str, list[str]]) -> int:
 
     try:
         return _start(given)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

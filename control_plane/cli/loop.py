@@ -176,6 +176,9 @@ def backtest(
                 data, _listed(sets), _listed(methods), seeds=seeds, quick=quick, kept=kept,
                 workers=workers, progress=progress, noise=noise, same_family=same_family,
             )  # fmt: skip
+    except KeyboardInterrupt:
+        say(f"finished jobs are kept in {kept}; the same command goes on from them")
+        raise
     except (NoData, NoSuchMethod, UnknownDataset) as error:
         raise Refusal(str(error), code=Code.USAGE) from error
     if output is not Format.TABLE:

@@ -79,6 +79,28 @@ def test_a_file_that_is_not_there_is_refused_before_anything_starts(tmp_path: Pa
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [(("run", "none.yaml"), "control_plane.cli.talk"), (("status",), "control_plane.cli.loop")],
+)
+def test_an_interrupt_while_it_loads_ends_it_without_a_traceback(
+    tmp_path: Path, words: tuple[str, ...], module: str
+) -> None:
+    program = f"""
+import signal, sys
+from control_plane.cli.front import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Pressed:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Pressed())
+main()
+"""
+    done = ran(tmp_path, ["-c", program], *words)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_what_goes_on_with_runs_after_a_crash_loads_before_the_application() -> None:
     program = """
 import sys
