@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from runtime.data.folder import DataFolder
 
 START_S = 60.0
 CATCH_UP_S = 120.0
+LOOK_S = 1.0
+"""So long does a wait for the record take at most to hear that the command was interrupted."""
 
 
 @dataclass(slots=True)
@@ -50,9 +53,24 @@ class _Thread:
             await server.close()
 
     async def _caught_up(self, server: Server) -> None:
-        recorder = server.parts.recorder
-        if self.record and recorder is not None:
-            await recorder.caught_up(server.parts.engine.journal.heads(), CATCH_UP_S)
+        """Wait for the record; look by look, as a thread that waits keeps the process."""
+        from runtime.record.access import RecordBehind, RecorderAway
+
+        recorder, heads = server.parts.recorder, server.parts.engine.journal.heads()
+        due = time.monotonic() + CATCH_UP_S
+        while self.record and recorder is not None and not self._stopped():
+            try:
+                await recorder.caught_up(heads, LOOK_S)
+                break
+            except RecorderAway:
+                if time.monotonic() > due:
+                    raise
+            except RecordBehind as behind:
+                if time.monotonic() > due:
+                    raise RecordBehind(f"{behind}, asked for {CATCH_UP_S:g} s") from behind
+
+    def _stopped(self) -> bool:
+        return self.stop is not None and self.stop.is_set()
 
     def end(self) -> None:
         if self.loop is not None and self.stop is not None and not self.loop.is_closed():
@@ -71,8 +89,8 @@ def embedded(
     server = _Thread(folder, settings, sources, record)
     thread = threading.Thread(target=server.run, name="server", daemon=True)
     thread.start()
-    server.ready.wait(START_S + CATCH_UP_S)
     try:
+        server.ready.wait(START_S + CATCH_UP_S)
         if not server.url:
             raise server.fault or TimeoutError("the server did not start")
         yield server.url

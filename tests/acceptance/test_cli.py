@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from control_plane.cli.embedded import embedded
+from control_plane.cli.embedded import CATCH_UP_S, embedded
 from control_plane.cli.main import app, hoisted, main
 from control_plane.cli.output import Code
 from control_plane.cli.refusals import _BY_NAME
 from control_plane.settings import load
+from patience import until
 from runtime.data.folder import DataFolder
 from runtime.journal.port import Append
 from runtime.journal.sqlite import SqliteJournal
@@ -309,6 +310,19 @@ def test_an_interrupted_run_says_how_it_goes_on(cli: Cli) -> None:
     assert process.returncode == 130
     assert f"trimtab run cancel {run[-8:]}" in told
     assert "Traceback" not in told
+
+
+def test_an_interrupt_is_heard_while_the_record_catches_up(cli: Cli) -> None:
+    cli("playbook", "init")
+    cli("run", "hello.yaml")
+    cli("config", "set", "record.clickhouse", "http://127.0.0.1:9")  # it never will
+    data = DataFolder(cli.folder / "data")
+    words = [sys.executable, "-m", "control_plane.cli.main", "optimize", "once"]
+    environ = {**os.environ, "TRIMTAB_DATA": str(data.root), "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, env=environ, preexec_fn=_heed_interrupts) as process:
+        until(lambda: data.recorder_json.exists(), "a recorder")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(CATCH_UP_S / 2) == 130
 
 
 def test_one_step_is_studied_and_its_knobs_are_tried_in_the_simulator(used: Cli) -> None:
