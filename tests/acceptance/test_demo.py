@@ -14,7 +14,7 @@ import pytest
 
 from patience import until
 
-PROMPT = 60.0
+PROMPT = 240.0
 
 
 Start = Callable[..., "subprocess.Popen[bytes]"]

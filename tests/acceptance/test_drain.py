@@ -19,7 +19,7 @@ from runtime.run.events import AttemptFinished
 from trimtab import Client
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 BOOK = """
 apiVersion: trimtab/v1
 kind: Playbook

@@ -87,7 +87,7 @@ async def opened(folder: Path) -> Any:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while not true():
             await asyncio.sleep(0.001)
 

@@ -23,7 +23,7 @@ from runtime.run.events import AttemptFinished
 from runtime.workers import usage
 from runtime.workers.limits import Limits
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 BOOK = """
 apiVersion: trimtab/v1
 kind: Playbook

@@ -205,14 +205,14 @@ def serve(
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     opening = open_server(DataFolder(folder), settings, ticking=False)
-    server = asyncio.run_coroutine_threadsafe(opening, loop).result(60)
+    server = asyncio.run_coroutine_threadsafe(opening, loop).result(240)
     site = Site(server, loop)
     try:
         if prepare is not None:
             prepare(site)
         yield site
     finally:
-        asyncio.run_coroutine_threadsafe(server.close(), loop).result(60)
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result(240)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -17,7 +17,7 @@ from runtime.data.folder import DataFolder, read_json
 from trimtab import Client
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 BOOK = """
 apiVersion: trimtab/v1
 kind: Playbook

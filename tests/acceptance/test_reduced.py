@@ -45,7 +45,7 @@ def test_what_is_reduced_is_what_gathering_would_have_come_to(tmp_path: Path) ->
             for reduce in ("", REDUCE):
                 await engine.register(load_text(HEAD + STEP.replace("REDUCE", reduce), {}), "me")
                 run = await engine.submit(Submit("t/sums"))
-                assert (await asyncio.wait_for(engine.wait(run), 60)).state == "completed"
+                assert (await asyncio.wait_for(engine.wait(run), 240)).state == "completed"
                 values.append(engine.values(run)["sums"])
             gathered, reduced = values[0]["results"], values[1]["reduced"]
             assert "results" not in values[1]
@@ -73,7 +73,7 @@ def test_a_result_that_cannot_be_reduced_fails_its_batch_and_says_where(tmp_path
         async with open_local(DataFolder(tmp_path / "data"), slots=2) as engine:
             await engine.register(load_text(text, {}), "me")
             run = await engine.submit(Submit("t/sums"))
-            assert (await asyncio.wait_for(engine.wait(run), 60)).state == "failed"
+            assert (await asyncio.wait_for(engine.wait(run), 240)).state == "failed"
             fault = engine.state(run).fault
             assert fault is not None
             assert fault.cls in ("expression", "permanent")
@@ -88,7 +88,7 @@ def test_an_each_over_nothing_comes_to_nothing(tmp_path: Path) -> None:
         async with open_local(DataFolder(tmp_path / "data"), slots=2) as engine:
             await engine.register(load_text(text, {}), "me")
             run = await engine.submit(Submit("t/sums"))
-            await asyncio.wait_for(engine.wait(run), 60)
+            await asyncio.wait_for(engine.wait(run), 240)
             assert engine.values(run)["sums"]["reduced"] == {
                 "total": None, "worst": None, "first": None, "by": {}, "all": [],
             }  # fmt: skip

@@ -54,7 +54,7 @@ class Shop:
     def state(self, proposal: str) -> str:
         return self.reviews.get(proposal).state
 
-    async def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
+    async def until(self, holds: Callable[[], bool], within_s: float = 240.0) -> None:
         """Wait until something holds; the services act by themselves."""
         async with asyncio.timeout(within_s):
             while not holds():

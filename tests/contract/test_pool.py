@@ -30,7 +30,7 @@ from runtime.workers.port import Pool
 from runtime.workers.protocol import Items, Publish, Report, Task
 from runtime.workers.template import Template
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 REPOSITORY = Path(__file__).parents[2]
 CODE = """
 import ctypes, os, subprocess, sys, time

@@ -207,7 +207,7 @@ class TestClickHouseOverHttp:
         asking.start()
         until(lambda: running(client, "sleepEachRow"))
         client.command(f"KILL QUERY WHERE query_id = '{name}'")
-        asking.join(30)
+        asking.join(240)
         assert said[0][1]["x-clickhouse-exception-code"] == "394"
         assert said[0][1]["x-clickhouse-query-id"] == name
         assert not running(client, "sleepEachRow")
@@ -219,7 +219,7 @@ class TestClickHouseOverHttp:
         until(lambda: running(client, "sleepEachRow"))
         assert house.raw("SELECT 1", query_id=name)[1]["x-clickhouse-exception-code"] == "216"
         client.command(f"KILL QUERY WHERE query_id = '{name}' SYNC")
-        asking.join(30)
+        asking.join(240)
 
     def test_a_question_ends_when_nobody_waits_for_it(self, house: House, client: Any) -> None:
         asked = urllib.parse.urlencode({
@@ -304,7 +304,7 @@ def test_a_reader_cannot_end_what_the_writer_runs(folder: DataFolder, reader: Ho
     assert reader.raw(f"KILL QUERY WHERE query_id = '{name}'")[0] == 200
     assert (said, running(client, "sleepEachRow")) == ([], 1)
     client.command(f"KILL QUERY WHERE query_id = '{name}'")
-    asking.join(30)
+    asking.join(240)
     client.close()
 
 
@@ -336,5 +336,5 @@ def test_a_question_that_waits_for_its_turn_can_be_ended_too(folder: DataFolder)
 
         until(ended)
     for one in asking:
-        one.join(30)
+        one.join(240)
     assert {s[1]["x-clickhouse-exception-code"] for s in said.values()} == {"394"}

@@ -76,7 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
     finally:
         assert recorder.stdin is not None
         recorder.stdin.close()
-        recorder.wait(60)
+        recorder.wait(240)
 
 
 @pytest.fixture

@@ -358,9 +358,9 @@ def test_a_run_whose_objects_lie_in_s3_tries_an_upload_that_failed_again(
         try:
             await engine.register(load_text(YAML, {}), "me")
             run = await engine.submit(Submit("test/far"))
-            await asyncio.wait_for(failed.wait(), 60)
+            await asyncio.wait_for(failed.wait(), 240)
             gateway.make("not-made-yet")
-            row = await asyncio.wait_for(engine.wait(run), 120)
+            row = await asyncio.wait_for(engine.wait(run), 240)
             assert row.state == "completed"
             assert engine.state(run).result == sum(range(50_000))
             events = [r.event for r in engine.journal.read(f"run/{run}")]

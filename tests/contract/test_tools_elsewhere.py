@@ -18,7 +18,7 @@ from runtime.tools.elsewhere import cancelling
 from runtime.workers.local import LocalPool
 from runtime.workers.protocol import Report
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 CODE = """
 import signal, time
 from pathlib import Path

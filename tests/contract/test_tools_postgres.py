@@ -33,7 +33,7 @@ from runtime.workers.protocol import Items, Report
 
 PASSWORD = "p@ss/word%20ünd"
 SPEAKS_OF_IT = (PASSWORD, quote(PASSWORD, safe=""), quote(PASSWORD))
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 def program(name: str) -> str | None:

@@ -42,7 +42,7 @@ def serve() -> Iterator[Any]:
 
 
 def get(service: Service, path: str) -> tuple[int, dict[str, str], Any]:
-    connection = http.client.HTTPConnection(*service.server_address[:2], timeout=10)
+    connection = http.client.HTTPConnection(*service.server_address[:2], timeout=240)
     connection.request("GET", path)
     answer = connection.getresponse()
     body = json.loads(answer.read())

@@ -17,7 +17,7 @@ from runtime.data.folder import DataFolder, read_json
 from trimtab import ApiError, Client
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_S = 90.0
+PATIENCE_S = 240.0
 SLOW = """
 apiVersion: trimtab/v1
 kind: Playbook
