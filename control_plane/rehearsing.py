@@ -62,14 +62,20 @@ class Joint:
         return _row(values, ask(self._journal, self.run, changes, rng, slots=self._slots))
 
     def search(self, trials: int, progress: Callable[[int, int], None]) -> list[Row]:
-        """Return the settings tried, the best first; the stable one is among them."""
-        hours = [self.tried({HOURS: one}) for one in self._hours()]
+        """Return the settings tried, the best first; the stable one is among them.
+
+        The hours that are declared follow, each by itself and not among ``trials``.
+        """
         space = self._space()
-        if space is None:
-            return hours
+        found = [] if space is None else self._together(space, trials, progress)
+        return found + sorted((self.tried({HOURS: one}) for one in self._hours()), key=_order)
+
+    def _together(
+        self, space: Space, trials: int, progress: Callable[[int, int], None]
+    ) -> list[Row]:
         logs = TrialLogs(self._kept)
         try:
-            return self._searched(space, logs, min(trials, len(space)), progress) + hours
+            return self._searched(space, logs, min(trials, len(space)), progress)
         finally:
             logs.close()
 

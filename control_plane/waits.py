@@ -8,7 +8,7 @@ is under way (a try, a pause before the next one, a run below it) does not wait.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from runtime.journal.port import JournalReader, RunRow
@@ -25,7 +25,7 @@ WAITING: Final = "waiting"
 """The word by which runs that wait are asked for; no run has it as its state."""
 IDLE: Final = frozenset({"wait", "signal", "approval"})
 """Kinds of tools that are no work while they last."""
-LONGEST: Final = 50_000
+LONGEST: Final = 20_000
 """A run with more events than this is not looked at; it says ``running``."""
 _PAGE: Final = 500
 
@@ -40,6 +40,37 @@ class Waits:
     due: float
 
 
+@dataclass(slots=True)
+class Waiting:
+    """What a run that is running waits for, while its events are read."""
+
+    _held: dict[str, Waits] = field(default_factory=dict)
+    _work: set[tuple[str, int]] = field(default_factory=set)
+
+    def take(self, recorded: Recorded) -> None:
+        """Take the next event into account."""
+        match recorded.event:
+            case StepHeld() as event:
+                self._held[event.step] = Waits(event.step, event.hours, event.zone, event.due)
+            case EachCut() | StepRouted() as event:
+                self._held.pop(event.step, None)
+            case AttemptScheduled() as event:
+                self._held.pop(event.step, None)
+                if (event.args or {}).get("tool", {}).get("kind") not in IDLE:
+                    self._work.add((event.step, event.batch))
+            case AttemptFinished() as event if event.retry_at is None and not event.moot:
+                self._work.discard((event.step, event.batch))
+            case _:
+                pass
+
+    @property
+    def found(self) -> Waits | None:
+        """The first hours to open, or None while anything is at work."""
+        if self._work:
+            return None
+        return min(self._held.values(), key=lambda one: one.due, default=None)
+
+
 def waits_of(events: Iterable[Recorded]) -> Waits | None:
     """Return what a run that is running waits for, the first to open; None while it works.
 
@@ -47,23 +78,10 @@ def waits_of(events: Iterable[Recorded]) -> Waits | None:
     >>> waits_of([at(StepHeld("dear", 79200.0, "22-6", "c"))]).due
     79200.0
     """
-    held: dict[str, Waits] = {}
-    work: set[tuple[str, int]] = set()
+    waiting = Waiting()
     for recorded in events:
-        match recorded.event:
-            case StepHeld() as event:
-                held[event.step] = Waits(event.step, event.hours, event.zone, event.due)
-            case EachCut() | StepRouted() as event:
-                held.pop(event.step, None)
-            case AttemptScheduled() as event:
-                held.pop(event.step, None)
-                if (event.args or {}).get("tool", {}).get("kind") not in IDLE:
-                    work.add((event.step, event.batch))
-            case AttemptFinished() as event if event.retry_at is None and not event.moot:
-                work.discard((event.step, event.batch))
-            case _:
-                pass
-    return None if work else min(held.values(), key=lambda one: one.due, default=None)
+        waiting.take(recorded)
+    return waiting.found
 
 
 def of_row(journal: JournalReader, row: RunRow) -> Waits | None:

@@ -119,8 +119,10 @@ def _other_minds(
                 f"{limits.least_units} or more units a value, tried side by side: then history "
                 "can say, and a change or nothing follows"
             )
-        case Reason(reason="too_little_history"):
+        case Reason(reason="too_little_history") if found == study:
             yield f"{limits.least_batches} batches of the stable value in the current regime"
+        case Reason(reason="too_little_history"):
+            yield "as much as it says is needed, in the current regime"
         case Reason(reason="data_quality"):
             yield "attempts whose times and arms can be believed"
         case Reason(reason="not_worthwhile") if isinstance(study, Study):

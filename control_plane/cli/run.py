@@ -244,7 +244,7 @@ def _lines(view: Row) -> Iterable[str]:
 def _state(run: Row, *, short: bool = False) -> str:
     """The run's state; of one that waits for hours of the day, until when.
 
-    ``short`` leaves the year and the seconds out, which are nought.
+    ``short`` leaves the year and the seconds out.
     """
     held = run.get("waits")
     if not held:

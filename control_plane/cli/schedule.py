@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,9 +38,12 @@ def add(
     zone: Zone = "UTC",
     set_: Annotated[list[str] | None, typer.Option("--set", help="An input: name=value.")] = None,
     input_: Annotated[Path | None, typer.Option("--input", exists=True, dir_okay=False)] = None,
-    catch_up: Annotated[str, typer.Option(help="Missed times: latest, none or all.")] = "latest",
+    catch_up: Annotated[
+        Literal["latest", "none", "all"], typer.Option(help="Which missed times are fired.")
+    ] = "latest",
     overlap: Annotated[
-        str, typer.Option(help="While a run of it has not ended: start another, or skip.")
+        Literal["start", "skip"],
+        typer.Option(help="While a run of it has not ended: start another, or skip the time."),
     ] = "start",
     key_file: KeyFile = None, output: Output = Format.TABLE,
 ) -> None:  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Final
 
 from control_plane.review.policy import Policy
 from control_plane.review.reasons import Reason
-from optimizer.knobs import CLASSES
+from optimizer.knobs import CLASSES, said
 from runtime.playbook.knobs import SUBSETS
 from runtime.playbook.model import Knob
 from runtime.run.events import Json, ProposalDrafted
@@ -109,8 +109,21 @@ def _shape(drafted: ProposalDrafted, scope: Scope) -> Iterator[Refusal]:
         name = line["knob"]
         if scope.knob(name) is None or name not in scope.defaults:
             yield Refusal(Reason.NOT_TUNABLE, f"{scope.step} does not declare {name} under tune")
-        elif not all(_fits(scope.knob(name), name, v) for v in values(line)):
-            yield Refusal(Reason.OUT_OF_BOUNDS, f"{name}: {values(line)} holds no fit value")
+        else:
+            yield from _unfit(scope.knob(name), name, values(line))
+
+
+def _unfit(knob: Knob | None, name: str, wanted: list[Json]) -> Iterator[Refusal]:
+    unfit = [value for value in wanted if not _fits(knob, name, value)]
+    if not unfit:
+        return
+    if knob is not None and knob.choices:
+        count = "some" if name in SUBSETS else "one"
+        allowed = f"{count} of {', '.join(map(str, knob.choices))}"
+    else:
+        allowed = f"a {'whole ' if name in WHOLE else ''}number above 0"
+    told = ", ".join(said(name, value) for value in unfit)
+    yield Refusal(Reason.OUT_OF_BOUNDS, f"{name} must be {allowed}, not {told}")
 
 
 def values(line: Mapping[str, Json]) -> list[Json]:

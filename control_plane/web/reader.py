@@ -20,7 +20,7 @@ from control_plane.readings import MeasuresQuestion, Readings
 from control_plane.readings import TrendQuestion as Asked
 from control_plane.run_views import ProgressView, progress_of
 from control_plane.schedule import Schedules, ScheduleView
-from control_plane.waits import WAITING, Waits
+from control_plane.waits import WAITING, Waiting, Waits
 from control_plane.watch import marks_in
 from control_plane.web.dossier import Dossier, gather
 from control_plane.web.hits import found_by, narrow_to
@@ -65,8 +65,8 @@ from runtime.run.events import ConfigStored, Json, Recorded
 
 PATIENCE_S: Final = 6.0
 KEPT_STORIES: Final = 24
-LONGEST_TOLD: Final = 20_000
-"""A run in the list is not folded for its cost when it has more events than this."""
+LONGEST_TOLD: Final = waits.LONGEST
+"""A run in the list is not folded, for its cost and its waits, beyond so many events."""
 SLICE: Final = 2000
 T = TypeVar("T")
 
@@ -76,7 +76,12 @@ class _Told:
     """A story in the making; the lock keeps two looks from feeding it twice."""
 
     story: RunStory
+    waiting: Waiting = field(default_factory=Waiting)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def waits(self, row: RunRow) -> Waits | None:
+        """What the run waits for; only one that is running does."""
+        return self.waiting.found if row.state == "running" else None
 
 
 class JournalPages:
@@ -123,12 +128,12 @@ class JournalPages:
         row = self._engine.journal.run(run)
         if row is None:
             return None
-        story = await self._tell(run)
-        row = self._engine.journal.run(run) or row
+        told = await self._tell(run)
+        story, row = told.story, self._engine.journal.run(run) or row
         configs = {s.config: self._config(s.config) for s in story.steps.values() if s.config}
         known = {name: config for name, config in configs.items() if config is not None}
-        why = waits.of_row(self._engine.journal, row)
-        return RunView(row, story, self._playbook(row.playbook, row.version), known, why)
+        playbook = self._playbook(row.playbook, row.version)
+        return RunView(row, story, playbook, known, told.waits(row))
 
     async def events(self, run: str, after: int, limit: int) -> list[Recorded]:
         journal, stream = self._engine.journal, run_stream(run)
@@ -141,14 +146,14 @@ class JournalPages:
             return RunLine(row, *self._ended[row.run])
         if row.length > LONGEST_TOLD and row.run not in self._stories:
             return RunLine(row)
-        story = await self._tell(row.run)
+        told = await self._tell(row.run)
+        story = told.story
         if story.ended:
             self._ended[row.run] = (story.cost_usd, story.attempts)
         await asyncio.sleep(0)
-        why = waits.of_row(self._engine.journal, row)
-        return RunLine(row, story.cost_usd, story.attempts, why)
+        return RunLine(row, story.cost_usd, story.attempts, told.waits(row))
 
-    async def _tell(self, run: str) -> RunStory:
+    async def _tell(self, run: str) -> _Told:
         told = self._stories.setdefault(run, _Told(RunStory(run)))
         self._stories.move_to_end(run)
         while len(self._stories) > KEPT_STORIES:
@@ -157,9 +162,10 @@ class JournalPages:
             fresh = self._engine.journal.read(run_stream(run), told.story.length)
             for i, recorded in enumerate(fresh, 1):
                 told.story.take(recorded)
+                told.waiting.take(recorded)
                 if i % SLICE == 0:
                     await asyncio.sleep(0)
-        return told.story
+        return told
 
     def _config(self, config: str) -> ConfigStored | None:
         if config not in self._configs:

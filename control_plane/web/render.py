@@ -19,6 +19,7 @@ from markupsafe import Markup
 from control_plane.review import reasons
 from control_plane.web import telling, trial, words
 from control_plane.web.readable import readable
+from optimizer.knobs import said
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -37,7 +38,7 @@ def environment() -> Environment:
         seconds=words.seconds, money=words.money, percent=words.percent, known=words.known,
         change=words.change,
         count=words.count, size=words.size, clock=words.clock_time, iso=words.iso,
-        until=words.until,
+        until=words.until, in_words=said,
         short=words.short, sign=words.sign, state_word=words.state_word, tone=words.tone,
         first_line=words.first_line, readable=readable, raw=raw, svg=Markup, option=option,
         reason=reason, verdict=verdict, prices=trial.prices, moved=words.moved,

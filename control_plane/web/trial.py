@@ -13,6 +13,7 @@ from typing import Any, Final
 from control_plane.web import words
 from control_plane.web.dossier import Dossier, Range
 from control_plane.web.figures import Band
+from optimizer.knobs import said
 from runtime.run.events import Json
 from runtime.run.layers import CONTROL
 
@@ -91,10 +92,14 @@ def arms(dossier: Dossier) -> list[ArmLine]:
 def bands(lines: list[ArmLine]) -> list[Band]:
     """Return the measured effects as lines of the figure."""
     return [
-        Band(", ".join(f"{k} {v}" for k, v in line.values.items()), line.effect, measured=True)
+        Band(_values(line.values), line.effect, measured=True)
         for line in lines
         if line.effect is not None
     ]
+
+
+def _values(values: Mapping[str, Json]) -> str:
+    return ", ".join(f"{knob} {said(knob, value)}" for knob, value in values.items())
 
 
 def replay(dossier: Dossier) -> list[str]:
@@ -106,7 +111,8 @@ def replay(dossier: Dossier) -> list[str]:
     if "error" in facts:
         return [f"History could not be replayed: {facts['error']}."]
     checks = facts.get("arms") or {"": facts}
-    values = dossier.changes[0].values if dossier.changes else ()
+    change = dossier.changes[0] if dossier.changes else None
+    values = [said(change.knob, value) for value in change.values] if change else []
     lines = []
     for i, check in enumerate(checks.values()):
         value = f"{values[i]}: " if i < len(values) else ""

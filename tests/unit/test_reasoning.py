@@ -75,6 +75,13 @@ def test_too_little_history_is_told_with_what_is_needed() -> None:
     assert "30 batches" in knob(told, "each.batch")["would_change_it"][0]
 
 
+def test_a_knob_that_needs_other_history_than_batches_does_not_ask_for_batches() -> None:
+    stable: Any = {"timeout": 20, "retry.attempts": 2, "retry.on": ["timeout"]}
+    timeout = knob(of_table(attempts(runs=1), {"timeout": (1, 60)}, stable), "timeout")
+    assert (timeout["answer"], timeout["text"][:8]) == ("too_little_history", "60 tries")
+    assert timeout["would_change_it"] == ["as much as it says is needed, in the current regime"]
+
+
 def test_the_same_table_and_seed_give_the_same_reasoning_in_any_order_of_rows() -> None:
     table = attempts(50, 200)
     mixed = table.take(random.Random(1).sample(range(table.num_rows), table.num_rows))

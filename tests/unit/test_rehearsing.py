@@ -29,7 +29,8 @@ class Counted(Joint):
     def tried(self, values: Mapping[str, Any]) -> dict[str, Any]:
         self.asked += 1
         assert self.asked < 40, "it asks without end"
-        return {"values": dict(values), "log_outcome": 1 / values.get("each.batch", 1)}
+        night = values.get("start.hours") == "22-6"
+        return {"values": dict(values), "log_outcome": 1 / values.get("each.batch", 1 + night)}
 
 
 def test_a_search_ends_where_its_pool_is_tried_though_more_trials_were_asked_for(
@@ -47,11 +48,11 @@ def test_a_search_ends_where_its_pool_is_tried_though_more_trials_were_asked_for
 HOURS = {"name": "start.hours", "choices": ["any", "22-6"]}
 
 
-def test_declared_hours_are_each_tried_by_themselves_beside_a_search_of_what_counts(
+def test_declared_hours_are_each_tried_by_themselves_after_a_search_of_what_counts(
     tmp_path: Path,
 ) -> None:
     alone = Counted(tmp_path / "trials.db", {**SCOPE, "tune": [HOURS]})
-    tried = [{"start.hours": "any"}, {"start.hours": "22-6"}]
+    tried = [{"start.hours": "22-6"}, {"start.hours": "any"}]
     assert [row["values"] for row in alone.search(4, lambda _done, _of: None)] == tried
     beside = Counted(tmp_path / "trials.db", {**SCOPE, "tune": [*SCOPE["tune"], HOURS]})
     rows = [row["values"] for row in beside.search(4, lambda _done, _of: None)]

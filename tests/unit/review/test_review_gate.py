@@ -104,6 +104,22 @@ def test_each_guardrail_says_no_to_its_own(draft: ProposalDrafted, reason: str |
     assert found == set() if reason is None else reason in found
 
 
+@pytest.mark.parametrize(
+    ("draft", "text"),
+    [
+        (drafted(["data", "lost"], "retry.on", "retry", ["timeout"]),
+         "retry.on must be some of transient, timeout, not data, lost"),
+        (drafted("c", "runs_on", "placement", "a"), "runs_on must be one of a, b, not c"),
+        (drafted(49.5), "each.batch must be a whole number above 0, not 49.5"),
+        (trial([50, -1]), "each.batch must be a whole number above 0, not -1"),
+    ],
+)  # fmt: skip
+def test_a_value_that_does_not_fit_is_told_with_what_would(
+    draft: ProposalDrafted, text: str
+) -> None:
+    assert text in [refusal.text for refusal in refusals(draft, SCOPE, DEMO, {})]
+
+
 def test_scopes_that_are_unknown_or_denied_are_refused() -> None:
     assert reasons(drafted(), None) == {"unknown_scope"}
     system = replace(SCOPE, playbook="system/optimize")

@@ -16,8 +16,9 @@ from control_plane.web import trial, words
 from control_plane.web.dossier import GROUPS, Range, gather
 from control_plane.web.evidence import read
 from control_plane.web.figures import Band, intervals
-from control_plane.web.proposal_pages import REJECT_FOR
+from control_plane.web.proposal_pages import REJECT_FOR, told
 from control_plane.web.readable import Items, Pairs, Table, Text, readable
+from control_plane.web.render import environment
 from optimizer.verify import verification
 from runtime.run.events import (
     ExperimentStarted,
@@ -298,3 +299,26 @@ def test_a_verdict_says_what_the_effect_is_at_other_prices_of_failing_for_good()
         "Counted as 0.50 s, the effect would be 10% less (20% less to 5% more).",
     ]
     assert trial.prices({"lost_s": 2.0, "by_price": [unknown]}) == trial.prices({}) == []
+
+
+def test_a_proposal_is_shown_with_the_units_of_its_values() -> None:
+    line = {"knob": "timeout", "from": 20.0, "values": [3.0, 8.0]}
+    drafted = ProposalDrafted(
+        "p-1", "experiment", "e", "map", "timeout", "time", [line], {}, {}, {}, "o", "k", "c"
+    )
+    started = ExperimentStarted(
+        "x-1", "p-1", "e", "map", "timeout", "blocks", {"timeout": 20.0},
+        {"candidate.1": {"timeout": 3.0}, "candidate.2": {"timeout": 8.0}}, {}, "s", "b", 50,
+    )  # fmt: skip
+    checks = {"candidate.1": {"cannot_say": {}}, "candidate.2": {"cannot_say": {"forked": 1}}}
+    moved = ProposalMoved(
+        "p-1", "enrol", "shadow", "canary", "x", "simulated", facts={"arms": checks}
+    )
+    events = [Recorded(1, i, "s", i, 1.0, e) for i, e in enumerate((drafted, started, moved), 1)]
+    dossier = gather("p-1", events)
+    assert dossier is not None
+    page = environment().get_template("parts/proposal.html").render(told(dossier), now=2.0)
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    assert "timeout from 20 s 3 s 8 s" in text
+    assert "timeout 3 s candidate.1" in text
+    assert not re.search(r"\b(20|3|8)\.0", text)
