@@ -131,16 +131,17 @@ def _taken(side: Batches, asked: Asked) -> Array:
 
 
 def _sums(side: Batches, asked: Asked) -> tuple[Array, Array]:
-    """What each unit took, and its items: a block, or without blocks a run."""
+    """What each unit took of which that is known, and its items: a block, or a run without."""
     taken = _taken(side, asked)
     names = np.char.add(np.char.add(side.run.astype(str), "/"), side.block.astype(str))
     _, unit = np.unique(names, return_inverse=True)
     sums = np.bincount(unit, weights=taken)
     items = np.bincount(unit, weights=np.maximum(side.items, 1))
-    return sums, items
+    known = sums > 0.0
+    return sums[known], items[known]
 
 
 def _units(side: Batches, asked: Asked) -> Array:
     """The log outcome an item of each unit."""
     sums, items = _sums(side, asked)
-    return np.log(sums[sums > 0.0] / items[sums > 0.0])
+    return np.log(sums / items)

@@ -152,6 +152,16 @@ def test_what_a_trial_measured_comes_before_what_others_saw() -> None:
     assert found.predicted["time"]["median"] == pytest.approx(-0.5, abs=0.05)
 
 
+def test_a_unit_whose_cost_is_not_known_does_not_undo_what_a_trial_measured() -> None:
+    table = attempts({"candidate.1": 4.0, "candidate.2": 8.0}, runs=24)
+    usd = [seconds / 3600 for seconds in table["run_s"].to_pylist()]
+    usd[30] = None
+    table = table.set_column(table.column_names.index("cost_usd"), "cost_usd", pa.array(usd))
+    found = tuned({"last": [LEARNED], "objective": "cost"}, None, table).candidate
+    assert found is not None
+    assert (found.kind, found.objective, found.diff[0]["to"]) == ("change", "cost", "gpu")
+
+
 def test_the_arms_of_another_trial_are_not_those_of_this_one() -> None:
     table = attempts({"candidate.1": 4.0, "candidate.2": 8.0})
     other = pa.array(["x-2"] * table.num_rows)
