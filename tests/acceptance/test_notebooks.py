@@ -18,6 +18,11 @@ from runtime.playbook.starter import write_starter
 from runtime.record.access import await_caught_up
 from trimtab import Client
 
+EXPERIMENT = {
+    "kind": "experiment", "playbook": "hello", "step": "greet", "knob_class": "batch",
+    "objective": "time", "diff": [{"knob": "each.batch", "from": 5, "values": [8, 10]}],
+    "base": {"each.batch": 5}, "evidence": {"support": 0.0}, "predicted": {},
+}  # fmt: skip
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
@@ -33,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DataFolder]:
         path = client.register(playbook)["path"]
         for _ in range(3):
             assert client.wait(client.submit(path)["run"], 60)["state"] == "completed"
+        client.propose(EXPERIMENT)
         reader = SqliteReader.open(folder.journal)
         await_caught_up(folder, reader.heads(), 240)
         reader.close()
