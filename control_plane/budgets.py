@@ -73,10 +73,10 @@ def load_budgets(folder: Path) -> list[Budget]:
         BadBudgets: with every fault of the file.
     """
     file = folder / FILE
-    return parse(file.read_text(encoding="utf-8"), str(file)) if file.exists() else []
+    return parse(file.read_bytes(), str(file)) if file.exists() else []
 
 
-def parse(text: str, source: str) -> list[Budget]:
+def parse(text: str | bytes, source: str) -> list[Budget]:
     """Return the budgets that a text says.
 
     Raises:

@@ -121,10 +121,11 @@ def graph(
 ) -> None:
     """Print a playbook's flow as a Mermaid diagram."""
     from runtime.playbook.parse import parse
+    from runtime.playbook.tree import decoded
 
     path = Path(target)
     if path.is_file():
-        source = path.read_text(encoding="utf-8")
+        source = decoded(path.read_bytes(), path.name)
     else:
         source = here(ctx).playbooks().get(target, version).source
     for text in _diagram(parse(source, path.name)):

@@ -19,7 +19,7 @@ def check(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)]) ->
     """Check a hardware catalogue: every fault at once, with line and column."""
     from runtime.engine.prices import prices_of
 
-    prices = prices_of(file.read_text(encoding="utf-8"), str(file))
+    prices = prices_of(file.read_bytes(), str(file))
     unpriced = [c.name for c in prices.classes if prices.usd_per_hour(c.name, wall()) is None]
     say(f"{file} is well; classes: {len(prices.classes)}, prices: {len(prices.prices)}")
     if unpriced:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from control_plane.review.policy import Policy
-from control_plane.review.policy_file import parse
+from control_plane.review.policy_file import PolicyFaults, parse
 
 PROFILES: Final = ("production", "demo")
 
@@ -22,5 +22,8 @@ def load(profile: str) -> Policy:
     if profile in PROFILES:
         text = (files(__package__) / "policies" / f"{profile}.yaml").read_text(encoding="utf-8")
     else:
-        text = Path(profile).read_text(encoding="utf-8")
+        try:
+            text = Path(profile).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise PolicyFaults(profile, ["the file must be UTF-8"]) from None
     return parse(text, name=profile)

@@ -89,7 +89,7 @@ class HardwareClass:
     """How many slots are paid for, busy or not; None for as many as there are."""
 
 
-def parse(text: str, source: str) -> tuple[list[HardwareClass], list[Price], bool]:
+def parse(text: str | bytes, source: str) -> tuple[list[HardwareClass], list[Price], bool]:
     """Return the classes, their prices, and whether they are an example.
 
     Raises:

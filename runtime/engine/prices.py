@@ -18,7 +18,6 @@ from typing import Final
 
 from runtime.engine.hardware import Hardware
 from runtime.engine.price_file import BadCatalogue, HardwareClass, Price, parse
-from runtime.playbook.faults import PlaybookFault
 
 LOG: Final = logging.getLogger("trimtab.prices")
 FILE: Final = "hardware.yaml"
@@ -62,22 +61,12 @@ def load_prices(folder: Path) -> Prices:
     """
     own = folder / FILE
     if own.exists():
-        return prices_of(_text_of(own), str(own))
+        return prices_of(own.read_bytes(), str(own))
     text = files("runtime.engine").joinpath("hardware.example.yaml").read_text(encoding="utf-8")
     return prices_of(text, "example")
 
 
-def _text_of(own: Path) -> str:
-    data = own.read_bytes()
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        fault = PlaybookFault(line, 1, "", "the file must be UTF-8", "save it as UTF-8")
-        raise BadCatalogue(str(own), [fault]) from None
-
-
-def prices_of(text: str, source: str) -> Prices:
+def prices_of(text: str | bytes, source: str) -> Prices:
     """Return the prices that a catalogue's text says.
 
     Raises:

@@ -86,12 +86,26 @@ class Node:
         return Place(self.scan.line + line, column + (1 if line else self.scan.column))
 
 
-def read(text: str, name: str = "playbook.yaml") -> tuple[Node, list[PlaybookFault]]:
+def decoded(data: bytes, name: str = "playbook.yaml") -> str:
+    """Return the text of a file.
+
+    Raises PlaybookFaults where it is not UTF-8.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        fault = PlaybookFault(line, 1, "", "the file must be UTF-8", "save it as UTF-8")
+        raise PlaybookFaults([fault], name) from None
+
+
+def read(text: str | bytes, name: str = "playbook.yaml") -> tuple[Node, list[PlaybookFault]]:
     """Return the tree and the faults of the YAML itself.
 
     Raises PlaybookFaults at once for a text that is no YAML: what follows a syntax error
     cannot be judged.
     """
+    text = text if isinstance(text, str) else decoded(text, name)
     if len(text) > TEXT_LIMIT:
         fault = PlaybookFault(1, 1, "", f"a playbook has at most {TEXT_LIMIT} characters")
         raise PlaybookFaults([fault], name)

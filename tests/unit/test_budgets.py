@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from control_plane.budgets import (
@@ -9,6 +11,7 @@ from control_plane.budgets import (
     Budget,
     Spent,
     crossed,
+    load_budgets,
     month_of,
     parse,
     spent_by_playbook,
@@ -72,3 +75,12 @@ def test_a_december_ends_with_the_year() -> None:
 @pytest.mark.parametrize(("usd", "state"), [(1, "within"), (50, "warned"), (100, "exceeded")])
 def test_a_budget_is_within_warned_or_exceeded(usd: float, state: str) -> None:
     assert view(BUDGET, "2026-11", Spent(usd)).state == state
+
+
+def test_a_file_that_is_no_utf_8_has_its_fault_where_it_stands(tmp_path: Path) -> None:
+    text = "budgets:\n  - {playbook: caf\u00e9, usd_per_month: 5}\n"
+    (tmp_path / "budgets.yaml").write_text(text, encoding="latin-1")
+    with pytest.raises(BadBudgets, match=r"budgets\.yaml:2:1 the file must be UTF-8"):
+        load_budgets(tmp_path)
+    (tmp_path / "budgets.yaml").write_text(text, encoding="utf-8")
+    assert load_budgets(tmp_path) == [Budget("caf\u00e9", 5.0)]

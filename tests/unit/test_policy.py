@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,3 +140,9 @@ def test_a_freeze_holds_from_its_start_to_just_before_its_end() -> None:
     held = [policy.frozen("risk/score", at) is not None for at in (start - 1, start, end - 1, end)]
     assert held == [False, True, True, False]
     assert policy.frozen("other/score", start) is None
+
+
+def test_a_policy_that_is_no_utf_8_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("mode: review", encoding="utf-16")
+    with pytest.raises(PolicyFaults, match=r"own\.yaml: the file must be UTF-8"):
+        load(str(tmp_path / "own.yaml"))
