@@ -35,7 +35,7 @@ Workload: TypeAlias = Callable[[], dict[str, Json]]
 TICK_S: Final = 5.0
 CATCH_UP_LIMIT: Final = 100
 LOOKED_AT: Final = 100
-"""So many of a schedule's last times are looked at for a run that has not ended."""
+"""So many of the last runs of a schedule are looked at for one that has not ended."""
 SYSTEM: Final = "system/"
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _EVENTS: Final = (ScheduleSet, ScheduleRemoved, ScheduleFired)
@@ -177,8 +177,7 @@ class Schedules:
 
     def _going(self, name: str) -> str | None:
         """A run of a schedule that has not ended, or None."""
-        runs = (fire.run for fire in self._table.fires(name, LOOKED_AT) if fire.run)
-        rows = (self._engine.journal.run(run) for run in runs)
+        rows = (self._engine.journal.run(run) for run in self._table.begun(name, LOOKED_AT))
         return next((row.run for row in rows if row is not None and row.ended_at is None), None)
 
     async def _fire(self, row: ScheduleRow, claimed: FireView, key: str) -> FireView:

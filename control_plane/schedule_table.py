@@ -174,6 +174,13 @@ class Table:
                 query = query.where(FireRow.name == name)
             return [_fire_view(row) for row in db.exec(query)]
 
+    def begun(self, name: str, limit: int) -> list[str]:
+        """Return the latest runs that a schedule has started, the latest first."""
+        wanted = (FireRow.name == name, FireRow.run != "")
+        latest = col(FireRow.scheduled_for).desc()
+        with Session(self._engine) as db:
+            return list(db.exec(select(FireRow.run).where(*wanted).order_by(latest).limit(limit)))
+
     def _put(self, set_: ScheduleSet, at: float) -> None:
         with Session(self._engine) as db:
             db.merge(ScheduleRow(

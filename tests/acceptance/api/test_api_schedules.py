@@ -148,6 +148,31 @@ def test_a_time_is_skipped_while_a_run_of_an_earlier_one_has_not_ended_if_so_sai
     asyncio.run(story())
 
 
+def test_the_run_that_lets_times_be_skipped_is_found_however_many_were(data: DataFolder) -> None:
+    async def story() -> None:
+        clock = Hand(NOON + 60)
+        server = await opened(data, clock, ticking=False)
+        await server.parts.engine.register(load_text(STAYS, {}), "test")
+        schedules = server.parts.schedules
+        await schedules.set(ScheduleSet(
+            "often", "* * * * *", "UTC", "tests/tick", {}, "test", True, "all", "skip"
+        ))  # fmt: skip
+        first = await schedules.fire("often", NOON + 60)
+        await server.close()
+        with closing(sqlite3.connect(data.schedules)) as db:
+            skipped = [("often", NOON + 60 * n, "skipped", "", 0, 0, 1, "") for n in range(2, 200)]
+            db.executemany("insert into fire values (?, ?, ?, ?, ?, ?, ?, ?)", skipped)
+            db.commit()
+        clock.at = NOON + 60 * 200
+        server = await opened(data, clock)
+        (last, *_) = server.parts.schedules.fires("often")
+        assert (last.scheduled_for, last.state) == (NOON + 60 * 200, "skipped")
+        assert first.run in last.error
+        await server.close()
+
+    asyncio.run(story())
+
+
 def test_a_table_of_an_earlier_release_is_taken_over(data: DataFolder) -> None:
     table = Table(data.schedules)
     table.claim("s", 10.0, now=10.0)
