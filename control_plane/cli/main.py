@@ -101,6 +101,19 @@ def demo(ctx: typer.Context) -> None:
     raise typer.Exit(play(ctx.args))
 
 
+def listed_whole(of: typer.Typer) -> None:
+    """Have lists of commands say the first paragraph of each; left alone they cut it short."""
+    for one in of.registered_commands:
+        one.short_help = " ".join((one.callback.__doc__ or "").split("\n\n")[0].split())
+    for group in of.registered_groups:
+        if group.typer_instance is not None:
+            group.short_help = group.typer_instance.info.help
+            listed_whole(group.typer_instance)
+
+
+listed_whole(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     given = list(sys.argv[1:] if arguments is None else arguments)

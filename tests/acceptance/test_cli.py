@@ -454,6 +454,15 @@ def test_every_command_says_what_it_does() -> None:
     assert silent == []
 
 
+def test_no_list_of_commands_cuts_what_one_does(capsys: pytest.CaptureFixture[str]) -> None:
+    for group in ([], ["run"], ["playbook"], ["optimize"], ["schedule"], ["cost"], ["db"]):
+        with pytest.raises(SystemExit):
+            main([*group, "--help"])
+        listed = capsys.readouterr().out.partition("Commands:")[2]
+        assert listed, group
+        assert "..." not in listed, group
+
+
 def described(command: Any, name: str = "trimtab") -> list[tuple[str, str]]:
     found = [(name, command.help or "")]
     for word, child in getattr(command, "commands", {}).items():
