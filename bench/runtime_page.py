@@ -26,7 +26,8 @@ def page(told: dict[str, Any]) -> Iterator[str]:
     yield f"| replay | {told['replay_events_per_s']:,} events/s |"
     back = told["recovery_s"]
     yield f"| from `kill -9` of a worker, a server | {back['worker']}, {back['server']} s |"
-    yield from _beside(told.get("peers") or {})
+    if peers := told.get("peers"):
+        yield from _beside(peers)
     on = told["machine"]
     yield f"\nMeasured {on['at']} on {on['cores']} cores ({on['cpu']}), Python {on['python']},"
     yield f"SQLite {on['sqlite']}, load average {on['load'][0]} at the start."
