@@ -354,8 +354,11 @@ class TestOneReportATask:
         async def tell(bench: Bench) -> None:
             pauses = [await _pause(bench) for _ in range(6)]
             assert all(pauses[n] > 0.04 * 2 ** (n - 1) for n in range(1, 6))
-            assert (await bench.run("echo", args={"value": 1})).result == 1
-            assert await _pause(bench) < pauses[5]
+            again = []
+            for _ in range(3):  # one of them is at once, however busy the machine is
+                assert (await bench.run("echo", args={"value": 1})).result == 1
+                again.append(await _pause(bench))
+            assert min(again) < pauses[5]
 
         with_bench(tell, slots=1)
 
