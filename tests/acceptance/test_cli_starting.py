@@ -97,6 +97,6 @@ def test_proposals_are_read_without_an_engine(tmp_path: Path) -> None:
 )
 def test_an_experiment_that_was_there_to_learn_is_told_as_that(reason: str, said: str) -> None:
     units = {"control": 9, "candidate": 8}
-    verdict = {"verdict": "inconclusive", "reason": reason, "units": units}
+    verdict = {"verdict": "inconclusive", "reason": reason, "units": units, "statistics": {}}
     (line,) = _measured({"verdict": verdict, "outcome": None})
     assert said in line
