@@ -37,6 +37,7 @@ from optimizer.finding import Asked, Finding, propose
 from optimizer.guard import Limits, Reason
 from optimizer.knobs import knob_class
 from optimizer.proposal import Candidate
+from optimizer.words import counted, many
 from runtime.playbook.hours import ANY, of_day
 from runtime.playbook.zones import zone_of
 
@@ -66,8 +67,10 @@ def study(
     spread_s = float(start.get("spread_s", 0.0))
     day = Day.of(zone, float(start["at_most_s"]), choices, spread_s)
     runs = runs_of(asked.history, asked.objective, hardware, day)
-    if len(runs.outcome) < LEAST_RUNS or len(np.unique(runs.day)) < LEAST_DAYS:
-        text = f"{LEAST_RUNS} runs on {LEAST_DAYS} days are needed, and that many in other hours"
+    seen, days = len(runs.outcome), len(np.unique(runs.day))
+    if seen < LEAST_RUNS or days < LEAST_DAYS:
+        told = counted(seen, "run", what=f" on {many(days, 'day')}")
+        text = f"{told}; {LEAST_RUNS} on {LEAST_DAYS} are needed, and that many in other hours"
         return asked.no("too_little_history", text)
     return _Study(asked, limits, suppressed, day, runs, str(start.get("zone", "UTC"))).of(choices)
 

@@ -195,6 +195,7 @@ def test_a_fast_worker_that_works_at_night_alone_says_nothing_of_the_night() -> 
 def test_a_few_days_are_too_few() -> None:
     found = tuned(record({2: -0.4}, days=3))
     assert [r.reason for r in found.reasons] == ["too_little_history"]
+    assert found.reasons[0].text.startswith("18 runs on 3 days are known; 8 on 4 are needed")
 
 
 def test_steady_hours_are_not_cheaper_for_what_the_others_happened_to_cost() -> None:
