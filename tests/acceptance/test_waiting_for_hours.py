@@ -19,6 +19,8 @@ from runtime.run.events import (
     AttemptScheduled,
     ExperimentEnded,
     ExperimentStarted,
+    KillSet,
+    OverlayAppended,
     Recorded,
     StepHeld,
 )
@@ -155,6 +157,35 @@ def test_a_run_below_another_does_not_wait_past_the_deadline_of_that(tmp_path: P
         return row.state
 
     assert asyncio.run(story()) == "completed"
+
+
+def test_what_waits_keeps_its_hours_as_their_overlay_is_killed_and_begins_when_it_is_retried(
+    tmp_path: Path,
+) -> None:
+    folder = DataFolder(tmp_path)
+
+    async def story() -> list[str]:
+        engine = await opened(folder, 12 * 3600.0)
+        await engine.register(load_text(BOOK.replace("hours: 22-6", "hours: any"), {}), "me")
+        bound = engine.catalogue.latest("test/nightly").bound("dear")
+        night = OverlayAppended(
+            "test/nightly", "dear", {"start.hours": "22-6"}, {}, bound, "p-1", "me", "ann"
+        )
+        await engine.append([Append("overlay/test/nightly", 0, 1.0, (night,))])
+        run = await engine.submit(Submit("test/nightly"))
+        await until(lambda: engine.status["held"] == 1)
+        await engine.append([Append("kill", 0, 2.0, (KillSet("test/nightly", True, "ann"),))])
+        later = await engine.submit(Submit("test/nightly"))
+        ends = [(await asyncio.wait_for(engine.wait(later), PATIENCE_S)).state]
+        assert engine.status["held"] == 1
+        await engine.cancel(run, "me")
+        ends.append((await asyncio.wait_for(engine.wait(run), PATIENCE_S)).state)
+        again = await engine.retry(run, "me")
+        ends.append((await asyncio.wait_for(engine.wait(again.run), PATIENCE_S)).state)
+        await engine.close()
+        return ends
+
+    assert asyncio.run(story()) == ["completed", "cancelled", "completed"]
 
 
 # ---- a trial that is taken back while nobody can tell the run --------------------------------
