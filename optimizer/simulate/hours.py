@@ -61,7 +61,8 @@ class HoursClock:
 
     ``latest_s`` is by when a step may begin at all, in seconds from the run's beginning.
     ``waits`` and ``unseen`` tell afterwards how long each step waited, and of which class of
-    hardware a price was wanted at an hour at which none was seen.
+    hardware a price was wanted at an hour at which none was seen. ``late`` are the steps whose
+    hours open later than they may wait.
     """
 
     run: str
@@ -71,6 +72,7 @@ class HoursClock:
     latest_s: Mapping[str, float] = field(default_factory=dict)
     waits: dict[str, float] = field(default_factory=dict)
     unseen: set[tuple[str, int]] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
     _waited: set[str] = field(default_factory=set)
 
     @property
@@ -82,7 +84,7 @@ class HoursClock:
         """The same clock before anything has waited; what was not seen is told together."""
         return HoursClock(
             self.run, self.begun_at, self.starts, self.prices, self.latest_s, self.waits,
-            self.unseen,
+            self.unseen, self.late,
         )  # fmt: skip
 
     def refusal(self) -> CannotSay | None:
@@ -99,9 +101,13 @@ class HoursClock:
         """What an answer leans on."""
         for step, waited_s in self.waits.items():
             start = self.starts[step]
-            said = f"waits {waited_s / 3600:.1f} h" if waited_s else "begins at once"
             hours = f"{start.hours} ({start.zone})"
-            yield f"{step}: with {hours} it {said}, and meets no other run then"
+            if waited_s:
+                said = f"waits {waited_s / 3600:.1f} h, and meets no other run then"
+            else:
+                late = ", for they open later than it may wait" if step in self.late else ""
+                said = f"begins at once{late}"
+            yield f"{step}: with {hours} it {said}"
         yield (
             "work takes as long as at the hour at which it ran, and costs what its class of "
             "hardware was last seen to cost at the hour at which it would run"
@@ -122,6 +128,8 @@ class HoursClock:
         zone = _zone(start)
         latest = min(ready + start.at_most_s, self.begun_at + self.latest_s.get(step, math.inf))
         due = opens(start.hours, ready, zone)
+        if due > latest:
+            self.late.add(step)
         if due <= ready or due > latest:
             return 0.0
         room_s = min(start.spread_s, latest - due, closes(start.hours, due, zone) - due)

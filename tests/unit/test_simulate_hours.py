@@ -111,6 +111,10 @@ def test_a_step_that_may_not_wait_and_hours_that_are_none_are_refused() -> None:
 def test_hours_that_open_too_late_for_the_deadline_are_not_waited_for() -> None:
     late = asked(recorded(NOON, 2.0), book=replace(BOOK, deadline_s=9.5 * H))
     assert late.makespan_s.median == pytest.approx(3 * H)
+    said = "dear: with 22-6 (UTC) it begins at once, for they open later than it may wait"
+    assert said in late.assumptions
+    at_once = asked(recorded(NOON + 10 * H, 2.0))
+    assert "dear: with 22-6 (UTC) it begins at once" in at_once.assumptions
 
 
 @given(
