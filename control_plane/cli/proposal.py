@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
+from control_plane.cli.evidence import evidence_lines
 from control_plane.cli.here import Here, KeyFile, here
 from control_plane.cli.output import Format, Output, Row, emit_one, emit_rows, fitted, say
 from control_plane.clock import local
@@ -150,10 +150,8 @@ def _lines(view: Row) -> Iterator[str]:
     yield f"  hash       {view['bound_hash']}"
     if view["note"]:
         yield f"  note       {view['note']}"
-    for name, value in view["evidence"].items():
-        if name in _ELSEWHERE or value in ({}, [], None, ""):
-            continue
-        yield f"  evidence   {name}: {json.dumps(value, default=str)[:160]}"
+    for text in evidence_lines(view["evidence"]):
+        yield f"  evidence   {text}"
     for text in view["plan"]:
         yield f"  plan       {text}"
     for check in view["checks"]:
@@ -161,12 +159,6 @@ def _lines(view: Row) -> Iterator[str]:
     yield from _measured(view)
     for moved in view["history"]:
         yield f"  {local(moved['at'])}  {moved['source']} → {moved['target']}: {moved['words']}"
-
-
-_ELSEWHERE: Final = frozenset(
-    {"evidence_version", "id", "scope", "diff", "objective", "prediction"}
-)
-"""What the evidence repeats of the lines above; `-o json` has all of it."""
 
 
 def _measured(view: Row) -> Iterator[str]:

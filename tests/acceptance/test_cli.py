@@ -262,6 +262,7 @@ def test_a_proposal_is_read_and_approved_by_another_key(used: Cli) -> None:
     told, then = used("proposal", "show", made)
     assert f"trimtab proposal approve {made} --hash {listed['bound_hash']}" in then
     assert "each.batch: try 8 or 10 beside 5" in told
+    assert "evidence   support: 0\n" in told
     assert listed["bound_hash"] in told
     _, refused = used("proposal", "approve", made, code=int(Code.REFUSED))
     assert "admin wrote" in refused
