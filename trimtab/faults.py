@@ -31,6 +31,9 @@ class ApiError(ClientError):
         super().__init__(str(problem.get("detail") or problem.get("title") or status))
         self.status, self.problem = status, dict(problem)
 
+    def __reduce__(self) -> tuple[type[ApiError], tuple[int, dict[str, Json]]]:
+        return ApiError, (self.status, self.problem)  # so that a pool of processes can raise it
+
     @property
     def hint(self) -> str:
         """What the server says to do now."""

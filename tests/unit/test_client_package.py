@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -47,3 +48,9 @@ def test_a_class_of_failure_is_the_same_from_either_import() -> None:
 def test_whoever_catches_the_clients_errors_catches_each() -> None:
     for name in ("ApiError", "BadName", "TookTooLong", "Unreachable"):
         assert issubclass(getattr(trimtab, name), trimtab.ClientError)
+
+
+def test_a_refusal_that_another_process_met_says_the_same() -> None:
+    problem = {"detail": "no run", "hint": "trimtab run list", "reason": "not_found"}
+    again = pickle.loads(pickle.dumps(trimtab.ApiError(404, problem)))
+    assert (str(again), again.status, again.hint) == ("no run", 404, "trimtab run list")
