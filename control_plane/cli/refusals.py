@@ -30,6 +30,7 @@ _BY_NAME: Final[dict[str, tuple[Code, str]]] = {
     "runtime.journal.port.JournalUnreadable": (Code.FAILED, ""),
     "runtime.data.folder.FolderUnusable": (Code.FAILED, ""),
     "runtime.engine.price_file.BadCatalogue": (Code.USAGE, ""),
+    "control_plane.review.policy_file.PolicyFaults": (Code.USAGE, ""),
     "runtime.engine.errors.UnknownPlaybook": (Code.NOT_FOUND, "trimtab playbook list"),
     "runtime.engine.errors.UnknownRun": (Code.NOT_FOUND, "trimtab run list"),
     "runtime.engine.errors.BadWorkload": (Code.USAGE, ""),

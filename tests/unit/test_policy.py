@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from control_plane.cli.refusals import refusal_of
+from control_plane.cli.talk import Code
 from control_plane.review.policy import Policy, Stage
 from control_plane.review.policy_file import PolicyFaults, parse
 from control_plane.review.profiles import PROFILES, load
@@ -142,7 +144,20 @@ def test_a_freeze_holds_from_its_start_to_just_before_its_end() -> None:
     assert policy.frozen("other/score", start) is None
 
 
-def test_a_policy_that_is_no_utf_8_is_refused_in_a_line(tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text("mode: review", encoding="utf-16")
-    with pytest.raises(PolicyFaults, match=r"own\.yaml: the file must be UTF-8"):
-        load(str(tmp_path / "own.yaml"))
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("mode: review".encode("utf-16"), "the file must be UTF-8"),
+        (b"mode: nonsense", "mode: 'nonsense' is none of off, advise, review"),
+    ],
+)
+def test_a_file_that_is_no_policy_is_refused_in_a_line(
+    tmp_path: Path, data: bytes, says: str
+) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_bytes(data)
+    with pytest.raises(PolicyFaults) as caught:
+        load(str(path))
+    refused = refusal_of(caught.value)
+    assert refused is not None
+    assert (str(refused), refused.code) == (f"{path}: {says}", Code.USAGE)
