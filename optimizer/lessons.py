@@ -59,9 +59,8 @@ class Lessons:
     def against(self, value: float) -> str:
         """Say what speaks against a value; "" if nothing does."""
         mine = said(self.knob, value)
-        for harmed in (self.low, self.high):
-            if value == harmed:
-                return f"{said(self.knob, value)} did harm in its trial"
+        if value in (self.low, self.high):
+            return f"{mine} did harm in its trial"
         if value < self.low or value > self.high:
             harmed = self.low if value < self.low else self.high
             return f"{said(self.knob, harmed)} did harm in its trial, and {mine} lies beyond it"
@@ -87,7 +86,13 @@ def _ends(told: Mapping[str, Json], knob: str) -> Iterator[tuple[float, str]]:
                 if dropped or (state, told.get("reason")) == ("rolled_back", "harm"):
                     yield value, "harm"
                 elif state in DECIDED:
-                    yield value, _DOWN.get(str(state), "was not proven better")
+                    yield value, _what_came(str(state), told.get("reason"))
 
 
-_DOWN: Final = {"rejected": "was turned down"}
+def _what_came(state: str, reason: Json) -> str:
+    """Say what became of a change that neither stayed nor did harm."""
+    if state == "rejected":
+        return "was turned down"
+    if state == "failed":
+        return "was clearly worse in a replay of history"
+    return "was not proven better" if reason in (None, "inconclusive") else "was taken back"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,6 +125,22 @@ def test_a_value_next_to_one_that_was_not_proven_better_is_no_other_proposal() -
         assert max(other / value, value / other) > 1.25
     else:
         assert f"{value:g} s was not proven better" in told.reasons[0].text
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "what"),
+    [
+        ("rolled_back", "inconclusive", "was not proven better"),
+        ("rolled_back", "operator", "was taken back"),
+        ("rejected", "risky", "was turned down"),
+        ("failed", "simulated_worse", "was clearly worse in a replay of history"),
+    ],
+)
+def test_what_became_of_a_neighbour_is_told_as_it_was(state: str, reason: str, what: str) -> None:
+    line = {"knob": "timeout", "from": 8.0, "to": 4.0}
+    lessons = Lessons.of([{"state": state, "reason": reason, "diff": [line]}], "timeout", 8.0)
+    assert lessons.against(4.5) == f"4 s {what}, and 4.5 s is too near to be another"
+    assert lessons.against(2.0) == ""
 
 
 @given(
