@@ -35,6 +35,9 @@ from optimizer.backtest.rows import rows
 
 ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "bench" / "results" / "optimizer.json"
+KEPT: Final = ROOT / "bench" / "kept" / "optimizer.jsonl"
+"""Where finished jobs are kept unless told: no folder that would be taken for data of runs."""
+
 SEEDS: Final = 30
 QUICK: Final = ("random", "mean_rank", OURS)
 MILLION: Final = 1_000_000
@@ -44,7 +47,7 @@ def main(given: Sequence[str] | None = None) -> int:
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("--data", type=Path, required=True, help="the folder above the data sets")
     asked.add_argument("--sets", default="", help="data sets, with commas; all without")
-    asked.add_argument("--kept", type=Path, default=Path(".trimtab/backtest.jsonl"))
+    asked.add_argument("--kept", type=Path, default=KEPT)
     asked.add_argument("--workers", type=int, default=2)
     asked.add_argument("--finished", action="store_true", help="run nothing: what is kept")
     asked.add_argument("--quick", action="store_true", help="one seed, three methods, no page")
