@@ -30,11 +30,10 @@ CUT: Final = 1.0 - 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Tries in pairs, one after the other, made under one timeout (None: history's own)."""
+    """Tries in pairs, one after the other."""
 
     first: Array
     then: Array
-    timeout: float | None = None
 
     def after(self, long_s: float) -> Array:
         """Return the seconds of tries whose forerunner took that long."""
@@ -70,11 +69,11 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Again:
-    """Second tries of history, and of the trials of this timeout."""
+    """Second tries of history, and of trials, each under a timeout of its own."""
 
     seconds: Array
     history: Pairs
-    trials: tuple[Pairs, ...]
+    trials: tuple[tuple[float, Pairs], ...]
     stable: float
 
     @classmethod
@@ -89,18 +88,19 @@ class Again:
         """Return what was seen of tries that follow one of ``long_s`` or longer."""
         usual = float((self.seconds >= long_s).mean())
         own = _apart(self.stable, long_s)
-        nearer = [one for one in self.trials if _apart(one.timeout, long_s) < own]
-        for one in sorted(nearer, key=lambda one: _apart(one.timeout, long_s)):
-            if (seen := self._in_a_trial(one, long_s, usual)) is not None:
+        nearer = [one for one in self.trials if _apart(one[0], long_s) < own]
+        for timeout, pairs in sorted(nearer, key=lambda one: _apart(one[0], long_s)):
+            if (seen := self._in_a_trial(timeout, pairs, long_s, usual)) is not None:
                 return seen
         after = self.history.after(long_s)
         again = float((after >= long_s).mean()) if len(after) else usual
         return Seen(usual, again, len(after))
 
-    def _in_a_trial(self, one: Pairs, long_s: float, usual: float) -> Seen | None:
-        assert one.timeout is not None  # noqa: S101 a trial's own
-        until = min(long_s, one.timeout)
-        after = one.after(until)
+    def _in_a_trial(
+        self, timeout: float, pairs: Pairs, long_s: float, usual: float
+    ) -> Seen | None:
+        until = min(long_s, timeout)
+        after = pairs.after(until)
         if len(after) < PAIRS:
             return None
         again = float((after >= until * CUT).mean())
@@ -108,27 +108,27 @@ class Again:
         beyond = int((going >= until).sum())
         if long_s > until and beyond:
             again *= float((going >= long_s).sum()) / beyond
-        return Seen(usual, again, len(after), one.timeout)
+        return Seen(usual, again, len(after), timeout)
 
 
-def _apart(one: float | None, other: float) -> float:
-    return abs(math.log(one / other)) if one and other > 0.0 else math.inf
+def _apart(one: float, other: float) -> float:
+    return abs(math.log(one / other)) if one > 0.0 < other else math.inf
 
 
-def _pairs(tries: Tries, timeout: float | None = None) -> Pairs:
+def _pairs(tries: Tries) -> Pairs:
     whole = tries.where((tries.error != "cancelled") & ~tries.beside)
     same = np.flatnonzero(np.diff(whole.unit) == 0)
-    return Pairs(whole.seconds[same], whole.seconds[same + 1], timeout)
+    return Pairs(whole.seconds[same], whole.seconds[same + 1])
 
 
-def _tried(asked: Asked, tries: Tries) -> Iterator[Pairs]:
-    """Yield the pairs of each value that trials of this knob had, in the current regime."""
+def _tried(asked: Asked, tries: Tries) -> Iterator[tuple[float, Pairs]]:
+    """Yield each value that trials of this knob had, with its pairs in the current regime."""
     if tries.tried is None:
         return
     mine = tries.tried.where(np.isin(tries.tried.run, np.unique(asked.history.run)))
     for told in asked.scope.get("last") or ():
         for arm, value in _arms(told, asked.knob):
-            yield _pairs(mine.where(mine.trial == arm), value)
+            yield value, _pairs(mine.where(mine.trial == arm))
 
 
 def _arms(told: Mapping[str, Json], knob: str) -> Iterator[tuple[str, float]]:

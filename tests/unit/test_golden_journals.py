@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from fold_journal import fold, runs_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 JOURNALS = sorted((GOLDEN / "journals").glob("*.jsonl.gz"))
-sys.path.insert(0, str(GOLDEN))
-
-from fold_journal import fold, runs_of  # noqa: E402  # a script beside the journals, not a package
 
 
 def test_there_are_golden_journals() -> None:

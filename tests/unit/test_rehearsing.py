@@ -23,7 +23,7 @@ class Counted(Joint):
     """Counts what is replayed; a large batch is best."""
 
     def __init__(self, kept: Path, scope: Mapping[str, Any] = SCOPE) -> None:
-        super().__init__(None, kept, scope, "r1", None, None, 1)  # type: ignore[arg-type]
+        super().__init__(None, kept, scope, "r1", None, None, 1)
         self.asked = 0
 
     def tried(self, values: Mapping[str, Any]) -> dict[str, Any]:
